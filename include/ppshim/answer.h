@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * answer.h: addresses given to the server, written into its buffer exactly as the kernel writes them.
+ */
+#ifndef PPSHIM_ANSWER_H
+#define PPSHIM_ANSWER_H
+
+#include <ppshim/peer.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* As the kernel's move_addr_to_user: copies what fits, reports the full length. `len` must not be negative. */
+void pps_answer_copy(const struct sockaddr_storage *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len);
+
+/* false: an IPv6 client for a buffer of `room` bytes that holds an IPv4 address and no more. A truncated address would
+   be a made-up one. */
+bool pps_answer_fits(const struct pps_client *client, sa_family_t socket_family, socklen_t room);
+
+/* getpeername(2), with the client in place of a balancer; ENOBUFS where pps_answer_fits says no. Sets errno on failure
+   only. */
+int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listener.h: which descriptors are governed listeners.
+ *
+ * What is known of a descriptor number is one small word in a table; a listener that has several numbers (dup,
+ * SCM_RIGHTS) is one record, found by the kernel's SO_COOKIE. A number is met by listen(), or asked about (a few
+ * getsockopt, once) when accept meets it for the first time, so that listeners inherited over exec or received from
+ * another process are governed too. Numbers whose close we did not see (raw system calls) correct themselves: see
+ * pps_listener_recheck.
+ *
+ * Look-ups take no lock and are safe in signal handlers; meeting and forgetting take the guard.
+ */
+#ifndef PPSHIM_LISTENER_H
+#define PPSHIM_LISTENER_H
+
+#include <ppshim/addr.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PPS_LISTENERS_MAX 4096
+
+struct pps_listener { /* a copy: stays meaningful when the listener is closed meanwhile */
+    uint16_t index;      /* of its record, 0 to PPS_LISTENERS_MAX - 1 */
+    uint16_t port;       /* local, host byte order */
+    bool inet6, v6only;  /* of its sockets */
+    uint16_t generation; /* tells it from a later listener in the same record; 0: no listener */
+};
+
+/* What a number is, as far as is known. */
+enum pps_fd_kind {
+    PPS_FD_UNKNOWN,
+    PPS_FD_OTHER,      /* not a listener when last asked */
+    PPS_FD_UNGOVERNED, /* a listener whose port or family is none of ours */
+    PPS_FD_OURS,       /* the shim's own descriptor */
+    PPS_FD_GOVERNED,
+};
+
+enum pps_fd_kind pps_listener_kind(int fd); /* one array look-up */
+
+/* Kind of `fd`, asking the kernel about an unknown one; fills *out when PPS_FD_GOVERNED. When a process first governs a
+   listener the trust lists are loaded (a bad one ends the process, status 78) and the `active` line is written. */
+enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out);
+/* The same, not believing what is known: after listen(), and after accept succeeded on what was PPS_FD_OTHER. */
+enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out);
+
+/* `fd` is PPS_FD_UNKNOWN, PPS_FD_OTHER or PPS_FD_OURS from now on. */
+void pps_listener_mark(int fd, enum pps_fd_kind kind);
+
+/* `fd` is about to be closed. true when it was the last number of a governed listener, which is then in *gone: the
+   caller lets go of the connections parked for it. The caller has the guard. */
+bool pps_listener_forget(int fd, struct pps_listener *gone);
+
+/* One more than the highest number about which anything is known. */
+int pps_listener_fd_end(void);
+
+bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * park.h: connections that wait for the rest of their header.
+ *
+ * Each governed listener that has any owns one private epoll: it becomes readable when a parked header can be complete,
+ * its peer left, or the oldest ran out of time. Parked sockets sit at the top of the descriptor range, so that the
+ * numbers the server sees stay low, and wait with SO_RCVLOWAT for the bytes they lack.
+ *
+ * Every call here takes the guard, waits for nothing and may change errno. The child of a fork owns no parked
+ * connection; slots are valid at every instant, so that it can close its copies whatever the parent was doing.
+ */
+#ifndef PPSHIM_PARK_H
+#define PPSHIM_PARK_H
+
+#include <ppshim/admit.h>
+#include <ppshim/listener.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How many wait for this listener: one load. */
+unsigned pps_park_waiting(const struct pps_listener *l);
+
+/* Takes the connection over; accepted with these accept4 flags. false: no room, the caller still has it. */
+bool pps_park_put(struct pps_conn *conn, int flags);
+
+enum pps_park_event {
+    PPS_PARK_NOTHING, /* nobody can move on: wait */
+    PPS_PARK_READY,   /* *conn is complete and the caller's, at the lowest free number, with the accept4 flags asked for */
+    PPS_PARK_GONE,    /* *conn is the caller's to close with *reason */
+};
+
+/* What to poll for POLLIN; -1: nothing is parked. Ours, and valid until the server closes numbers it does not know, after
+   which the next pps_park_next makes new ones. */
+struct pps_park_fds {
+    int epoll; /* somebody can move on */
+    int baton; /* pps_park_pass_on was called: a semaphore, read it with pps_park_take_over */
+};
+
+/* Moves parked connections on until one leaves; on PPS_PARK_NOTHING *fds says what to wait for. */
+enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struct pps_conn *conn,
+                                  enum pps_reason *reason, struct pps_park_fds *fds);
+
+/* At PPSHIM_MAX_PENDING. */
+bool pps_park_full(void);
+/* Takes out the one of all listeners that has waited longest, to make room; the caller closes it. */
+bool pps_park_evict(struct pps_conn *conn);
+
+/* Makes the listener's epoll readable once, to wake whoever polls it. */
+void pps_park_wake(const struct pps_listener *l);
+
+/* One thread's word to another that waits on the baton. */
+void pps_park_pass_on(const struct pps_listener *l);
+void pps_park_take_over(const struct pps_park_fds *fds);
+
+/* The server is about to close `fd`, which may be a listener's last number or a descriptor of ours. */
+void pps_park_closing(int fd);
+
+/* guard.h's after_fork. */
+void pps_park_after_fork(bool at_once);
+
+#endif

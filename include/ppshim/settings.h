@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * settings.h: the name, default and one-line meaning of every setting. README, man page and --help are checked against
+ * this table by a test; config.c knows names and defaults from here alone.
+ */
+#ifndef PPSHIM_SETTINGS_H
+#define PPSHIM_SETTINGS_H
+
+/* X(constant, name, values, default, meaning) */
+#define PPS_SETTINGS(X)                                                                                                \
+    X(TRUST, "PPSHIM_TRUST", "LIST", "", "who must send a PROXY header; unset: the shim is off")                       \
+    X(HEADER_OPTIONAL, "PPSHIM_HEADER_OPTIONAL", "LIST", "", "who may send a header or not")                           \
+    X(PORTS, "PPSHIM_PORTS", "PORTS", "all", "local ports governed")                                                   \
+    X(TIMEOUT, "PPSHIM_TIMEOUT", "TIME", "3s", "how long a header may take")                                           \
+    X(VERSIONS, "PPSHIM_VERSIONS", "1 2 1,2", "1,2", "header versions accepted")                                       \
+    X(DEFER_ACCEPT, "PPSHIM_DEFER_ACCEPT", "off on", "off", "TCP_DEFER_ACCEPT on governed listeners")                  \
+    X(UNTRUSTED, "PPSHIM_UNTRUSTED", "pass reject", "pass", "what to do with peers in no list")                        \
+    X(CLIENT_ALLOW, "PPSHIM_CLIENT_ALLOW", "LIST", "", "real clients let in; unset: everyone")                         \
+    X(CLIENT_DENY, "PPSHIM_CLIENT_DENY", "LIST", "", "real clients kept out; wins over allow")                         \
+    X(MAX_PENDING, "PPSHIM_MAX_PENDING", "NUMBER", "", "most connections waiting for a header per process")            \
+    X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")
+
+enum pps_setting {
+#define X(name, text, values, dflt, meaning) PPS_SET_##name,
+    PPS_SETTINGS(X)
+#undef X
+        PPS_SET_COUNT
+};
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trust.h: the lists in force (PPSHIM_TRUST, PPSHIM_HEADER_OPTIONAL, PPSHIM_CLIENT_ALLOW, PPSHIM_CLIENT_DENY) and the
+ * files behind them.
+ *
+ * A list text holds entries separated by commas or white space: addresses and CIDRs as in cidr.h, and `@/path/file`. A
+ * file's lines hold the same entries (no further `@`), `#` begins a comment, lines may end in CRLF. Files are regular,
+ * 64 MiB at most, and 16 at most a list. A list without an entry, or whose exclusions leave nothing, is an error, and
+ * so is a file without an entry: a file that was emptied by mistake must not change who is trusted.
+ *
+ * Loaded once, when the process first governs a listener; reloaded when a file changed, by whichever thread notices.
+ * Readers take no lock and are never blocked: a reload publishes a whole new struct and frees the old one only when no
+ * reader can hold it. Safe in any thread, in signal handlers and after fork.
+ */
+#ifndef PPSHIM_TRUST_H
+#define PPSHIM_TRUST_H
+
+#include <ppshim/addr.h>
+#include <ppshim/config.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum pps_trust { PPS_UNTRUSTED, PPS_TRUSTED, PPS_OPTIONAL };
+
+/* Checks the syntax of one list text without opening its files: what the constructor of an image that may never listen
+   can afford. `setting` names the variable in the error. */
+bool pps_trust_check(const char *setting, const char *text, char error[PPS_ERROR_TEXT]);
+
+/* Whether two list texts, as far as that can be said without opening files, have no address in both. */
+bool pps_trust_check_apart(const char *trust, const char *header_optional, char error[PPS_ERROR_TEXT]);
+
+/* Reads the lists and their files. `config` must live for ever. Idempotent once it returned true. On failure false and
+   one line in `error`: the caller stops the server. */
+bool pps_trust_load(const struct pps_config *config, char error[PPS_ERROR_TEXT]);
+
+/*
+ * Looks, at most once a second, whether a file changed, and reloads: all lists or none, since PPSHIM_TRUST and
+ * PPSHIM_HEADER_OPTIONAL must fit each other. A broken or empty new file keeps the old lists and is told of once for
+ * each change. A file written to within the last half second is left for a later look: its writer may not be done.
+ * Returns true when there is something to tell the operator in `news` (one line): the caller logs it, as an error if
+ * *failed. May change errno; is no cancellation point.
+ */
+bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed);
+
+/* Only after a successful load. */
+enum pps_trust pps_trust_of(const struct pps_addr *peer);
+bool pps_client_allowed(const struct pps_addr *client);
+size_t
+pps_trust_prefixes(void); /* entries of PPSHIM_TRUST and PPSHIM_HEADER_OPTIONAL together, for the `active` line */
+
+/* In a child of fork. */
+void pps_trust_after_fork(void);
+
+#endif

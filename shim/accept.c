@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * accept.c: where connections come from: straight from the kernel while nothing is parked, else from whichever is ready
+ * first, a parked connection or the listener.
+ *
+ * Threads that block in accept on one listener must between them watch both. Those inside the real call watch the
+ * listener. One, the leader, watches the parked connections, and the listener too while nobody is inside; whoever is
+ * last to leave the real call wakes it to do so. The rest follow: they wait for the leader to hand on. The two counts
+ * are looked at after one's own is changed (both sides sequentially consistent), so that no two threads can miss each
+ * other. Across processes nothing watches another's parked connections, and O_NONBLOCK is never touched: it belongs to
+ * the listener's other owners too.
+ *
+ * Cancellation is off except where accept waits. Nothing is locked while it waits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <ppshim/accept.h>
+#include <ppshim/admit.h>
+#include <ppshim/answer.h>
+#include <ppshim/log.h>
+#include <ppshim/park.h>
+#include <ppshim/real.h>
+#include <ppshim/start.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/time.h>
+#include <time.h>
+
+/* The threads of this process inside accept on one listener. Counts of a parent's threads mean nothing in its child. */
+static struct crowd {
+    _Atomic unsigned in_kernel; /* in the real call, or about to enter it */
+    _Atomic unsigned followers;
+    atomic_bool led;
+} crowds[PPS_LISTENERS_MAX];
+static _Atomic unsigned crowds_end; /* one more than the highest index in use */
+static _Atomic unsigned forks;      /* between this process and the first one */
+
+/* One call of accept. */
+struct attempt {
+    int listener_fd;
+    struct pps_listener l;
+    struct crowd *crowd;
+    struct sockaddr *sa;
+    socklen_t *len;
+    int flags;
+    bool learned, nonblocking;
+    uint64_t give_up; /* CLOCK_MONOTONIC, nanoseconds; 0: never */
+    int cancel_state; /* the caller's */
+    unsigned forks;   /* when it counted itself in: a handler may fork, and the child return from it into this call */
+};
+
+enum { AGAIN = -2, FAILED = -1 }; /* in place of a descriptor; FAILED leaves the reason in errno */
+
+static void cancel_off(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+}
+
+static void cancel_as_called(const struct attempt *a)
+{
+    pthread_setcancelstate(a->cancel_state, NULL);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* --- handing over --- */
+
+/* The real peer as the kernel tells it (a scope id and all), or as we saw it when the peer is gone by now. */
+static socklen_t real_peer(const struct pps_conn *c, struct sockaddr_storage *ss)
+{
+    socklen_t len = sizeof *ss;
+    if (real_getpeername(c->fd, (struct sockaddr *)ss, &len) == 0)
+        return len;
+    enum pps_addr_form v4 = c->listener.inet6 ? PPS_FORM_MAPPED : PPS_FORM_INET;
+    return pps_addr_to_sockaddr(&c->peer, pps_addr_is_v4(&c->peer) ? v4 : PPS_FORM_INET6, ss);
+}
+
+/* `peer` is what accept4 said, NULL if that was long ago. */
+static int deliver(const struct attempt *a, struct pps_conn *c, const struct sockaddr_storage *peer, socklen_t peer_len)
+{
+    struct sockaddr_storage ss;
+    if (a->sa && c->has_client) {
+        if (!pps_answer_fits(&c->client, a->l.inet6 ? AF_INET6 : AF_INET, *a->len)) {
+            pps_admit_close(c, PPS_REASON_CLIENT_NEEDS_INET6);
+            return AGAIN;
+        }
+        pps_answer_copy(&ss, pps_addr_to_sockaddr(&c->client.addr, c->client.form, &ss), a->sa, a->len);
+    } else if (a->sa) {
+        socklen_t len = peer ? peer_len : real_peer(c, &ss);
+        pps_answer_copy(peer ? peer : &ss, len, a->sa, a->len);
+    }
+    pps_listener_mark(c->fd, PPS_FD_OTHER);
+    return c->fd;
+}
+
+static int park(const struct attempt *a, struct pps_conn *c)
+{
+    struct pps_conn oldest;
+    while (pps_park_full() && pps_park_evict(&oldest))
+        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
+    if (!pps_park_put(c, a->flags))
+        pps_admit_close(c, PPS_REASON_NO_ROOM);
+    return AGAIN;
+}
+
+static void refresh_trust(void)
+{
+    char news[PPS_ERROR_TEXT];
+    bool failed;
+    struct pps_line l;
+    if (!pps_trust_refresh(news, &failed))
+        return;
+    pps_line_begin(&l, news);
+    pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
+}
+
+/* A connection fresh from the kernel. */
+static int admit(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+{
+    uint8_t buf[PPS_ADMIT_STACK];
+    struct pps_conn c;
+    enum pps_reason reason;
+    refresh_trust();
+    switch (pps_admit_begin(&c, &a->l, fd, (const struct sockaddr *)peer, peer_len, buf, sizeof buf, &reason)) {
+    case PPS_ADMIT_READY:
+        return deliver(a, &c, peer, peer_len);
+    case PPS_ADMIT_WAIT:
+        return park(a, &c);
+    case PPS_ADMIT_GONE:
+        break;
+    }
+    pps_admit_close(&c, reason);
+    return AGAIN;
+}
+
+/* --- from the kernel --- */
+
+static void enter_kernel(struct attempt *a)
+{
+    a->forks = atomic_load(&forks);
+    atomic_fetch_add(&a->crowd->in_kernel, 1);
+}
+
+static void leave_kernel(void *attempt)
+{
+    const struct attempt *a = attempt;
+    if (a->forks != atomic_load(&forks))
+        return;
+    if (atomic_fetch_sub(&a->crowd->in_kernel, 1) == 1 && atomic_load(&a->crowd->led))
+        pps_park_wake(&a->l); /* nobody watches the listener any more: the leader must */
+}
+
+/* The real call, after enter_kernel. */
+static int accept_and_leave_kernel(struct attempt *a)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    int fd, why;
+    pthread_cleanup_push(leave_kernel, a);
+    cancel_as_called(a);
+    fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
+    cancel_off();
+    why = errno;
+    pthread_cleanup_pop(1);
+    if (fd >= 0)
+        return admit(a, fd, &peer, len);
+    struct pps_conn oldest;
+    if (why == EMFILE && pps_park_waiting(&a->l) && pps_park_evict(&oldest)) {
+        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING); /* parked peers must not cost the server a live one */
+        return AGAIN;
+    }
+    errno = why;
+    return FAILED;
+}
+
+/* Nothing is parked, or was a moment ago. */
+static int from_kernel(struct attempt *a)
+{
+    enter_kernel(a);
+    if (!pps_park_waiting(&a->l))
+        return accept_and_leave_kernel(a);
+    leave_kernel(a);
+    return AGAIN;
+}
+
+/* --- among parked connections --- */
+
+/* The next one that leaves, if any. AGAIN: none, and *fds says what to wait for. */
+static int from_parked(const struct attempt *a, struct pps_park_fds *fds)
+{
+    struct pps_conn c;
+    enum pps_reason reason;
+    for (;;) {
+        int fd;
+        switch (pps_park_next(&a->l, a->flags, &c, &reason, fds)) {
+        case PPS_PARK_NOTHING:
+            return AGAIN;
+        case PPS_PARK_GONE:
+            pps_admit_close(&c, reason);
+            break;
+        case PPS_PARK_READY:
+            fd = deliver(a, &c, NULL, 0);
+            if (fd != AGAIN)
+                return fd;
+        }
+    }
+}
+
+/* accept(2) restarts after a handler installed with SA_RESTART, but which one ran is not told: all must have it. */
+static bool every_handler_restarts(void)
+{
+    struct sigaction sa;
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN &&
+            !(sa.sa_flags & SA_RESTART))
+            return false;
+    return true;
+}
+
+/* SO_RCVTIMEO of the listener bounds accept (socket(7)). */
+static uint64_t listener_deadline(int fd)
+{
+    struct timeval t = {0};
+    socklen_t len = sizeof t;
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, &len);
+    uint64_t ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_usec * 1000;
+    return ns ? now_ns() + ns : 0;
+}
+
+static int milliseconds_left(const struct attempt *a)
+{
+    if (!a->give_up)
+        return -1;
+    uint64_t now = now_ns();
+    return now >= a->give_up ? 0 : (int)((a->give_up - now + 999999) / 1000000);
+}
+
+/* Waits with cancellation as the caller has it; `on_cancel` undoes what others rely on. AGAIN: something is ready or a
+   signal that restarts came. */
+static int wait_for(struct attempt *a, struct pollfd *fds, nfds_t n, void (*on_cancel)(void *))
+{
+    int ready;
+    pthread_cleanup_push(on_cancel, a);
+    cancel_as_called(a);
+    ready = real_poll(fds, n, milliseconds_left(a));
+    cancel_off();
+    pthread_cleanup_pop(0);
+    if (ready > 0)
+        return AGAIN;
+    if (ready < 0)
+        return errno == EINTR && !a->give_up && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
+    if (milliseconds_left(a) != 0) /* poll rounds its own way */
+        return AGAIN;
+    errno = EAGAIN;
+    return FAILED;
+}
+
+/* Which crowd this thread leads: a signal handler that interrupted the leader and calls accept goes on as the leader,
+   it must not wait for itself. */
+static _Thread_local struct crowd *leading;
+
+static bool try_to_lead(struct crowd *crowd)
+{
+    bool nobody = false;
+    if (!atomic_compare_exchange_strong(&crowd->led, &nobody, true))
+        return false;
+    leading = crowd;
+    return true;
+}
+
+static void resign(void *attempt)
+{
+    const struct attempt *a = attempt;
+    leading = NULL;
+    atomic_store(&a->crowd->led, false);
+    if (atomic_load(&a->crowd->followers))
+        pps_park_pass_on(&a->l);
+}
+
+static void start_following(struct attempt *a)
+{
+    a->forks = atomic_load(&forks);
+    atomic_fetch_add(&a->crowd->followers, 1);
+}
+
+static void stop_following(void *attempt)
+{
+    const struct attempt *a = attempt;
+    if (a->forks == atomic_load(&forks))
+        atomic_fetch_sub(&a->crowd->followers, 1);
+}
+
+/* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. */
+static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
+{
+    bool alone = atomic_load(&a->crowd->in_kernel) == 0;
+    struct pollfd p[2] = {{.fd = fds->epoll, .events = POLLIN}, {.fd = alone ? a->listener_fd : -1, .events = POLLIN}};
+    int result = wait_for(a, p, 2, resign), why = errno;
+    bool inside = false;
+    if (result == AGAIN && p[1].revents) {
+        enter_kernel(a);
+        inside = atomic_load(&a->crowd->in_kernel) == 1;
+        if (!inside)
+            leave_kernel(a); /* somebody else is there already */
+    }
+    if (!nested)
+        resign(a);
+    errno = why;
+    return inside ? accept_and_leave_kernel(a) : result;
+}
+
+/* Waits until the leader hands on. When nothing is parked any more there will be no leader: the next follower is told. */
+static int follow(struct attempt *a, const struct pps_park_fds *fds)
+{
+    struct pollfd p = {.fd = fds->baton, .events = POLLIN};
+    int result = AGAIN, why = 0;
+    start_following(a);
+    if (atomic_load(&a->crowd->led)) {
+        result = wait_for(a, &p, 1, stop_following);
+        why = errno;
+        pps_park_take_over(fds);
+    }
+    stop_following(a);
+    if (!pps_park_waiting(&a->l) && atomic_load(&a->crowd->followers))
+        pps_park_pass_on(&a->l);
+    errno = why;
+    return result;
+}
+
+static void nothing_to_undo(void *attempt)
+{
+    (void)attempt;
+}
+
+/* The listener is non-blocking, and the server waits by means we cannot see: an unfinished header is waited for here,
+   PPSHIM_TIMEOUT at most, unless somebody else is ready first. */
+static int without_blocking(struct attempt *a, const struct pps_park_fds *fds)
+{
+    enter_kernel(a);
+    int fd = accept_and_leave_kernel(a);
+    if (fd != FAILED || errno != EAGAIN)
+        return fd;
+    struct pollfd p[2] = {{.fd = fds->epoll, .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
+    if (wait_for(a, p, 2, nothing_to_undo) == AGAIN)
+        return AGAIN;
+    errno = EAGAIN;
+    return FAILED;
+}
+
+/* What of the listener matters only when something is parked, asked once a call. */
+static void learn_listener(struct attempt *a)
+{
+    if (a->learned)
+        return;
+    a->learned = true;
+    a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
+    a->give_up = a->nonblocking ? now_ns() + (uint64_t)pps_config.timeout_ms * 1000000
+                                : listener_deadline(a->listener_fd);
+}
+
+static int among_parked(struct attempt *a)
+{
+    struct pps_park_fds fds;
+    int fd = from_parked(a, &fds);
+    if (fd != AGAIN || fds.epoll < 0)
+        return fd;
+    learn_listener(a);
+    if (a->nonblocking)
+        return without_blocking(a, &fds);
+    bool nested = leading == a->crowd;
+    return nested || try_to_lead(a->crowd) ? lead(a, &fds, nested) : follow(a, &fds);
+}
+
+/* --- what others call --- */
+
+static void join_crowd(struct attempt *a)
+{
+    unsigned end = atomic_load(&crowds_end);
+    while (end <= a->l.index && !atomic_compare_exchange_weak(&crowds_end, &end, a->l.index + 1u))
+        ;
+    a->crowd = &crowds[a->l.index];
+}
+
+static int governed(struct attempt *a)
+{
+    int fd;
+    join_crowd(a);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
+    fd = pps_park_waiting(&a->l) ? among_parked(a) : from_kernel(a);
+    cancel_as_called(a);
+    return fd;
+}
+
+/* What looked like no governed listener answered accept all the same: its number was reused behind our back. */
+static int found_late(struct attempt *a, int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    if (real_getpeername(fd, (struct sockaddr *)&peer, &len) != 0) {
+        real_close(fd);
+        return AGAIN;
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
+    fd = admit(a, fd, &peer, len);
+    cancel_as_called(a);
+    return fd;
+}
+
+static int ungoverned(struct attempt *a, enum pps_fd_kind kind)
+{
+    int fd = real_accept4(a->listener_fd, a->sa, a->len, a->flags);
+    if (fd < 0)
+        return FAILED;
+    if (kind != PPS_FD_UNGOVERNED && pps_listener_recheck(a->listener_fd, &a->l) == PPS_FD_GOVERNED)
+        return found_late(a, fd);
+    pps_listener_mark(fd, PPS_FD_OTHER);
+    return fd;
+}
+
+/* The kernel's own checks of the address arguments, which it makes after it took a connection; we make them before. */
+static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
+{
+    if (!sa)
+        return 0;
+    return !len ? EFAULT : (int)*len < 0 ? EINVAL : 0;
+}
+
+int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags};
+    int saved = errno, fd;
+    do {
+        enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
+        if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)
+            return FAILED;
+        fd = kind == PPS_FD_GOVERNED ? governed(&a) : ungoverned(&a, kind);
+    } while (fd == AGAIN);
+    if (fd >= 0)
+        errno = saved;
+    return fd;
+}
+
+void pps_accept_after_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+    for (struct crowd *c = crowds; c < crowds + atomic_load(&crowds_end); c++) {
+        atomic_store(&c->in_kernel, 0);
+        atomic_store(&c->followers, 0);
+        atomic_store(&c->led, false);
+    }
+    leading = NULL;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.c: the environment to a struct that never changes (config.h).
+ *
+ * Owns the one mapping with the copies of texts. Must never open a file, write, or call malloc or getenv: it runs in
+ * the constructor of every image the preload reaches, most of which will never listen. Called once, before other
+ * threads; fork copies what it made.
+ */
+#include <ppshim/cidr.h>
+#include <ppshim/config.h>
+#include <ppshim/trust.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PREFIX "PPSHIM_"
+#define SHOWN 96 /* a name or a value in an error */
+#define PENDING_MAX 1000000
+
+static const struct {
+    const char *name, *dflt;
+} settings[PPS_SET_COUNT] = {
+#define X(name, text, values, dflt, meaning) {text, dflt},
+    PPS_SETTINGS(X)
+#undef X
+};
+
+/* "NAME=value: " and the message; always false. */
+__attribute__((format(printf, 4, 5))) static bool refuse(char *error, const char *name, const char *value,
+                                                         const char *format, ...)
+{
+    char shown[SHOWN];
+    va_list args;
+    int n = snprintf(error, PPS_ERROR_TEXT, "%s=%s: ", name, pps_cidr_quote(shown, sizeof shown, value, strlen(value)));
+    va_start(args, format);
+    vsnprintf(error + n, PPS_ERROR_TEXT - (size_t)n, format, args);
+    va_end(args);
+    return false;
+}
+
+/* --- words and numbers --- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Digits without a leading zero, at most `most`. Returns the byte after them, NULL if that is no such number. */
+static const char *read_number(const char *at, unsigned long most, unsigned long *n)
+{
+    const char *start = at;
+    for (*n = 0; is_digit(*at); at++) {
+        *n = *n * 10 + (unsigned long)(*at - '0');
+        if (*n > most)
+            return NULL;
+    }
+    return at == start || (at - start > 1 && *start == '0') ? NULL : at;
+}
+
+struct word {
+    const char *at;
+    size_t length;
+};
+
+static bool word_is(struct word w, const char *text)
+{
+    return w.length == strlen(text) && memcmp(w.at, text, w.length) == 0;
+}
+
+/* The next word of a list separated by commas or white space, as in trust.h. */
+static bool next_word(const char **at, struct word *w)
+{
+    static const char separators[] = ", \t\n\v\f\r";
+    w->at = *at + strspn(*at, separators);
+    w->length = strcspn(w->at, separators);
+    *at = w->at + w->length;
+    return w->length;
+}
+
+static bool is_only_word(const char *value, const char *text)
+{
+    struct word w, more;
+    return next_word(&value, &w) && word_is(w, text) && !next_word(&value, &more);
+}
+
+static int find_word(struct word w, const char *const words[], int count)
+{
+    for (int i = 0; i < count; i++)
+        if (word_is(w, words[i]))
+            return i;
+    return -1;
+}
+
+static bool read_choice(const char *value, const char *no, const char *yes, bool *out)
+{
+    *out = strcmp(value, yes) == 0;
+    return *out || strcmp(value, no) == 0;
+}
+
+/* --- one function a setting: fills in its part of *out, or writes the error --- */
+
+struct setting {
+    const char *name, *value;
+    struct pps_config *out;
+    char *error;
+};
+
+#define REFUSE(s, ...) refuse((s)->error, (s)->name, (s)->value, __VA_ARGS__)
+
+static bool read_port(const struct setting *s, struct word w)
+{
+    unsigned long first, last;
+    const char *end = w.at + w.length, *at = read_number(w.at, 65535, &first);
+    last = first;
+    if (at && at < end && *at == '-')
+        at = read_number(at + 1, 65535, &last);
+    char shown[SHOWN];
+    pps_cidr_quote(shown, sizeof shown, w.at, w.length);
+    if (word_is(w, "all"))
+        return REFUSE(s, "all stands alone: write all, or the ports");
+    if (at != end)
+        return REFUSE(s, "%s is not a port: write numbers from 1 to 65535, ranges like 8000-8010, or all", shown);
+    if (!first)
+        return REFUSE(s, "nothing listens on port 0: write numbers from 1 to 65535, ranges like 8000-8010, or all");
+    if (first > last)
+        return REFUSE(s, "the range %s is upside down: write %lu-%lu", shown, last, first);
+    for (unsigned long port = first; port <= last; port++)
+        s->out->ports[port / 8] |= (uint8_t)(1u << (port % 8));
+    return true;
+}
+
+static bool read_ports(const struct setting *s)
+{
+    const char *at = s->value;
+    struct word w;
+    bool all = is_only_word(at, "all"), any = false;
+    memset(s->out->ports, all ? 0xff : 0, sizeof s->out->ports);
+    if (all)
+        return true;
+    for (; next_word(&at, &w); any = true)
+        if (!read_port(s, w))
+            return false;
+    return any || REFUSE(s, "no port in it: write all, or ports like 3306,8000-8010");
+}
+
+static bool read_timeout(const struct setting *s)
+{
+    unsigned long n;
+    const char *unit = read_number(s->value, 100000000, &n);
+    bool seconds = unit && strcmp(unit, "s") == 0;
+    if (unit && !*unit) {
+        bool meant_ms = n >= 100 && n <= 60000, meant_s = n && n <= 60;
+        return REFUSE(s, "a bare number has no unit: write %lu%s", meant_ms || meant_s ? n : 3, meant_ms ? "ms" : "s");
+    }
+    if (!unit || (!seconds && strcmp(unit, "ms") != 0))
+        return REFUSE(s, "not a time: write a whole number and its unit, like 3s or 500ms");
+    n *= seconds ? 1000 : 1;
+    if (n < 100)
+        return REFUSE(s, "too short: 100ms is the least");
+    if (n > 60000)
+        return REFUSE(s, "too long: 60s is the most");
+    s->out->timeout_ms = (unsigned)n;
+    return true;
+}
+
+static bool read_versions(const struct setting *s)
+{
+    const char *at = s->value;
+    struct word w;
+    bool *accepted = s->out->version_accepted;
+    accepted[1] = accepted[2] = false;
+    while (next_word(&at, &w)) {
+        if (!word_is(w, "1") && !word_is(w, "2"))
+            return REFUSE(s, "versions are 1 and 2: write 1, 2 or 1,2");
+        accepted[*w.at - '0'] = true;
+    }
+    return accepted[1] || accepted[2] || REFUSE(s, "no version in it: write 1, 2 or 1,2");
+}
+
+static bool read_defer_accept(const struct setting *s)
+{
+    return read_choice(s->value, "off", "on", &s->out->defer_accept) || REFUSE(s, "neither: write on or off");
+}
+
+static bool read_untrusted(const struct setting *s)
+{
+    return read_choice(s->value, "pass", "reject", &s->out->reject_untrusted) ||
+           REFUSE(s, "neither: write pass or reject");
+}
+
+static bool read_max_pending(const struct setting *s)
+{
+    unsigned long n = 0;
+    s->out->max_pending = 0;
+    if (!*s->value)
+        return true;
+    const char *end = read_number(s->value, PENDING_MAX, &n);
+    if (!end || *end || !n)
+        return REFUSE(s, "not a number of connections: write one from 1 to %d, like 1024", PENDING_MAX);
+    s->out->max_pending = (unsigned)n;
+    return true;
+}
+
+static const char *const levels[] = {"error", "notice", "info", "debug"};     /* enum pps_log_level */
+static const char *const targets[] = {"auto", "stderr", "syslog", "journal"}; /* enum pps_log_target */
+enum { LEVELS = sizeof levels / sizeof *levels, TARGETS = sizeof targets / sizeof *targets };
+
+/* The part before the last ':' and the word behind it; a ':' that no level follows belongs to a path. */
+static struct word log_target(const char *value, int *level)
+{
+    const char *colon = strrchr(value, ':');
+    *level = colon ? find_word((struct word){colon + 1, strlen(colon + 1)}, levels, LEVELS) : -1;
+    return (struct word){value, *level < 0 ? strlen(value) : (size_t)(colon - value)};
+}
+
+static bool read_log(const struct setting *s)
+{
+    int level;
+    struct word target = log_target(s->value, &level), first = {s->value, strcspn(s->value, ":")};
+    int known = find_word(target, targets, TARGETS);
+    s->out->log_level = level < 0 ? PPS_LOG_NOTICE : (enum pps_log_level)level;
+    s->out->log_target = known < 0 ? PPS_LOG_FILE : (enum pps_log_target)known;
+    s->out->log_path = known < 0 ? s->value : NULL; /* with its level, until keep_texts */
+    if (*s->value == '/' && target.at[target.length - 1] == '/')
+        return REFUSE(s, "a directory: write the path of a file");
+    if (known >= 0 || *s->value == '/')
+        return true;
+    if (find_word(first, targets, TARGETS) >= 0)
+        return REFUSE(s, "no such level: write %.*s:error, :notice, :info or :debug", (int)first.length, first.at);
+    if (find_word(first, levels, LEVELS) >= 0)
+        return REFUSE(s, "a level needs a target: write auto:%.*s", (int)first.length, first.at);
+    return REFUSE(s, "no such target: write auto, stderr, syslog, journal or /absolute/path, and :LEVEL if you like");
+}
+
+static bool read_list(const struct setting *s)
+{
+    return !*s->value || pps_trust_check(s->name, s->value, s->error);
+}
+
+static bool read_trust(const struct setting *s)
+{
+    s->out->on = *s->value && !is_only_word(s->value, "none");
+    return !s->out->on || read_list(s);
+}
+
+static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
+    [PPS_SET_TRUST] = read_trust,
+    [PPS_SET_HEADER_OPTIONAL] = read_list,
+    [PPS_SET_PORTS] = read_ports,
+    [PPS_SET_TIMEOUT] = read_timeout,
+    [PPS_SET_VERSIONS] = read_versions,
+    [PPS_SET_DEFER_ACCEPT] = read_defer_accept,
+    [PPS_SET_UNTRUSTED] = read_untrusted,
+    [PPS_SET_CLIENT_ALLOW] = read_list,
+    [PPS_SET_CLIENT_DENY] = read_list,
+    [PPS_SET_MAX_PENDING] = read_max_pending,
+    [PPS_SET_LOG] = read_log,
+};
+
+/* --- names --- */
+
+static int find_setting(struct word name)
+{
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        if (word_is(name, settings[i].name))
+            return i;
+    return -1;
+}
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* How many bytes to insert, drop or change to make `b` of `a`; case does not count. Only the first 63 of `a` matter. */
+static unsigned edit_distance(struct word a, const char *b)
+{
+    unsigned row[64];
+    size_t columns = a.length < 63 ? a.length : 63;
+    for (unsigned i = 0; i <= columns; i++)
+        row[i] = i;
+    for (; *b; b++) {
+        unsigned diagonal = row[0]++;
+        for (size_t i = 1; i <= columns; i++) {
+            unsigned changed = diagonal + (upper(a.at[i - 1]) != *b);
+            diagonal = row[i];
+            row[i] = least(changed, least(row[i], row[i - 1]) + 1);
+        }
+    }
+    return row[columns];
+}
+
+static const char *nearest_setting(struct word name)
+{
+    int best = 0;
+    for (int i = 1; i < PPS_SET_COUNT; i++)
+        if (edit_distance(name, settings[i].name) < edit_distance(name, settings[best].name))
+            best = i;
+    return settings[best].name;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What Kubernetes gives every container for services called ppshim or ppshim-anything (and Docker for links):
+   PPSHIM_PORT=tcp://10.0.0.11:6379, PPSHIM_PORT_6379_TCP, PPSHIM_SERVICE_HOST, PPSHIM_DEMO_SERVICE_PORT. */
+static bool is_kubernetes(struct word name, const char *value)
+{
+    const char *rest = name.at + strlen(PREFIX) - 1, *end = name.at + name.length;
+    const char *port = memmem(rest, (size_t)(end - rest), "_PORT_", 6);
+    const char *service = memmem(rest, (size_t)(end - rest), "_SERVICE_", 9);
+    bool is_url = begins(value, "tcp://") || begins(value, "udp://") || begins(value, "sctp://");
+    return port || service || (is_url && name.length >= 12 && memcmp(end - 5, "_PORT", 5) == 0);
+}
+
+static bool refuse_name(struct word name, const char *value, char *error)
+{
+    char shown[SHOWN];
+    pps_cidr_quote(shown, sizeof shown, name.at, name.length);
+    return refuse(error, shown, value, "no such setting: the nearest is %s", nearest_setting(name));
+}
+
+static bool refuse_empty(int i, char *error)
+{
+    bool is_list = read_setting[i] == read_list || read_setting[i] == read_trust;
+    if (is_list)
+        return pps_trust_check(settings[i].name, "", error);
+    return refuse(error, settings[i].name, "", "set but empty: write a value%s%s, or leave it unset",
+                  *settings[i].dflt ? " like " : "", settings[i].dflt);
+}
+
+/* The first of each name, as getenv has it. A name without '=' counts as empty. */
+static bool collect(char *const *env, const char *values[PPS_SET_COUNT], char *error)
+{
+    for (; *env; env++) {
+        if (!begins(*env, PREFIX))
+            continue;
+        struct word name = {*env, strcspn(*env, "=")};
+        const char *value = name.at[name.length] ? name.at + name.length + 1 : "";
+        int i = find_setting(name);
+        if (i < 0 && !is_kubernetes(name, value))
+            return refuse_name(name, value, error);
+        if (i >= 0 && !values[i])
+            values[i] = value;
+    }
+    return true;
+}
+
+/* --- the whole --- */
+
+static size_t length_of(const char *text)
+{
+    return text ? strlen(text) : 0;
+}
+
+/* Moves what still lies in the environment into a mapping: servers overwrite theirs. */
+static bool keep_texts(struct pps_config *out)
+{
+    int level;
+    const struct {
+        const char **at;
+        size_t length;
+    } texts[] = {
+        {&out->trust, length_of(out->trust)},
+        {&out->header_optional, length_of(out->header_optional)},
+        {&out->client_allow, length_of(out->client_allow)},
+        {&out->client_deny, length_of(out->client_deny)},
+        {&out->log_path, out->log_path ? log_target(out->log_path, &level).length : 0},
+    };
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    size_t bytes = 0;
+    for (int i = 0; i < TEXTS; i++)
+        bytes += texts[i].length + 1;
+    if (bytes == TEXTS)
+        return true;
+    char *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return false;
+    for (int i = 0; i < TEXTS; i++) {
+        if (*texts[i].at)
+            *texts[i].at = memcpy(room, *texts[i].at, texts[i].length); /* the NUL is there already */
+        room += texts[i].length + 1;
+    }
+    return true;
+}
+
+static bool read_all(const char *const values[PPS_SET_COUNT], struct pps_config *out, char *error)
+{
+    for (int i = 0; i < PPS_SET_COUNT; i++) {
+        if (values[i] && !*values[i])
+            return refuse_empty(i, error);
+        struct setting s = {settings[i].name, values[i] ? values[i] : settings[i].dflt, out, error};
+        if (!read_setting[i](&s))
+            return false;
+    }
+    return true;
+}
+
+bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ERROR_TEXT])
+{
+    const char *values[PPS_SET_COUNT] = {NULL};
+    memset(out, 0, sizeof *out);
+    if (!collect(env, values, error) || !read_all(values, out, error))
+        return false;
+    if (out->on) {
+        out->trust = values[PPS_SET_TRUST];
+        out->header_optional = values[PPS_SET_HEADER_OPTIONAL];
+        out->client_allow = values[PPS_SET_CLIENT_ALLOW];
+        out->client_deny = values[PPS_SET_CLIENT_DENY];
+    }
+    if (out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
+        return false;
+    return keep_texts(out) || refuse(error, settings[PPS_SET_TRUST].name, "...", "no memory left for a copy");
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * guard.c: the one lock and the owner of this memory (guard.h).
+ */
+#include <ppshim/guard.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic pid_t owner;
+static void (*run_after_fork)(bool at_once);
+
+/* A page the kernel zeroes in every forked child (Linux 4.14) but not in a vfork child: it tells the two apart without
+   a handler. NULL where the kernel has no such thing. */
+static _Atomic int *unforked;
+
+void pps_guard_enter(struct pps_guard *g)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &g->signals);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &g->cancel_state);
+    pthread_mutex_lock(&lock);
+}
+
+void pps_guard_leave(struct pps_guard *g)
+{
+    pthread_mutex_unlock(&lock);
+    pthread_setcancelstate(g->cancel_state, NULL);
+    pthread_sigmask(SIG_SETMASK, &g->signals, NULL);
+}
+
+static void become_owner(bool at_once)
+{
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&owner, getpid());
+    if (unforked)
+        atomic_store(unforked, 1);
+    run_after_fork(at_once);
+}
+
+static void in_child(void)
+{
+    become_owner(true);
+}
+
+bool pps_process_is_owner(void)
+{
+    if (atomic_load(&owner) == getpid())
+        return true;
+    if (!unforked || atomic_load(unforked))
+        return false;
+    become_owner(false);
+    return true;
+}
+
+void pps_process_start(void (*after_fork)(bool at_once))
+{
+    void *page = mmap(NULL, sizeof *unforked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED && madvise(page, sizeof *unforked, MADV_WIPEONFORK) == 0) {
+        unforked = page;
+        atomic_store(unforked, 1);
+    }
+    run_after_fork = after_fork;
+    atomic_store(&owner, getpid());
+    pthread_atfork(NULL, NULL, in_child);
+}

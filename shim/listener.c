@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listener.c: the table of numbers and the records of governed listeners (listener.h).
+ *
+ * Both are zero pages until used: an image that listens to nothing touches none of it. The words of the table are
+ * atomics that anybody may read at any time; they and the records change under the guard, but for the plain marks of
+ * numbers that are no listeners.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <ppshim/guard.h>
+#include <ppshim/listener.h>
+#include <ppshim/log.h>
+#include <ppshim/peer.h>
+#include <ppshim/start.h>
+#include <ppshim/trust.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+#define NUMBERS_MAX (1 << 20) /* higher numbers are asked about each time */
+
+static _Atomic uint16_t numbers[NUMBERS_MAX]; /* a pps_fd_kind, or PPS_FD_GOVERNED + index of the record */
+static _Atomic int numbers_end;
+
+static struct record {
+    _Atomic(struct pps_listener) listener;
+    uint64_t cookie;
+    unsigned numbers; /* that stand for it; 0: free */
+} records[PPS_LISTENERS_MAX];
+_Static_assert(sizeof(struct pps_listener) == 8, "read and written whole");
+
+static bool first_governed = true;
+
+/* --- the table --- */
+
+static void set_word(int fd, unsigned word)
+{
+    if (fd < 0 || fd >= NUMBERS_MAX)
+        return;
+    atomic_store_explicit(&numbers[fd], (uint16_t)word, memory_order_release);
+    int end = atomic_load_explicit(&numbers_end, memory_order_relaxed);
+    while (word != PPS_FD_UNKNOWN && end <= fd && !atomic_compare_exchange_weak(&numbers_end, &end, fd + 1))
+        ;
+}
+
+static unsigned get_word(int fd)
+{
+    return fd < 0 || fd >= NUMBERS_MAX ? PPS_FD_UNKNOWN : atomic_load_explicit(&numbers[fd], memory_order_acquire);
+}
+
+enum pps_fd_kind pps_listener_kind(int fd)
+{
+    unsigned word = get_word(fd);
+    return word < PPS_FD_GOVERNED ? word : PPS_FD_GOVERNED;
+}
+
+void pps_listener_mark(int fd, enum pps_fd_kind kind)
+{
+    if (get_word(fd) != kind)
+        set_word(fd, kind);
+}
+
+int pps_listener_fd_end(void)
+{
+    return atomic_load_explicit(&numbers_end, memory_order_relaxed);
+}
+
+bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b)
+{
+    return a->index == b->index && a->generation == b->generation;
+}
+
+/* --- what the kernel says --- */
+
+struct facts {
+    struct pps_addr local;
+    uint64_t cookie;
+    bool listens, tcp, inet6, v6only;
+};
+
+static int ask_int(int fd, int level, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
+}
+
+/* false: not a socket that can be asked. */
+static bool ask(int fd, struct facts *f)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    *f = (struct facts){0};
+    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    if (listens < 0)
+        return errno == ENOTSOCK;
+    f->listens = listens > 0;
+    if (!f->listens || getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
+        !pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
+        return true;
+    int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
+    f->tcp = protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+    f->inet6 = ss.ss_family == AF_INET6;
+    f->v6only = f->inet6 && ask_int(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+    len = sizeof f->cookie;
+    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &f->cookie, &len) != 0)
+        f->cookie = 0;
+    return true;
+}
+
+/* --- records; the guard is held --- */
+
+static struct record *record_of(int fd)
+{
+    unsigned word = get_word(fd);
+    return word >= PPS_FD_GOVERNED ? &records[word - PPS_FD_GOVERNED] : NULL;
+}
+
+/* The record of this very listener, or a free one, or NULL when all are taken. */
+static struct record *place_for(const struct facts *f)
+{
+    struct record *unused = NULL;
+    for (struct record *r = records; r < records + PPS_LISTENERS_MAX; r++) {
+        if (r->numbers && f->cookie && r->cookie == f->cookie)
+            return r;
+        if (!r->numbers && !unused)
+            unused = r;
+        if (!r->numbers && !r->cookie) /* never used, so none behind it is */
+            break;
+    }
+    return unused;
+}
+
+static void fill(struct record *r, const struct facts *f)
+{
+    struct pps_listener old = atomic_load(&r->listener);
+    uint16_t generation = (uint16_t)(old.generation + 1);
+    struct pps_listener new = {.index = (uint16_t)(r - records),
+                               .port = f->local.port,
+                               .inet6 = f->inet6,
+                               .v6only = f->v6only,
+                               .generation = generation ? generation : 1};
+    r->cookie = f->cookie ? f->cookie : UINT64_MAX;
+    atomic_store(&r->listener, new);
+}
+
+static bool drop_number(int fd, struct pps_listener *gone)
+{
+    struct record *r = record_of(fd);
+    set_word(fd, PPS_FD_UNKNOWN);
+    if (!r || --r->numbers)
+        return false;
+    *gone = atomic_load(&r->listener);
+    return true;
+}
+
+static void add_number(int fd, struct record *r, const struct facts *f)
+{
+    struct pps_listener stale;
+    if (r == record_of(fd))
+        return;
+    drop_number(fd, &stale); /* its close was not seen; what is parked for it times out */
+    if (!r->numbers++)
+        fill(r, f);
+    set_word(fd, PPS_FD_GOVERNED + (unsigned)(r - records));
+}
+
+/* --- becoming governed --- */
+
+static void say_active(const struct facts *f)
+{
+    struct pps_line l;
+    char exe[256];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
+    pps_line_begin(&l, "active");
+    pps_line_word(&l, "version", PPS_VERSION);
+    if (n > 0)
+        pps_line_foreign(&l, "exe", exe, (size_t)n);
+    pps_line_addr(&l, "listen", &f->local);
+    pps_line_number(&l, "trust", pps_trust_prefixes());
+    pps_line_text(&l, "-prefixes");
+    bool whole = pps_config.timeout_ms % 1000 == 0;
+    pps_line_number(&l, "timeout", whole ? pps_config.timeout_ms / 1000 : pps_config.timeout_ms);
+    pps_line_text(&l, whole ? "s" : "ms");
+    pps_line_word(&l, "untrusted", pps_config.reject_untrusted ? "reject" : "pass");
+    pps_line_word(&l, "store", pps_peer_supported() ? "socket" : "none");
+    pps_log(PPS_LOG_NOTICE, &l);
+}
+
+static void defer_accept(int fd)
+{
+    int seconds = (int)((pps_config.timeout_ms + 999) / 1000);
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
+static void begin_governing(int fd, const struct facts *f)
+{
+    char error[PPS_ERROR_TEXT];
+    if (first_governed) {
+        if (!pps_trust_load(&pps_config, error))
+            pps_stop_misconfigured(error);
+        say_active(f);
+        first_governed = false;
+    }
+    if (pps_config.defer_accept)
+        defer_accept(fd);
+}
+
+/* The guard is held. */
+static enum pps_fd_kind meet(int fd)
+{
+    struct facts f;
+    if (!ask(fd, &f))
+        return PPS_FD_UNKNOWN;
+    struct record *r = NULL;
+    if (f.listens && f.tcp && pps_config_governs(&pps_config, f.local.port)) {
+        r = place_for(&f);
+        if (!r) /* more than PPS_LISTENERS_MAX: nothing sensible listens to so many */
+            pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
+        begin_governing(fd, &f);
+        add_number(fd, r, &f);
+        return PPS_FD_GOVERNED;
+    }
+    struct pps_listener stale;
+    drop_number(fd, &stale);
+    set_word(fd, f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER);
+    return f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER;
+}
+
+/* --- what others call --- */
+
+enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return PPS_FD_OTHER;
+    pps_guard_enter(&g);
+    enum pps_fd_kind kind = meet(fd);
+    struct record *r = record_of(fd);
+    if (r)
+        *out = atomic_load(&r->listener);
+    pps_guard_leave(&g);
+    return r ? PPS_FD_GOVERNED : kind;
+}
+
+enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
+{
+    unsigned word = get_word(fd);
+    if (word == PPS_FD_UNKNOWN)
+        return pps_listener_recheck(fd, out);
+    if (word < PPS_FD_GOVERNED)
+        return word;
+    *out = atomic_load(&records[word - PPS_FD_GOVERNED].listener);
+    return PPS_FD_GOVERNED;
+}
+
+bool pps_listener_forget(int fd, struct pps_listener *gone)
+{
+    return drop_number(fd, gone);
+}

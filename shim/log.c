@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * log.c: builds lines and brings them to where the operator looks (log.h).
+ *
+ * Every target is opened, written and closed line by line: servers close descriptors they do not know, and a number kept
+ * from start could be a client's by now.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <ppshim/log.h>
+#include <ppshim/real.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINES_A_SECOND 10
+#define FOREIGN_MAX 128 /* bytes shown of one value of a peer's */
+
+static enum pps_log_target target = PPS_LOG_AUTO;
+static enum pps_log_level threshold = PPS_LOG_NOTICE;
+static const char *path;
+static bool journal_at_start;
+static bool stderr_at_start; /* fd 2 was open and led somewhere */
+static dev_t stderr_dev;
+static ino_t stderr_ino;
+
+/* --- lines --- */
+
+void pps_line_text(struct pps_line *l, const char *text)
+{
+    size_t room = sizeof l->text - 2 - l->length; /* a newline and a NUL always fit */
+    size_t n = strnlen(text, room);
+    memcpy(l->text + l->length, text, n);
+    l->length += n;
+    l->text[l->length] = 0;
+}
+
+void pps_line_number_bare(struct pps_line *l, uint64_t n)
+{
+    char digits[24];
+    char *p = digits + sizeof digits;
+    *--p = 0;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    pps_line_text(l, p);
+}
+
+static void put_key(struct pps_line *l, const char *key)
+{
+    pps_line_text(l, " ");
+    pps_line_text(l, key);
+    pps_line_text(l, "=");
+}
+
+void pps_line_begin(struct pps_line *l, const char *event)
+{
+    l->length = 0;
+    pps_line_text(l, "ppshim[");
+    pps_line_number_bare(l, (uint64_t)getpid());
+    pps_line_text(l, "]: ");
+    pps_line_text(l, event);
+}
+
+void pps_line_word(struct pps_line *l, const char *key, const char *word)
+{
+    put_key(l, key);
+    pps_line_text(l, word);
+}
+
+void pps_line_number(struct pps_line *l, const char *key, uint64_t n)
+{
+    put_key(l, key);
+    pps_line_number_bare(l, n);
+}
+
+void pps_line_addr(struct pps_line *l, const char *key, const struct pps_addr *a)
+{
+    char text[PPS_ADDR_TEXT];
+    pps_line_word(l, key, pps_addr_text(a, text));
+}
+
+void pps_line_foreign(struct pps_line *l, const char *key, const void *at, size_t length)
+{
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char *p = at;
+    put_key(l, key);
+    for (size_t i = 0; i < length && i < FOREIGN_MAX; i++) {
+        char plain[2] = {(char)p[i], 0};
+        char escaped[5] = {'\\', 'x', hex[p[i] >> 4], hex[p[i] & 15], 0};
+        bool harmless = p[i] > ' ' && p[i] < 0x7f && p[i] != '\\' && p[i] != '"' && p[i] != '\'';
+        pps_line_text(l, harmless ? plain : escaped);
+    }
+    if (length > FOREIGN_MAX)
+        pps_line_text(l, "...");
+}
+
+/* --- the limit --- */
+
+static uint64_t now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec;
+}
+
+/* Second << 24 | lines asked for in it. *left_out: lines lost in the second that just ended. */
+static bool within_limit(unsigned *left_out)
+{
+    static _Atomic uint64_t window;
+    uint64_t now = now_seconds(), old = atomic_load(&window), new;
+    do {
+        unsigned lines = old & 0xffffff;
+        bool same = old >> 24 == now;
+        *left_out = !same && lines > LINES_A_SECOND ? lines - LINES_A_SECOND : 0;
+        if (same && lines == 0xffffff)
+            return false;
+        new = same ? old + 1 : (now << 24 | 1);
+    } while (!atomic_compare_exchange_weak(&window, &old, new));
+    return (new & 0xffffff) <= LINES_A_SECOND;
+}
+
+/* --- targets: each returns whether the line went out or was lost on purpose (a full pipe) --- */
+
+/* A write to a pipe whose reader is gone must neither kill the server nor leave a signal pending. */
+static ssize_t write_without_sigpipe(int fd, const char *text, size_t length)
+{
+    sigset_t pipe_only, before, pending;
+    static const struct timespec at_once;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    ssize_t n = write(fd, text, length);
+    if (n < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+        sigtimedwait(&pipe_only, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return n;
+}
+
+/* A descriptor that would block loses the line. */
+static bool writable_now(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return real_poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
+static bool leads_nowhere(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3); /* /dev/null */
+}
+
+static bool to_descriptor(int fd, const struct pps_line *l)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return false;
+    if (S_ISSOCK(st.st_mode))
+        return send(fd, l->text, l->length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
+    if (!S_ISREG(st.st_mode) && !writable_now(fd))
+        return true;
+    return write_without_sigpipe(fd, l->text, l->length) >= 0;
+}
+
+static bool to_stderr(const struct pps_line *l)
+{
+    return to_descriptor(STDERR_FILENO, l);
+}
+
+static bool stderr_unchanged(void)
+{
+    struct stat st;
+    return stderr_at_start && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == stderr_dev && st.st_ino == stderr_ino;
+}
+
+static bool to_file(const struct pps_line *l)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0)
+        return false;
+    bool done = to_descriptor(fd, l);
+    real_close(fd);
+    return done;
+}
+
+static bool send_datagram(const char *socket_path, struct iovec *parts, size_t count)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    memcpy(sun.sun_path, socket_path, strlen(socket_path));
+    struct msghdr m = {.msg_name = &sun, .msg_namelen = sizeof sun, .msg_iov = parts, .msg_iovlen = count};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool done = sendmsg(fd, &m, MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
+    real_close(fd);
+    return done;
+}
+
+/* syslog severities of our levels, as text for both protocols */
+static const char *const severity[] = {"3", "5", "6", "7"};
+
+/* RFC 3164 as syslog(3) writes it: facility daemon (3), no time (the receiver's own is as good). */
+static bool to_syslog(enum pps_log_level level, const struct pps_line *l)
+{
+    static const char *const priority[] = {"<27>", "<29>", "<30>", "<31>"};
+    struct iovec parts[] = {{(void *)priority[level], 4}, {(void *)l->text, l->length - 1}};
+    return send_datagram("/dev/log", parts, 2);
+}
+
+/* systemd's native protocol: newline-terminated fields in one datagram. */
+static bool to_journal(enum pps_log_level level, const struct pps_line *l)
+{
+    struct iovec parts[] = {{(void *)"SYSLOG_IDENTIFIER=ppshim\nPRIORITY=", 34},
+                            {(void *)severity[level], 1},
+                            {(void *)"\nMESSAGE=", 9},
+                            {(void *)l->text, l->length}};
+    return send_datagram("/run/systemd/journal/socket", parts, 4);
+}
+
+static void to_auto(enum pps_log_level level, const struct pps_line *l)
+{
+    if (journal_at_start && to_journal(level, l))
+        return;
+    if (stderr_unchanged() && to_stderr(l))
+        return;
+    to_syslog(level, l);
+}
+
+/* Said once: what comes now goes elsewhere. */
+static void tell_fallback(int why)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (atomic_flag_test_and_set(&told))
+        return;
+    struct pps_line l;
+    pps_line_begin(&l, "log-fallback");
+    pps_line_foreign(&l, "path", path, strlen(path));
+    pps_line_number(&l, "errno", (uint64_t)why);
+    pps_line_text(&l, "\n");
+    to_auto(PPS_LOG_ERROR, &l);
+}
+
+static bool to_chosen(enum pps_log_level level, const struct pps_line *l)
+{
+    switch (target) {
+    case PPS_LOG_STDERR:
+        return to_stderr(l);
+    case PPS_LOG_SYSLOG:
+        return to_syslog(level, l);
+    case PPS_LOG_JOURNAL:
+        return to_journal(level, l);
+    case PPS_LOG_FILE:
+        if (to_file(l))
+            return true;
+        tell_fallback(errno);
+        return false;
+    case PPS_LOG_AUTO:
+        break;
+    }
+    return false;
+}
+
+static void to_target(enum pps_log_level level, const struct pps_line *l)
+{
+    if (!to_chosen(level, l))
+        to_auto(level, l);
+}
+
+/* --- what others call --- */
+
+void pps_log_start(const struct pps_config *config, const char *journal_stream)
+{
+    struct stat st;
+    target = config->log_target;
+    threshold = config->log_level;
+    path = config->log_path;
+    journal_at_start = journal_stream && *journal_stream;
+    stderr_at_start = fstat(STDERR_FILENO, &st) == 0;
+    if (!stderr_at_start)
+        return;
+    stderr_dev = st.st_dev;
+    stderr_ino = st.st_ino;
+    if (leads_nowhere(&st))
+        stderr_at_start = false;
+}
+
+bool pps_log_wants(enum pps_log_level level)
+{
+    return level <= threshold;
+}
+
+void pps_log(enum pps_log_level level, struct pps_line *l)
+{
+    unsigned left_out;
+    if (!pps_log_wants(level))
+        return;
+    bool within = within_limit(&left_out);
+    if (left_out) {
+        struct pps_line count;
+        pps_line_begin(&count, "left-out");
+        pps_line_number(&count, "lines", left_out);
+        pps_line_text(&count, "\n");
+        to_target(PPS_LOG_NOTICE, &count);
+    }
+    if (!within)
+        return;
+    l->text[l->length++] = '\n';
+    to_target(level, l);
+}
+
+void pps_log_last_words(const char *text)
+{
+    struct pps_line l;
+    pps_line_begin(&l, "error: ");
+    pps_line_text(&l, text);
+    l.text[l.length++] = '\n';
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) != 0 || leads_nowhere(&st) || !to_stderr(&l))
+        to_syslog(PPS_LOG_ERROR, &l);
+}

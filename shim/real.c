@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * real.c: the next definitions (real.h). One pointer a call; a race of two first uses stores the same value twice.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <ppshim/real.h>
+#include <stdatomic.h>
+
+static void *_Atomic next_symbols[32];
+
+enum {
+#define X(returns, name, parameters, arguments) NEXT_##name,
+    PPS_REAL_CALLS(X)
+#undef X
+        NEXT_COUNT
+};
+_Static_assert(NEXT_COUNT <= 32, "next_symbols holds every call");
+
+/* A call this libc does not have (closefrom in musl): the server cannot have been linked to it, but another preload may
+   look it up and call it. */
+static long missing(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+
+static void *resolve(int which, const char *name)
+{
+    int saved = errno;
+    void *next = dlsym(RTLD_NEXT, name);
+    errno = saved;
+    if (!next)
+        next = (void *)missing;
+    atomic_store_explicit(&next_symbols[which], next, memory_order_release);
+    return next;
+}
+
+static void *next_of(int which, const char *name)
+{
+    void *next = atomic_load_explicit(&next_symbols[which], memory_order_acquire);
+    return next ? next : resolve(which, name);
+}
+
+#define X(returns, name, parameters, arguments)                                                                        \
+    returns real_##name parameters                                                                                     \
+    {                                                                                                                  \
+        return ((returns(*) parameters)next_of(NEXT_##name, #name))arguments;                                          \
+    }
+PPS_REAL_CALLS(X)
+#undef X
+
+void pps_real_resolve(void)
+{
+#define X(returns, name, parameters, arguments) next_of(NEXT_##name, #name);
+    PPS_REAL_CALLS(X)
+#undef X
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c: the constructor, and the version this library says when it is run.
+ *
+ * LD_PRELOAD reaches every child of a server, so this runs in many images that never listen: it reads the environment
+ * and nothing else. Only settings that can be judged from the environment alone stop a process here.
+ */
+#include <errno.h>
+#include <ppshim/accept.h>
+#include <ppshim/guard.h>
+#include <ppshim/log.h>
+#include <ppshim/park.h>
+#include <ppshim/real.h>
+#include <ppshim/start.h>
+#include <ppshim/trust.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+atomic_bool pps_on;
+struct pps_config pps_config;
+
+extern const char ppshim_version[];
+__attribute__((visibility("default"))) const char ppshim_version[] = PPS_VERSION;
+
+_Noreturn void pps_stop_misconfigured(const char *error)
+{
+    pps_log_last_words(error);
+    _exit(PPS_EXIT_CONFIG);
+}
+
+static void after_fork(bool at_once)
+{
+    pps_accept_after_fork();
+    pps_trust_after_fork();
+    pps_park_after_fork(at_once);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    char error[PPS_ERROR_TEXT];
+    int saved = errno;
+    pps_real_resolve();
+    if (!getauxval(AT_SECURE)) { /* as secure_getenv(3): what an unprivileged caller set counts for nothing */
+        if (!pps_config_read(environ, &pps_config, error))
+            pps_stop_misconfigured(error);
+        if (pps_config.on) {
+            pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
+            pps_process_start(after_fork);
+            atomic_store(&pps_on, true);
+        }
+    }
+    errno = saved;
+}
+
+/* Running the library: the program interpreter is named here, and the linker is told to enter at pps_print_version. */
+__attribute__((section(".interp"), used)) static const char interpreter[] = PPS_INTERP;
+
+#if defined(__x86_64__) || defined(__i386__)
+#define ENTRY __attribute__((force_align_arg_pointer))
+#else
+#define ENTRY
+#endif
+
+_Noreturn ENTRY void pps_print_version(void);
+_Noreturn ENTRY void pps_print_version(void)
+{
+    static const char text[] = "libppshim " PPS_VERSION "\n";
+    ssize_t n = write(STDOUT_FILENO, text, sizeof text - 1);
+    _exit(n == sizeof text - 1 ? 0 : 1);
+}
