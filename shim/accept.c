@@ -18,9 +18,10 @@
 #include <ppshim/accept.h>
 #include <ppshim/admit.h>
 #include <ppshim/answer.h>
-#include <ppshim/log.h>
+#include <ppshim/guard.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
+#include <ppshim/settle.h>
 #include <ppshim/start.h>
 #include <pthread.h>
 #include <signal.h>
@@ -35,7 +36,6 @@ static struct crowd {
     atomic_bool led;
 } crowds[PPS_LISTENERS_MAX];
 static _Atomic unsigned crowds_end; /* one more than the highest index in use */
-static _Atomic unsigned forks;      /* between this process and the first one */
 
 /* One call of accept. */
 struct attempt {
@@ -45,7 +45,9 @@ struct attempt {
     struct sockaddr *sa;
     socklen_t *len;
     int flags;
-    bool learned, nonblocking;
+    bool begun, learned;
+    bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
+    bool nonblocking;
     uint64_t give_up; /* CLOCK_MONOTONIC, nanoseconds; 0: never */
     int cancel_state; /* the caller's */
     unsigned forks;   /* when it counted itself in: a handler may fork, and the child return from it into this call */
@@ -72,18 +74,7 @@ static uint64_t now_ns(void)
 
 /* --- handing over --- */
 
-/* The real peer as the kernel tells it (a scope id and all), or as we saw it when the peer is gone by now. */
-static socklen_t real_peer(const struct pps_conn *c, struct sockaddr_storage *ss)
-{
-    socklen_t len = sizeof *ss;
-    if (real_getpeername(c->fd, (struct sockaddr *)ss, &len) == 0)
-        return len;
-    enum pps_addr_form v4 = c->listener.inet6 ? PPS_FORM_MAPPED : PPS_FORM_INET;
-    return pps_addr_to_sockaddr(&c->peer, pps_addr_is_v4(&c->peer) ? v4 : PPS_FORM_INET6, ss);
-}
-
-/* `peer` is what accept4 said, NULL if that was long ago. */
-static int deliver(const struct attempt *a, struct pps_conn *c, const struct sockaddr_storage *peer, socklen_t peer_len)
+static int deliver(const struct attempt *a, struct pps_conn *c)
 {
     struct sockaddr_storage ss;
     if (a->sa && c->has_client) {
@@ -93,65 +84,32 @@ static int deliver(const struct attempt *a, struct pps_conn *c, const struct soc
         }
         pps_answer_copy(&ss, pps_addr_to_sockaddr(&c->client.addr, c->client.form, &ss), a->sa, a->len);
     } else if (a->sa) {
-        socklen_t len = peer ? peer_len : real_peer(c, &ss);
-        pps_answer_copy(peer ? peer : &ss, len, a->sa, a->len);
+        pps_answer_copy(&c->peer_raw, c->peer_raw_len, a->sa, a->len);
     }
     pps_listener_mark(c->fd, PPS_FD_OTHER);
     return c->fd;
 }
 
-static int park(const struct attempt *a, struct pps_conn *c)
-{
-    struct pps_conn oldest;
-    while (pps_park_full() && pps_park_evict(&oldest))
-        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
-    if (!pps_park_put(c, a->flags))
-        pps_admit_close(c, PPS_REASON_NO_ROOM);
-    return AGAIN;
-}
-
-static void refresh_trust(void)
-{
-    char news[PPS_ERROR_TEXT];
-    bool failed;
-    struct pps_line l;
-    if (!pps_trust_refresh(news, &failed))
-        return;
-    pps_line_begin(&l, news);
-    pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
-}
-
 /* A connection fresh from the kernel. */
-static int admit(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+static int take_in(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len)
 {
-    uint8_t buf[PPS_ADMIT_STACK];
     struct pps_conn c;
-    enum pps_reason reason;
-    refresh_trust();
-    switch (pps_admit_begin(&c, &a->l, fd, (const struct sockaddr *)peer, peer_len, buf, sizeof buf, &reason)) {
-    case PPS_ADMIT_READY:
-        return deliver(a, &c, peer, peer_len);
-    case PPS_ADMIT_WAIT:
-        return park(a, &c);
-    case PPS_ADMIT_GONE:
-        break;
-    }
-    pps_admit_close(&c, reason);
-    return AGAIN;
+    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, &c);
+    return ready ? deliver(a, &c) : AGAIN;
 }
 
 /* --- from the kernel --- */
 
 static void enter_kernel(struct attempt *a)
 {
-    a->forks = atomic_load(&forks);
+    a->forks = pps_process_forks();
     atomic_fetch_add(&a->crowd->in_kernel, 1);
 }
 
 static void leave_kernel(void *attempt)
 {
     const struct attempt *a = attempt;
-    if (a->forks != atomic_load(&forks))
+    if (a->forks != pps_process_forks())
         return;
     if (atomic_fetch_sub(&a->crowd->in_kernel, 1) == 1 && atomic_load(&a->crowd->led))
         pps_park_wake(&a->l); /* nobody watches the listener any more: the leader must */
@@ -170,7 +128,7 @@ static int accept_and_leave_kernel(struct attempt *a)
     why = errno;
     pthread_cleanup_pop(1);
     if (fd >= 0)
-        return admit(a, fd, &peer, len);
+        return take_in(a, fd, &peer, len);
     struct pps_conn oldest;
     if (why == EMFILE && pps_park_waiting(&a->l) && pps_park_evict(&oldest)) {
         pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING); /* parked peers must not cost the server a live one */
@@ -206,7 +164,7 @@ static int from_parked(const struct attempt *a, struct pps_park_fds *fds)
             pps_admit_close(&c, reason);
             break;
         case PPS_PARK_READY:
-            fd = deliver(a, &c, NULL, 0);
+            fd = deliver(a, &c);
             if (fd != AGAIN)
                 return fd;
         }
@@ -286,14 +244,14 @@ static void resign(void *attempt)
 
 static void start_following(struct attempt *a)
 {
-    a->forks = atomic_load(&forks);
+    a->forks = pps_process_forks();
     atomic_fetch_add(&a->crowd->followers, 1);
 }
 
 static void stop_following(void *attempt)
 {
     const struct attempt *a = attempt;
-    if (a->forks == atomic_load(&forks))
+    if (a->forks == pps_process_forks())
         atomic_fetch_sub(&a->crowd->followers, 1);
 }
 
@@ -339,13 +297,14 @@ static void nothing_to_undo(void *attempt)
     (void)attempt;
 }
 
-/* The listener is non-blocking, and the server waits by means we cannot see: an unfinished header is waited for here,
-   PPSHIM_TIMEOUT at most, unless somebody else is ready first. */
+/* The listener is non-blocking. A server that waits for it where we see it will be woken when a header completes; for one
+   that waits by other means (raw system calls, io_uring) the header is waited for here, PPSHIM_TIMEOUT at most, unless
+   somebody else is ready first. */
 static int without_blocking(struct attempt *a, const struct pps_park_fds *fds)
 {
     enter_kernel(a);
     int fd = accept_and_leave_kernel(a);
-    if (fd != FAILED || errno != EAGAIN)
+    if (fd != FAILED || errno != EAGAIN || pps_settle_is_seen(&a->l))
         return fd;
     struct pollfd p[2] = {{.fd = fds->epoll, .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
     if (wait_for(a, p, 2, nothing_to_undo) == AGAIN)
@@ -388,12 +347,39 @@ static void join_crowd(struct attempt *a)
     a->crowd = &crowds[a->l.index];
 }
 
+/* The server was told of a connection that may be a bare probe or a silent peer. It gets what is ready, or an error of
+   the kind accept(2) has for connections that went away meanwhile. */
+static int without_waiting(struct attempt *a)
+{
+    struct pps_park_fds fds;
+    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
+    int fd = from_parked(a, &fds);
+    if (fd != AGAIN)
+        return fd;
+    if (real_poll(&p, 1, 0) == 1) {
+        enter_kernel(a);
+        return accept_and_leave_kernel(a);
+    }
+    learn_listener(a);
+    errno = a->nonblocking ? EAGAIN : ECONNABORTED;
+    return FAILED;
+}
+
 static int governed(struct attempt *a)
 {
     int fd;
+    struct pps_conn held;
     join_crowd(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
-    fd = pps_park_waiting(&a->l) ? among_parked(a) : from_kernel(a);
+    if (!a->begun)
+        a->must_not_wait = pps_settle_accepting(&a->l, a->flags);
+    a->begun = true;
+    if (pps_settle_take(&a->l, a->flags, &held))
+        fd = deliver(a, &held);
+    else if (a->must_not_wait)
+        fd = without_waiting(a);
+    else
+        fd = pps_park_waiting(&a->l) ? among_parked(a) : from_kernel(a);
     cancel_as_called(a);
     return fd;
 }
@@ -408,7 +394,7 @@ static int found_late(struct attempt *a, int fd)
         return AGAIN;
     }
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
-    fd = admit(a, fd, &peer, len);
+    fd = take_in(a, fd, &peer, len);
     cancel_as_called(a);
     return fd;
 }
@@ -449,7 +435,6 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 
 void pps_accept_after_fork(void)
 {
-    atomic_fetch_add(&forks, 1);
     for (struct crowd *c = crowds; c < crowds + atomic_load(&crowds_end); c++) {
         atomic_store(&c->in_kernel, 0);
         atomic_store(&c->followers, 0);

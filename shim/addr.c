@@ -37,7 +37,7 @@ bool pps_addr_from_sockaddr(struct pps_addr *out, const struct sockaddr *sa, soc
 
     if (len < sizeof family)
         return false;
-    memcpy(&family, &sa->sa_family, sizeof family);
+    memcpy(&family, sa, sizeof family); /* its first member */
     if (family == AF_INET && len >= sizeof in) {
         memcpy(&in, sa, sizeof in);
         *out = pps_addr_v4((const uint8_t *)&in.sin_addr, ntohs(in.sin_port));
@@ -111,7 +111,7 @@ static char *put_number(char *p, unsigned value, unsigned base)
     return p;
 }
 
-static unsigned group_of(const uint8_t ip[16], unsigned index)
+static unsigned group_of(const uint8_t ip[16], size_t index)
 {
     return (unsigned)ip[2 * index] << 8 | ip[2 * index + 1];
 }

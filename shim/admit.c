@@ -10,6 +10,7 @@
 #include <ppshim/real.h>
 #include <ppshim/start.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* --- lines --- */
@@ -186,6 +187,8 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_listener
     *c = (struct pps_conn){.fd = fd, .listener = *l};
     if (!pps_addr_from_sockaddr(&c->peer, peer, peer_len)) /* reset before we could ask: it has no peer any more */
         return gone(PPS_REASON_NONE, reason);
+    c->peer_raw_len = peer_len;
+    memcpy(&c->peer_raw, peer, peer_len < sizeof c->peer_raw ? peer_len : sizeof c->peer_raw);
     c->trust = pps_trust_of(&c->peer);
     if (c->trust != PPS_UNTRUSTED)
         return pps_admit_look(c, buf, size, reason);

@@ -8,7 +8,7 @@
 #include <ppshim/real.h>
 #include <string.h>
 
-void pps_answer_copy(const struct sockaddr_storage *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len)
+void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len)
 {
     memcpy(sa, from, *len < from_len ? *len : from_len);
     *len = from_len;

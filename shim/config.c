@@ -296,9 +296,14 @@ static unsigned edit_distance(struct word a, const char *b)
     return row[columns];
 }
 
+/* A name that leaves a word out (PPSHIM_OPTIONAL) is nearest to the one it is part of, whatever the distance says. */
 static const char *nearest_setting(struct word name)
 {
     int best = 0;
+    struct word tail = {name.at + strlen(PREFIX) - 1, name.length - strlen(PREFIX) + 1}; /* from its '_' on */
+    for (int i = 0; tail.length > 3 && i < PPS_SET_COUNT; i++)
+        if (memmem(settings[i].name, strlen(settings[i].name), tail.at, tail.length))
+            return settings[i].name;
     for (int i = 1; i < PPS_SET_COUNT; i++)
         if (edit_distance(name, settings[i].name) < edit_distance(name, settings[best].name))
             best = i;
@@ -318,7 +323,7 @@ static bool is_kubernetes(struct word name, const char *value)
     const char *port = memmem(rest, (size_t)(end - rest), "_PORT_", 6);
     const char *service = memmem(rest, (size_t)(end - rest), "_SERVICE_", 9);
     bool is_url = begins(value, "tcp://") || begins(value, "udp://") || begins(value, "sctp://");
-    return port || service || (is_url && name.length >= 12 && memcmp(end - 5, "_PORT", 5) == 0);
+    return port || service || (is_url && name.length >= strlen("PPSHIM_PORT") && memcmp(end - 5, "_PORT", 5) == 0);
 }
 
 static bool refuse_name(struct word name, const char *value, char *error)

@@ -15,6 +15,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic pid_t owner;
+static _Atomic unsigned forks;
 static void (*run_after_fork)(bool at_once);
 
 /* A page the kernel zeroes in every forked child (Linux 4.14) but not in a vfork child: it tells the two apart without
@@ -41,6 +42,7 @@ static void become_owner(bool at_once)
 {
     pthread_mutex_init(&lock, NULL);
     atomic_store(&owner, getpid());
+    atomic_fetch_add(&forks, 1);
     if (unforked)
         atomic_store(unforked, 1);
     run_after_fork(at_once);
@@ -59,6 +61,11 @@ bool pps_process_is_owner(void)
         return false;
     become_owner(false);
     return true;
+}
+
+unsigned pps_process_forks(void)
+{
+    return atomic_load(&forks);
 }
 
 void pps_process_start(void (*after_fork)(bool at_once))

@@ -58,7 +58,7 @@ size_t pps_header_build_v1(uint8_t *out, size_t size, const struct pps_addr *src
     if (!src) {
         memcpy(line, unknown, length);
     } else {
-        if (pps_addr_is_v4(src) != pps_addr_is_v4(dst))
+        if (!dst || pps_addr_is_v4(src) != pps_addr_is_v4(dst))
             return 0;
         length = put_v1_line(line, src, dst);
     }

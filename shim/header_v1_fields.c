@@ -130,7 +130,7 @@ static int scan_groups(struct ipv6 *a, const uint8_t *p, const uint8_t *end)
     }
     while (p < end) {
         if (*p == ':') {
-            if (!after_colon || a->gap != NO_GAP)
+            if (a->gap != NO_GAP)
                 return PPS_IMPOSSIBLE;
             a->gap = a->filled;
             after_colon = false;
@@ -139,7 +139,7 @@ static int scan_groups(struct ipv6 *a, const uint8_t *p, const uint8_t *end)
         }
         const uint8_t *colon = find(p, (size_t)(end - p), ':');
         if (memchr(p, '.', (size_t)(colon - p)))
-            return colon == end ? scan_dotted_tail(a, p, (size_t)(end - p)) : PPS_IMPOSSIBLE;
+            return scan_dotted_tail(a, p, (size_t)(end - p));
         after_colon = colon < end;
         if (!scan_group(a, p, (size_t)(colon - p)) || (after_colon && !has_room(a, 2)))
             return PPS_IMPOSSIBLE;

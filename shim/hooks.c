@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <ppshim/accept.h>
 #include <ppshim/answer.h>
+#include <ppshim/closing.h>
 #include <ppshim/listener.h>
-#include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/start.h>
 #include <unistd.h>
@@ -51,49 +51,32 @@ EXPORT int listen(int fd, int backlog)
     return 0;
 }
 
-/* Before the number can be given to somebody else. */
-static void closing(int fd)
+static void closing(unsigned first, unsigned last)
 {
     int saved = errno;
-    switch (pps_listener_kind(fd)) {
-    case PPS_FD_UNKNOWN:
-        break;
-    case PPS_FD_OTHER:
-    case PPS_FD_UNGOVERNED:
-        pps_listener_mark(fd, PPS_FD_UNKNOWN);
-        break;
-    case PPS_FD_OURS:
-    case PPS_FD_GOVERNED:
-        pps_park_closing(fd);
-    }
+    if (off())
+        return;
+    pps_closing_range(first, last);
     errno = saved;
-}
-
-static void closing_range(unsigned first, unsigned last)
-{
-    unsigned end = (unsigned)pps_listener_fd_end();
-    for (unsigned fd = first; fd <= last && fd < end; fd++)
-        closing((int)fd);
 }
 
 EXPORT int close(int fd)
 {
-    if (!off())
-        closing(fd);
+    if (fd >= 0)
+        closing((unsigned)fd, (unsigned)fd);
     return real_close(fd);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-    if (!off() && !(flags & CLOSE_RANGE_CLOEXEC))
-        closing_range(first, last);
+    if (!(flags & CLOSE_RANGE_CLOEXEC))
+        closing(first, last);
     return real_close_range(first, last, flags);
 }
 
 EXPORT void closefrom(int lowest)
 {
-    if (!off())
-        closing_range(lowest < 0 ? 0 : (unsigned)lowest, ~0u);
+    closing(lowest < 0 ? 0 : (unsigned)lowest, ~0u);
     real_closefrom(lowest);
 }
 
@@ -101,8 +84,8 @@ EXPORT void closefrom(int lowest)
    early enough. */
 static int duplicated(int from, int to, int result)
 {
-    if (!off() && result >= 0 && from != to)
-        closing(to);
+    if (result >= 0 && from != to)
+        closing((unsigned)to, (unsigned)to);
     return result;
 }
 

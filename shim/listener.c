@@ -94,17 +94,24 @@ static int ask_int(int fd, int level, int option)
     return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
 }
 
+static bool is_no_listener(int fd)
+{
+    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    return listens == 0 || (listens < 0 && errno == ENOTSOCK);
+}
+
 /* false: not a socket that can be asked. */
 static bool ask(int fd, struct facts *f)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     *f = (struct facts){0};
-    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
-    if (listens < 0)
-        return errno == ENOTSOCK;
-    f->listens = listens > 0;
-    if (!f->listens || getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
+    if (is_no_listener(fd))
+        return true;
+    f->listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN) > 0;
+    if (!f->listens)
+        return false;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
         !pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
         return true;
     int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
@@ -255,6 +262,10 @@ enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
 enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
 {
     unsigned word = get_word(fd);
+    if (word == PPS_FD_UNKNOWN && is_no_listener(fd)) {
+        set_word(fd, PPS_FD_OTHER);
+        return PPS_FD_OTHER;
+    }
     if (word == PPS_FD_UNKNOWN)
         return pps_listener_recheck(fd, out);
     if (word < PPS_FD_GOVERNED)

@@ -12,6 +12,7 @@
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/start.h>
+#include <ppshim/watch.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -196,6 +197,8 @@ static void set_timer(struct lot *lot)
 
 static void close_epoll(struct lot *lot)
 {
+    if (lot->epoll && pps_watch_private(&lot->listener) >= 0)
+        pps_watch_attach(&lot->listener, -1);
     drop_descriptor(&lot->epoll);
     drop_descriptor(&lot->timer);
     drop_descriptor(&lot->bell);
@@ -219,11 +222,13 @@ static bool open_epoll(struct lot *lot)
               watch(lot, lot->timer - 1, EPOLLIN, TAG_TIMER, 0) && watch(lot, lot->bell - 1, EPOLLIN, TAG_BELL, 0);
     for (uint32_t i = lot->oldest; ok && i; i = slots[i - 1].next)
         ok = watch_slot(lot, &slots[i - 1]);
-    if (ok)
-        set_timer(lot);
-    else
+    if (!ok) {
         close_epoll(lot);
-    return ok;
+        return false;
+    }
+    set_timer(lot);
+    pps_watch_attach(&lot->listener, lot->epoll - 1);
+    return true;
 }
 
 /* Servers close numbers they do not know, also by raw system calls, and may have reused them since: an epoll that knows
@@ -237,6 +242,7 @@ static bool epoll_is_ours(const struct lot *lot)
 /* Forgets, without touching, descriptors that are no longer ours. */
 static void disown_epoll(struct lot *lot)
 {
+    pps_watch_lost(&lot->listener);
     lot->epoll = lot->timer = lot->bell = lot->baton = 0;
 }
 
@@ -374,7 +380,7 @@ static enum pps_park_event until_one_leaves(struct lot *lot, int flags, struct p
 {
     struct epoll_event e;
     enum pps_park_event result = PPS_PARK_NOTHING;
-    if (!atomic_load(&lot->waiting) || !have_epoll(lot))
+    if ((!lot->epoll && !atomic_load(&lot->waiting)) || !have_epoll(lot))
         return PPS_PARK_NOTHING;
     while (result == PPS_PARK_NOTHING && real_epoll_wait(lot->epoll - 1, &e, 1, 0) == 1)
         result = one_event(lot, &e, flags, conn, reason);
@@ -497,38 +503,47 @@ void pps_park_take_over(const struct pps_park_fds *fds)
     eventfd_read(fds->baton, &one);
 }
 
-/* One of ours: an epoll's companions go together, and are made anew when needed; a parked socket is simply lost. */
-static void closing_ours(int fd)
+void pps_park_prepare(const struct pps_listener *l)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return;
+    pps_guard_enter(&g);
+    if (have_pool())
+        have_epoll(lot_of(l));
+    pps_guard_leave(&g);
+}
+
+/* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
+static bool closing_companion(struct lot *lot, int fd)
+{
+    int *held[] = {&lot->epoll, &lot->timer, &lot->bell, &lot->baton};
+    for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
+        if (*held[i] != fd + 1)
+            continue;
+        pps_watch_attach(&lot->listener, -1);
+        *held[i] = 0;
+        close_epoll(lot);
+        return true;
+    }
+    return false;
+}
+
+void pps_park_closing(int fd)
 {
     struct pps_conn lost;
-    for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
-        int *held[] = {&lot->epoll, &lot->timer, &lot->bell, &lot->baton};
-        for (unsigned i = 0; i < 4; i++) {
-            if (*held[i] != fd + 1)
-                continue;
-            *held[i] = 0; /* the caller closes this one */
-            close_epoll(lot);
+    for (struct lot *lot = lots; lot < lots + lots_end; lot++)
+        if (closing_companion(lot, fd))
             return;
-        }
-    }
     for (struct slot *s = slots; s < slots + slots_used; s++)
         if (atomic_load(&s->fd) == fd + 1)
             take_out(&lots[s->conn.listener.index], s, &lost);
 }
 
-void pps_park_closing(int fd)
+void pps_park_abandon(const struct pps_listener *l)
 {
-    struct pps_guard g;
-    struct pps_listener gone;
-    if (!pps_process_is_owner())
-        return;
-    pps_guard_enter(&g);
-    bool ours = pps_listener_kind(fd) == PPS_FD_OURS;
-    if (pps_listener_forget(fd, &gone))
-        abandon(lot_of(&gone));
-    if (ours)
-        closing_ours(fd);
-    pps_guard_leave(&g);
+    if (pps_listener_same(&lots[l->index].listener, l))
+        abandon(&lots[l->index]);
 }
 
 /* --- after fork --- */
@@ -547,6 +562,7 @@ static bool still_copy_of(int fd, const struct pps_conn *conn)
 void pps_park_after_fork(bool at_once)
 {
     for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
+        pps_watch_lost(&lot->listener); /* what stands in the server's epolls is the parent's */
         if (at_once || epoll_is_ours(lot))
             close_epoll(lot);
         disown_epoll(lot);

@@ -11,6 +11,7 @@
 #include <ppshim/log.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
+#include <ppshim/settle.h>
 #include <ppshim/start.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static void after_fork(bool at_once)
 {
     pps_accept_after_fork();
     pps_trust_after_fork();
+    pps_settle_after_fork(at_once);
     pps_park_after_fork(at_once);
 }
 

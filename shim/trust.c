@@ -738,6 +738,7 @@ void pps_trust_forget(void)
 {
     struct lists *l = atomic_exchange(&current, NULL);
     atomic_store(&watched, NULL);
+    atomic_store(&last_look_ms, 0);
     broken_known = false;
     free_retired();
     if (l)

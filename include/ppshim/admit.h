@@ -9,6 +9,7 @@
 #ifndef PPSHIM_ADMIT_H
 #define PPSHIM_ADMIT_H
 
+#include <netinet/in.h>
 #include <ppshim/addr.h>
 #include <ppshim/listener.h>
 #include <ppshim/peer.h>
@@ -22,6 +23,8 @@ struct pps_conn {
     int fd;
     struct pps_listener listener; /* that accepted it */
     struct pps_addr peer;         /* the real TCP peer */
+    struct sockaddr_in6 peer_raw; /* the same as the kernel told it, scope id and all; or a sockaddr_in */
+    socklen_t peer_raw_len;
     enum pps_trust trust;
     uint32_t have, need; /* bytes of the header seen so far; least number with which to look again */
     bool claims_client;  /* its header names the one in client.addr, believed or not: for the log */

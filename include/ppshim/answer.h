@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* As the kernel's move_addr_to_user: copies what fits, reports the full length. `len` must not be negative. */
-void pps_answer_copy(const struct sockaddr_storage *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len);
+void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len);
 
 /* false: an IPv6 client for a buffer of `room` bytes that holds an IPv4 address and no more. A truncated address would
    be a made-up one. */

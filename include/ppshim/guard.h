@@ -30,6 +30,10 @@ void pps_guard_leave(struct pps_guard *g);
  */
 bool pps_process_is_owner(void);
 
+/* Forks between the first process and this one. A call that finds it changed is in a child that returned into it from a
+   signal handler: what it had counted or claimed was reset. No system call. */
+unsigned pps_process_forks(void);
+
 /* Once, from the constructor. `after_fork` runs in the child of every fork and may take no lock. `at_once`: it runs inside
    fork itself; else the child ran for a while first, and may have closed and reused any descriptor. */
 void pps_process_start(void (*after_fork)(bool at_once));

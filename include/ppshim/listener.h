@@ -32,6 +32,7 @@ enum pps_fd_kind {
     PPS_FD_OTHER,      /* not a listener when last asked */
     PPS_FD_UNGOVERNED, /* a listener whose port or family is none of ours */
     PPS_FD_OURS,       /* the shim's own descriptor */
+    PPS_FD_EPOLL,      /* an epoll that holds, or held, a governed listener */
     PPS_FD_GOVERNED,
 };
 
@@ -43,7 +44,7 @@ enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out);
 /* The same, not believing what is known: after listen(), and after accept succeeded on what was PPS_FD_OTHER. */
 enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out);
 
-/* `fd` is PPS_FD_UNKNOWN, PPS_FD_OTHER or PPS_FD_OURS from now on. */
+/* `fd` is of this kind from now on; not for PPS_FD_GOVERNED. */
 void pps_listener_mark(int fd, enum pps_fd_kind kind);
 
 /* `fd` is about to be closed. true when it was the last number of a governed listener, which is then in *gone: the

@@ -6,7 +6,7 @@
  * its peer left, or the oldest ran out of time. Parked sockets sit at the top of the descriptor range, so that the
  * numbers the server sees stay low, and wait with SO_RCVLOWAT for the bytes they lack.
  *
- * Every call here takes the guard, waits for nothing and may change errno. The child of a fork owns no parked
+ * Every call here takes the guard (but for those that say otherwise), waits for nothing and may change errno. The child of a fork owns no parked
  * connection; slots are valid at every instant, so that it can close its copies whatever the parent was doing.
  */
 #ifndef PPSHIM_PARK_H
@@ -52,8 +52,15 @@ void pps_park_wake(const struct pps_listener *l);
 void pps_park_pass_on(const struct pps_listener *l);
 void pps_park_take_over(const struct pps_park_fds *fds);
 
-/* The server is about to close `fd`, which may be a listener's last number or a descriptor of ours. */
+/* Makes the private epoll now, for a wait that must notice what another thread parks. */
+void pps_park_prepare(const struct pps_listener *l);
+
+/* --- with the guard held --- */
+
+/* `fd` is PPS_FD_OURS, and the server is about to close it. */
 void pps_park_closing(int fd);
+/* The listener is being closed: so are its parked connections. */
+void pps_park_abandon(const struct pps_listener *l);
 
 /* guard.h's after_fork. */
 void pps_park_after_fork(bool at_once);

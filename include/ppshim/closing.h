@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * closing.h: the server closes descriptors, and what the shim knew about them goes.
+ */
+#ifndef PPSHIM_CLOSING_H
+#define PPSHIM_CLOSING_H
+
+/* `fd` is about to be closed (or, after dup2 and dup3, was): before the number can be given to somebody else. One array
+   look-up for a number that means nothing to us. Nothing happens in a vfork child, which closes copies of its own but
+   shares our memory. Any thread and signal handler; may change errno. */
+void pps_closing(int fd);
+
+/* The same for first to last. */
+void pps_closing_range(unsigned first, unsigned last);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * settle.h: is there a connection to hand over right now?
+ *
+ * A wait that is about to tell the server "your listener is readable" settles first: connections are taken, parked
+ * ones moved on, until one is ready or nothing is left. The one that is ready is held, at most one a listener, until the
+ * server accepts it. A process that waits but has not itself called accept on the listener (a master whose children
+ * accept) must take nothing: until then, and again after fork, the kernel's own readiness passes.
+ *
+ * Waits for nothing. Any thread and signal handler: who finds another inside passes on. With cancellation off. May
+ * change errno.
+ */
+#ifndef PPSHIM_SETTLE_H
+#define PPSHIM_SETTLE_H
+
+#include <ppshim/admit.h>
+#include <ppshim/listener.h>
+#include <stdbool.h>
+
+/* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked or
+   closed. */
+bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
+                        struct pps_conn *conn);
+
+/* The server calls accept4 with these flags: from now on waits may settle. Returns whether a wait passed the kernel's
+   readiness on since the last call: then accept must not wait, for it was not told the truth. */
+bool pps_settle_accepting(const struct pps_listener *l, int flags);
+
+/* A wait of this process names the listener (poll, select); epolls are known to watch.h. */
+void pps_settle_seen(const struct pps_listener *l);
+/* Whether the server waits for this listener by means we see, so that an accept that finds nothing may say so. */
+bool pps_settle_is_seen(const struct pps_listener *l);
+
+enum pps_settled {
+    PPS_SETTLED_NOTHING, /* accept would find nothing */
+    PPS_SETTLED_READY,   /* one is held */
+    PPS_SETTLED_ERROR,   /* accept would fail with an error the server must see (EMFILE) */
+    PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
+};
+/* `readable`: the kernel just said that the listener is. */
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable);
+
+bool pps_settle_holds(const struct pps_listener *l);
+/* Takes the held one, mended to these flags. */
+bool pps_settle_take(const struct pps_listener *l, int flags, struct pps_conn *conn);
+
+/* The listener's last number is being closed; the guard is held. */
+void pps_settle_closing(const struct pps_listener *l);
+void pps_settle_after_fork(bool at_once);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * settle.c: takes connections in, and holds the one a wait was told of (settle.h).
+ *
+ * The held connection is a slot of atomics, not under the guard: taking it over costs no system call. Whoever moves it
+ * on claims it first (FILLING, TAKING); nobody waits for a claim.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ppshim/guard.h>
+#include <ppshim/log.h>
+#include <ppshim/park.h>
+#include <ppshim/real.h>
+#include <ppshim/settle.h>
+#include <ppshim/watch.h>
+#include <stdatomic.h>
+
+#define TRIES 64 /* connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared */
+
+enum { EMPTY, FILLING, FULL, TAKING };
+
+static struct place {
+    _Atomic int state;
+    _Atomic uint16_t generation; /* of the listener it belongs to */
+    _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
+    atomic_bool passed;          /* a wait passed the kernel's readiness on */
+    atomic_bool seen;
+    int flags; /* the held connection was accepted with */
+    struct pps_conn conn;
+} places[PPS_LISTENERS_MAX];
+static _Atomic unsigned places_end;
+
+static void close_held(struct place *p)
+{
+    int full = FULL;
+    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
+        return;
+    shutdown(p->conn.fd, SHUT_RDWR);
+    real_close(p->conn.fd);
+    atomic_store(&p->state, EMPTY);
+}
+
+/* What an earlier listener left in the record is not this one's. */
+static struct place *place_of(const struct pps_listener *l)
+{
+    struct place *p = &places[l->index];
+    unsigned end = atomic_load(&places_end);
+    if (atomic_load(&p->generation) != l->generation && atomic_exchange(&p->generation, l->generation) != l->generation) {
+        close_held(p);
+        atomic_store(&p->accepting, 0);
+        atomic_store(&p->passed, false);
+        atomic_store(&p->seen, false);
+    }
+    while (end <= l->index && !atomic_compare_exchange_weak(&places_end, &end, l->index + 1u))
+        ;
+    return p;
+}
+
+/* --- taking in --- */
+
+static void refresh_trust(void)
+{
+    char news[PPS_ERROR_TEXT];
+    bool failed;
+    struct pps_line l;
+    if (!pps_trust_refresh(news, &failed))
+        return;
+    pps_line_begin(&l, news);
+    pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
+}
+
+static void park(struct pps_conn *c, int flags)
+{
+    struct pps_conn oldest;
+    while (pps_park_full() && pps_park_evict(&oldest))
+        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
+    if (!pps_park_put(c, flags))
+        pps_admit_close(c, PPS_REASON_NO_ROOM);
+}
+
+bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
+                        struct pps_conn *conn)
+{
+    uint8_t buf[PPS_ADMIT_STACK];
+    enum pps_reason reason;
+    refresh_trust();
+    switch (pps_admit_begin(conn, l, fd, peer, peer_len, buf, sizeof buf, &reason)) {
+    case PPS_ADMIT_READY:
+        return true;
+    case PPS_ADMIT_WAIT:
+        park(conn, flags);
+        return false;
+    case PPS_ADMIT_GONE:
+        break;
+    }
+    pps_admit_close(conn, reason);
+    return false;
+}
+
+/* --- settling; the place is claimed --- */
+
+static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_conn *conn)
+{
+    enum pps_reason reason;
+    struct pps_park_fds unused;
+    for (int i = 0; i < TRIES; i++) {
+        enum pps_park_event event = pps_park_next(l, flags, conn, &reason, &unused);
+        if (event != PPS_PARK_GONE)
+            return event == PPS_PARK_READY;
+        pps_admit_close(conn, reason);
+    }
+    return false;
+}
+
+/* A listener need not be non-blocking, and O_NONBLOCK is not ours to set. */
+static bool is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return real_poll(&p, 1, 0) == 1;
+}
+
+static enum pps_settled one_from_kernel(const struct pps_listener *l, int listener_fd, bool readable, int flags,
+                                        struct pps_conn *conn)
+{
+    for (int i = 0; i < TRIES && (readable || is_readable(listener_fd)); i++, readable = false) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = real_accept4(listener_fd, (struct sockaddr *)&peer, &len, flags);
+        if (fd >= 0 && pps_settle_take_in(l, fd, (struct sockaddr *)&peer, len, flags, conn))
+            return PPS_SETTLED_READY;
+        if (fd >= 0 || errno == EINTR || errno == ECONNABORTED)
+            continue;
+        if (errno == EMFILE && pps_park_evict(conn)) {
+            pps_admit_close(conn, PPS_REASON_TOO_MANY_PENDING);
+            continue;
+        }
+        return errno == EAGAIN ? PPS_SETTLED_NOTHING : PPS_SETTLED_ERROR;
+    }
+    return PPS_SETTLED_NOTHING;
+}
+
+static enum pps_settled fill(struct place *p, const struct pps_listener *l, int listener_fd, bool readable)
+{
+    unsigned forks = pps_process_forks();
+    struct pps_conn conn;
+    enum pps_settled result = PPS_SETTLED_READY;
+    int flags = atomic_load(&p->accepting) - 1;
+    if (pps_watch_private(l) < 0 || !one_from_parked(l, flags, &conn))
+        result = one_from_kernel(l, listener_fd, readable, flags, &conn);
+    if (forks != pps_process_forks()) { /* a child returned into its parent's wait: the connection is the parent's */
+        if (result == PPS_SETTLED_READY)
+            real_close(conn.fd);
+        return PPS_SETTLED_NOTHING;
+    }
+    if (result == PPS_SETTLED_READY) {
+        p->conn = conn;
+        p->flags = flags;
+    }
+    atomic_store(&p->state, result == PPS_SETTLED_READY ? FULL : EMPTY);
+    return result;
+}
+
+/* --- what others call --- */
+
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable)
+{
+    struct place *p = place_of(l);
+    int state = EMPTY;
+    if (!atomic_load(&p->accepting)) {
+        if (readable)
+            atomic_store(&p->passed, true);
+        return PPS_SETTLED_PASS;
+    }
+    if (!atomic_compare_exchange_strong(&p->state, &state, FILLING))
+        return state == FULL ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
+    return fill(p, l, listener_fd, readable);
+}
+
+bool pps_settle_accepting(const struct pps_listener *l, int flags)
+{
+    struct place *p = place_of(l);
+    if (atomic_load(&p->accepting) != flags + 1)
+        atomic_store(&p->accepting, flags + 1);
+    return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
+}
+
+void pps_settle_seen(const struct pps_listener *l)
+{
+    struct place *p = place_of(l);
+    if (!atomic_load(&p->seen))
+        atomic_store(&p->seen, true);
+}
+
+bool pps_settle_is_seen(const struct pps_listener *l)
+{
+    return atomic_load(&place_of(l)->seen) || pps_watch_any(l);
+}
+
+bool pps_settle_holds(const struct pps_listener *l)
+{
+    return atomic_load(&place_of(l)->state) == FULL;
+}
+
+bool pps_settle_take(const struct pps_listener *l, int flags, struct pps_conn *conn)
+{
+    struct place *p = place_of(l);
+    int full = FULL;
+    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
+        return false;
+    *conn = p->conn;
+    int changed = flags ^ p->flags;
+    atomic_store(&p->state, EMPTY);
+    if (changed & SOCK_NONBLOCK)
+        fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
+    if (changed & SOCK_CLOEXEC)
+        fcntl(conn->fd, F_SETFD, flags & SOCK_CLOEXEC ? FD_CLOEXEC : 0);
+    return true;
+}
+
+void pps_settle_closing(const struct pps_listener *l)
+{
+    close_held(place_of(l));
+}
+
+/* The child owns no held connection; whether it accepts is yet to be seen. */
+void pps_settle_after_fork(bool at_once)
+{
+    for (struct place *p = places; p < places + atomic_load(&places_end); p++) {
+        if (atomic_load(&p->state) == FULL && at_once)
+            real_close(p->conn.fd);
+        atomic_store(&p->state, EMPTY);
+        atomic_store(&p->accepting, 0);
+        atomic_store(&p->passed, false);
+        atomic_store(&p->seen, false);
+    }
+}

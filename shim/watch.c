@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * watch.c: registrations of governed listeners in the server's epolls (watch.h).
+ *
+ * Every field that a look-up reads is an atomic; a look-up that races a change sees the registration before or after it,
+ * as the kernel's own event might. Descriptors in here are the server's: before an epoll is touched on our own account
+ * it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
+ */
+#include <ppshim/guard.h>
+#include <ppshim/real.h>
+#include <ppshim/watch.h>
+#include <stdatomic.h>
+
+#define REGISTRATIONS_MAX 4096 /* beyond: the server's wait shows the kernel's own readiness */
+
+static struct registration {
+    _Atomic int epfd; /* plus one; 0: free */
+    _Atomic int fd;   /* plus one; 0: the server removed it, the muted private epoll is still there */
+    _Atomic(struct pps_listener) listener;
+    _Atomic uint32_t events;
+    _Atomic uint64_t data;
+    atomic_bool spent; /* EPOLLONESHOT, told */
+    atomic_bool owed;
+    bool beside; /* the private epoll is in there too; the guard's */
+} registrations[REGISTRATIONS_MAX];
+static _Atomic unsigned registrations_end;
+
+static _Atomic int private_epolls[PPS_LISTENERS_MAX]; /* plus one; 0: none */
+
+static bool is_of(const struct registration *r, const struct pps_listener *l)
+{
+    struct pps_listener mine = atomic_load(&r->listener);
+    return atomic_load(&r->epfd) && pps_listener_same(&mine, l);
+}
+
+static struct registration *end(void)
+{
+    return registrations + atomic_load(&registrations_end);
+}
+
+/* --- the private epoll beside the listener; the guard is held --- */
+
+/* Level-triggered and never exclusive whatever the listener is: what it says is looked into before the server hears of
+   it, and it is this process's alone. */
+static uint32_t events_beside(const struct registration *r)
+{
+    uint32_t events = atomic_load(&r->events);
+    if (!atomic_load(&r->fd) || atomic_load(&r->spent) || !(events & EPOLLIN))
+        return 0;
+    return EPOLLIN | (events & EPOLLONESHOT);
+}
+
+/* Adding what is there fails without a trace; if it succeeds, this is another epoll than we know. */
+static bool still_holds_listener(int epfd, int fd)
+{
+    struct epoll_event nothing = {0};
+    if (real_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &nothing) != 0)
+        return true;
+    real_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+    return false;
+}
+
+static void update_beside(struct registration *r)
+{
+    struct pps_listener l = atomic_load(&r->listener);
+    int epfd = atomic_load(&r->epfd) - 1, private = atomic_load(&private_epolls[l.index]) - 1;
+    struct epoll_event e = {.events = events_beside(r), .data.u64 = atomic_load(&r->data)};
+    if (private < 0)
+        return;
+    if (r->beside)
+        real_epoll_ctl(epfd, EPOLL_CTL_MOD, private, &e);
+    else if (atomic_load(&r->fd) && still_holds_listener(epfd, atomic_load(&r->fd) - 1))
+        r->beside = real_epoll_ctl(epfd, EPOLL_CTL_ADD, private, &e) == 0;
+}
+
+static void remove_beside(struct registration *r, int private)
+{
+    if (r->beside)
+        real_epoll_ctl(atomic_load(&r->epfd) - 1, EPOLL_CTL_DEL, private, NULL);
+    r->beside = false;
+}
+
+void pps_watch_attach(const struct pps_listener *l, int private_epoll)
+{
+    int before = atomic_exchange(&private_epolls[l->index], private_epoll + 1) - 1;
+    for (struct registration *r = registrations; r < end(); r++) {
+        if (!is_of(r, l))
+            continue;
+        if (before >= 0)
+            remove_beside(r, before);
+        update_beside(r);
+    }
+}
+
+void pps_watch_lost(const struct pps_listener *l)
+{
+    atomic_store(&private_epolls[l->index], 0);
+    for (struct registration *r = registrations; r < end(); r++)
+        if (is_of(r, l))
+            r->beside = false;
+}
+
+int pps_watch_private(const struct pps_listener *l)
+{
+    return atomic_load(&private_epolls[l->index]) - 1;
+}
+
+/* --- registrations; the guard is held --- */
+
+static struct registration *find(int epfd, int fd)
+{
+    for (struct registration *r = registrations; r < end(); r++)
+        if (atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) == fd + 1)
+            return r;
+    return NULL;
+}
+
+/* One that this listener left in this epoll, with the private epoll still there, or a free one. */
+static struct registration *find_place(int epfd, const struct pps_listener *l)
+{
+    struct registration *place = NULL;
+    for (struct registration *r = registrations; r < end(); r++) {
+        if (atomic_load(&r->epfd) == epfd + 1 && !atomic_load(&r->fd) && is_of(r, l))
+            return r;
+        if (!place && !atomic_load(&r->epfd))
+            place = r;
+    }
+    if (!place && end() < registrations + REGISTRATIONS_MAX) {
+        place = end();
+        atomic_fetch_add(&registrations_end, 1);
+    }
+    return place;
+}
+
+static void arm(struct registration *r, const struct epoll_event *e)
+{
+    atomic_store(&r->events, e->events);
+    atomic_store(&r->data, e->data.u64);
+    atomic_store(&r->spent, false);
+    atomic_store(&r->owed, true); /* what is held already must be told to a new registration */
+    update_beside(r);
+}
+
+static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
+{
+    struct registration *r = find_place(epfd, l);
+    if (!r)
+        return;
+    if (!atomic_load(&r->epfd))
+        r->beside = false;
+    atomic_store(&r->listener, *l);
+    atomic_store(&r->fd, fd + 1);
+    atomic_store(&r->epfd, epfd + 1);
+    arm(r, e);
+    pps_listener_mark(epfd, PPS_FD_EPOLL);
+}
+
+static void removed(struct registration *r)
+{
+    atomic_store(&r->fd, 0);
+    if (r->beside)
+        update_beside(r);
+    else
+        atomic_store(&r->epfd, 0);
+}
+
+static void remember(int epfd, int op, int fd, const struct pps_listener *l, const struct epoll_event *e)
+{
+    struct registration *r = op == EPOLL_CTL_ADD ? NULL : find(epfd, fd);
+    if (op == EPOLL_CTL_ADD)
+        added(epfd, fd, l, e);
+    else if (r && op == EPOLL_CTL_MOD)
+        arm(r, e);
+    else if (r)
+        removed(r);
+}
+
+void pps_watch_closing(int fd)
+{
+    for (struct registration *r = registrations; r < end(); r++) {
+        if (atomic_load(&r->epfd) == fd + 1) {
+            r->beside = false; /* it goes with the epoll */
+            atomic_store(&r->epfd, 0);
+        } else if (atomic_load(&r->epfd) && atomic_load(&r->fd) == fd + 1) {
+            removed(r);
+        }
+    }
+}
+
+/* --- what others call --- */
+
+int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    struct pps_listener l;
+    struct pps_guard g;
+    enum pps_fd_kind kind = op == EPOLL_CTL_ADD ? pps_listener_find(fd, &l) : pps_listener_kind(fd);
+    int result = real_epoll_ctl(epfd, op, fd, event);
+    if (kind != PPS_FD_GOVERNED || result != 0 || !pps_process_is_owner())
+        return result;
+    pps_guard_enter(&g);
+    remember(epfd, op, fd, &l, event);
+    pps_guard_leave(&g);
+    return 0;
+}
+
+bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)
+{
+    unsigned stop = atomic_load(&registrations_end);
+    for (; *cursor < stop; ++*cursor) {
+        struct registration *r = &registrations[*cursor];
+        int fd = atomic_load(&r->fd);
+        if (atomic_load(&r->epfd) != epfd + 1 || !fd)
+            continue;
+        *out = (struct pps_watch){.slot = (*cursor)++,
+                                  .epfd = epfd,
+                                  .fd = fd - 1,
+                                  .listener = atomic_load(&r->listener),
+                                  .events = atomic_load(&r->spent) ? 0 : atomic_load(&r->events),
+                                  .data = atomic_load(&r->data)};
+        return true;
+    }
+    return false;
+}
+
+void pps_watch_set_owed(const struct pps_watch *w, bool owed)
+{
+    atomic_store(&registrations[w->slot].owed, owed);
+}
+
+bool pps_watch_owed(const struct pps_watch *w)
+{
+    return atomic_load(&registrations[w->slot].owed);
+}
+
+bool pps_watch_any(const struct pps_listener *l)
+{
+    for (struct registration *r = registrations; r < end(); r++)
+        if (atomic_load(&r->fd) && is_of(r, l))
+            return true;
+    return false;
+}
+
+/* Listener and private epoll are one one-shot between them: the kernel disarmed whichever fired. */
+static void set_one_shot(const struct pps_watch *w, bool spent)
+{
+    struct pps_guard g;
+    struct registration *r = &registrations[w->slot];
+    pps_guard_enter(&g);
+    if (atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1) {
+        struct epoll_event e = {.events = spent ? EPOLLONESHOT : w->events, .data.u64 = w->data};
+        atomic_store(&r->spent, spent);
+        if (!spent || r->beside)
+            real_epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &e);
+        update_beside(r);
+    }
+    pps_guard_leave(&g);
+}
+
+void pps_watch_spend(const struct pps_watch *w)
+{
+    set_one_shot(w, true);
+}
+
+void pps_watch_rearm(const struct pps_watch *w)
+{
+    set_one_shot(w, false);
+}
