@@ -18,6 +18,7 @@
 #include <ppshim/accept.h>
 #include <ppshim/admit.h>
 #include <ppshim/answer.h>
+#include <ppshim/deadline.h>
 #include <ppshim/guard.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
@@ -27,7 +28,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/time.h>
-#include <time.h>
 
 /* The threads of this process inside accept on one listener. Counts of a parent's threads mean nothing in its child. */
 static struct crowd {
@@ -48,7 +48,7 @@ struct attempt {
     bool begun, learned;
     bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
     bool nonblocking;
-    uint64_t give_up; /* CLOCK_MONOTONIC, nanoseconds; 0: never */
+    uint64_t give_up; /* deadline.h */
     int cancel_state; /* the caller's */
     unsigned forks;   /* when it counted itself in: a handler may fork, and the child return from it into this call */
 };
@@ -63,13 +63,6 @@ static void cancel_off(void)
 static void cancel_as_called(const struct attempt *a)
 {
     pthread_setcancelstate(a->cancel_state, NULL);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* --- handing over --- */
@@ -188,16 +181,8 @@ static uint64_t listener_deadline(int fd)
     struct timeval t = {0};
     socklen_t len = sizeof t;
     getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, &len);
-    uint64_t ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_usec * 1000;
-    return ns ? now_ns() + ns : 0;
-}
-
-static int milliseconds_left(const struct attempt *a)
-{
-    if (!a->give_up)
-        return -1;
-    uint64_t now = now_ns();
-    return now >= a->give_up ? 0 : (int)((a->give_up - now + 999999) / 1000000);
+    uint64_t ns = (uint64_t)t.tv_sec * PPS_SECOND + (uint64_t)t.tv_usec * 1000;
+    return ns ? pps_now() + ns : PPS_NEVER;
 }
 
 /* Waits with cancellation as the caller has it; `on_cancel` undoes what others rely on. AGAIN: something is ready or a
@@ -207,14 +192,14 @@ static int wait_for(struct attempt *a, struct pollfd *fds, nfds_t n, void (*on_c
     int ready;
     pthread_cleanup_push(on_cancel, a);
     cancel_as_called(a);
-    ready = real_poll(fds, n, milliseconds_left(a));
+    ready = real_poll(fds, n, pps_milliseconds_left(a->give_up));
     cancel_off();
     pthread_cleanup_pop(0);
     if (ready > 0)
         return AGAIN;
     if (ready < 0)
-        return errno == EINTR && !a->give_up && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
-    if (milliseconds_left(a) != 0) /* poll rounds its own way */
+        return errno == EINTR && a->give_up == PPS_NEVER && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
+    if (pps_milliseconds_left(a->give_up) != 0) /* poll rounds its own way */
         return AGAIN;
     errno = EAGAIN;
     return FAILED;
@@ -320,7 +305,7 @@ static void learn_listener(struct attempt *a)
         return;
     a->learned = true;
     a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
-    a->give_up = a->nonblocking ? now_ns() + (uint64_t)pps_config.timeout_ms * 1000000
+    a->give_up = a->nonblocking ? pps_now() + (uint64_t)pps_config.timeout_ms * 1000000
                                 : listener_deadline(a->listener_fd);
 }
 

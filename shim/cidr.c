@@ -369,10 +369,10 @@ static bool read_address(struct entry *e)
 
 static bool read_prefix(struct entry *e)
 {
-    const char *end = e->bits.at + e->bits.length;
     e->prefix = 128;
     if (!e->has_slash)
         return true;
+    const char *end = e->bits.at + e->bits.length;
     if (read_number(e->bits.at, end, &e->prefix) != end || e->prefix > (e->dotted ? 32 : 128))
         return explain_prefix(e);
     if (e->dotted)

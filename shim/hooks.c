@@ -10,8 +10,10 @@
 #include <ppshim/answer.h>
 #include <ppshim/closing.h>
 #include <ppshim/listener.h>
+#include <ppshim/readiness.h>
 #include <ppshim/real.h>
 #include <ppshim/start.h>
+#include <ppshim/watch.h>
 #include <unistd.h>
 
 #ifndef CLOSE_RANGE_CLOEXEC /* musl */
@@ -97,4 +99,109 @@ EXPORT int dup2(int from, int to)
 EXPORT int dup3(int from, int to, int flags)
 {
     return duplicated(from, to, real_dup3(from, to, flags));
+}
+
+/* --- waiting --- */
+
+/* glibc declares poll's array write-only, and GCC believes it. */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+static struct timespec from_milliseconds(int ms)
+{
+    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+}
+
+/* Timeouts the kernel would refuse are left to it. */
+static bool valid(const struct timespec *t)
+{
+    return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000L);
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    struct timespec t = from_milliseconds(timeout_ms < 0 ? 0 : timeout_ms);
+    if (off() || !pps_poll_concerns(fds, n))
+        return real_poll(fds, n, timeout_ms);
+    return pps_ppoll(fds, n, timeout_ms < 0 ? NULL : &t, NULL);
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (off() || !pps_poll_concerns(fds, n) || !valid(timeout))
+        return real_ppoll(fds, n, timeout, mask);
+    return pps_ppoll(fds, n, timeout, mask);
+}
+
+#ifdef __GLIBC__
+/* What poll and ppoll become under _FORTIFY_SOURCE; `size` is the array's. An overflow is libc's to report. */
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t size);
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t size)
+{
+    if (off() || size / sizeof *fds < n || !pps_poll_concerns(fds, n))
+        return real___poll_chk(fds, n, timeout_ms, size);
+    return poll(fds, n, timeout_ms);
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size)
+{
+    if (off() || size / sizeof *fds < n || !pps_poll_concerns(fds, n))
+        return real___ppoll_chk(fds, n, timeout, mask, size);
+    return ppoll(fds, n, timeout, mask);
+}
+#endif
+
+/* select(2) on Linux writes back what is left of the timeout; pselect does not. */
+EXPORT int select(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, struct timeval *restrict timeout)
+{
+    struct timespec t, left;
+    if (off() || !pps_select_concerns(n, r) || (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0)))
+        return real_select(n, r, w, e, timeout);
+    if (timeout)
+        t = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
+    int result = pps_pselect(n, r, w, e, timeout ? &t : NULL, NULL, &left);
+    if (timeout)
+        *timeout = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
+    return result;
+}
+
+EXPORT int pselect(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
+                   const struct timespec *restrict timeout, const sigset_t *restrict mask)
+{
+    if (off() || !pps_select_concerns(n, r) || !valid(timeout))
+        return real_pselect(n, r, w, e, timeout, mask);
+    return pps_pselect(n, r, w, e, timeout, mask, NULL);
+}
+
+EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    int saved = errno;
+    int result = off() ? real_epoll_ctl(epfd, op, fd, event) : pps_watch_ctl(epfd, op, fd, event);
+    if (result == 0)
+        errno = saved;
+    return result;
+}
+
+EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+    if (off() || !pps_epoll_concerns(epfd))
+        return real_epoll_wait(epfd, events, max, timeout_ms);
+    return pps_epoll_pwait(epfd, events, max, timeout_ms, NULL);
+}
+
+EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
+{
+    if (off() || !pps_epoll_concerns(epfd))
+        return real_epoll_pwait(epfd, events, max, timeout_ms, mask);
+    return pps_epoll_pwait(epfd, events, max, timeout_ms, mask);
+}
+
+EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                        const sigset_t *mask);
+EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                        const sigset_t *mask)
+{
+    if (off() || !pps_epoll_concerns(epfd) || !valid(timeout))
+        return real_epoll_pwait2(epfd, events, max, timeout, mask);
+    return pps_epoll_pwait2(epfd, events, max, timeout, mask);
 }

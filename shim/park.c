@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ppshim/deadline.h>
 #include <ppshim/guard.h>
 #include <ppshim/header.h>
 #include <ppshim/park.h>
@@ -19,7 +20,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NUMBER_CAP 65536 /* parked numbers stay below: the kernel's descriptor tables grow with the highest one */
@@ -32,7 +32,7 @@ struct slot {
     uint32_t generation; /* counts the connections this slot has held: tells a late event from a current one */
     int lowat;          /* SO_RCVLOWAT as the server set it */
     int flags;          /* accept4 flags it was accepted with */
-    uint64_t deadline;  /* CLOCK_MONOTONIC, nanoseconds */
+    uint64_t deadline;  /* deadline.h */
     struct pps_conn conn;
 };
 _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
@@ -57,13 +57,6 @@ static uint8_t long_header[PPS_HEADER_MAX];
 
 #define TAG_TIMER UINT32_MAX /* in place of a slot's number */
 #define TAG_BELL (UINT32_MAX - 1)
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* --- descriptors of ours --- */
 
@@ -187,11 +180,8 @@ static bool watch_slot(struct lot *lot, struct slot *s)
 static void set_timer(struct lot *lot)
 {
     struct itimerspec at = {0};
-    if (lot->oldest) {
-        uint64_t deadline = slots[lot->oldest - 1].deadline;
-        at.it_value.tv_sec = (time_t)(deadline / 1000000000);
-        at.it_value.tv_nsec = (long)(deadline % 1000000000);
-    }
+    if (lot->oldest)
+        at.it_value = pps_timespec(slots[lot->oldest - 1].deadline);
     timerfd_settime(lot->timer - 1, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -333,7 +323,7 @@ static enum pps_park_event leave(enum pps_admission a, struct lot *lot, struct s
 static enum pps_park_event timer_fired(struct lot *lot, int flags, struct pps_conn *conn, enum pps_reason *reason)
 {
     struct slot *s = lot->oldest ? &slots[lot->oldest - 1] : NULL;
-    if (!s || s->deadline > now_ns()) {
+    if (!s || s->deadline > pps_now()) {
         set_timer(lot);
         return PPS_PARK_NOTHING;
     }
@@ -399,7 +389,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->generation++;
     s->lowat = get_lowat(conn->fd);
     s->flags = flags;
-    s->deadline = now_ns() + (uint64_t)pps_config.timeout_ms * 1000000;
+    s->deadline = pps_now() + (uint64_t)pps_config.timeout_ms * 1000000;
     s->conn = *conn;
     set_lowat(conn->fd, (int)conn->need);
     link_youngest(lot, s);

@@ -122,9 +122,11 @@ static bool is_readable(int fd)
 static enum pps_settled one_from_kernel(const struct pps_listener *l, int listener_fd, bool readable, int flags,
                                         struct pps_conn *conn)
 {
-    for (int i = 0; i < TRIES && (readable || is_readable(listener_fd)); i++, readable = false) {
+    for (int i = 0; i < TRIES; i++, readable = false) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;
+        if (!readable && !is_readable(listener_fd))
+            return PPS_SETTLED_NOTHING;
         int fd = real_accept4(listener_fd, (struct sockaddr *)&peer, &len, flags);
         if (fd >= 0 && pps_settle_take_in(l, fd, (struct sockaddr *)&peer, len, flags, conn))
             return PPS_SETTLED_READY;
@@ -136,7 +138,7 @@ static enum pps_settled one_from_kernel(const struct pps_listener *l, int listen
         }
         return errno == EAGAIN ? PPS_SETTLED_NOTHING : PPS_SETTLED_ERROR;
     }
-    return PPS_SETTLED_NOTHING;
+    return PPS_SETTLED_MORE;
 }
 
 static enum pps_settled fill(struct place *p, const struct pps_listener *l, int listener_fd, bool readable)
@@ -182,6 +184,11 @@ bool pps_settle_accepting(const struct pps_listener *l, int flags)
     if (atomic_load(&p->accepting) != flags + 1)
         atomic_store(&p->accepting, flags + 1);
     return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
+}
+
+bool pps_settle_is_accepting(const struct pps_listener *l)
+{
+    return atomic_load(&place_of(l)->accepting) != 0;
 }
 
 void pps_settle_seen(const struct pps_listener *l)

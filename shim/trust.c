@@ -530,7 +530,7 @@ bool pps_trust_load(const struct pps_config *config, char error[PPS_ERROR_TEXT])
     else if (l && lists_with_files(l))
         atomic_store(&watched, config);
     quiet_end(&q);
-    return l;
+    return atomic_load(&current);
 }
 
 static struct stamp look_at(const struct file *f)
@@ -638,7 +638,7 @@ static bool reload(struct lists *old, char *news, bool *failed)
     }
     broken = seen;
     tell_kept(old, news);
-    return !known;
+    return !known || !broken_may_mend; /* it could not be read at first, and now its content is wrong */
 }
 
 bool pps_trust_look(unsigned settle_ms, char news[PPS_ERROR_TEXT], bool *failed)

@@ -21,6 +21,7 @@ static struct registration {
     _Atomic uint64_t data;
     atomic_bool spent; /* EPOLLONESHOT, told */
     atomic_bool owed;
+    atomic_bool ambiguous; /* another descriptor in this epoll has the same data */
     bool beside; /* the private epoll is in there too; the guard's */
 } registrations[REGISTRATIONS_MAX];
 static _Atomic unsigned registrations_end;
@@ -45,7 +46,7 @@ static struct registration *end(void)
 static uint32_t events_beside(const struct registration *r)
 {
     uint32_t events = atomic_load(&r->events);
-    if (!atomic_load(&r->fd) || atomic_load(&r->spent) || !(events & EPOLLIN))
+    if (!atomic_load(&r->fd) || atomic_load(&r->spent) || atomic_load(&r->ambiguous) || !(events & EPOLLIN))
         return 0;
     return EPOLLIN | (events & EPOLLONESHOT);
 }
@@ -148,6 +149,7 @@ static void added(int epfd, int fd, const struct pps_listener *l, const struct e
         return;
     if (!atomic_load(&r->epfd))
         r->beside = false;
+    atomic_store(&r->ambiguous, false);
     atomic_store(&r->listener, *l);
     atomic_store(&r->fd, fd + 1);
     atomic_store(&r->epfd, epfd + 1);
@@ -189,12 +191,23 @@ void pps_watch_closing(int fd)
 
 /* --- what others call --- */
 
+/* A server that gives its listener and another descriptor the same data cannot tell them apart, and nor can we: it gets
+   the kernel's own readiness. */
+static void find_ambiguity(int epfd, uint64_t data)
+{
+    for (struct registration *r = registrations; r < end(); r++)
+        if (atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data)
+            atomic_store(&r->ambiguous, true);
+}
+
 int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     struct pps_listener l;
     struct pps_guard g;
     enum pps_fd_kind kind = op == EPOLL_CTL_ADD ? pps_listener_find(fd, &l) : pps_listener_kind(fd);
     int result = real_epoll_ctl(epfd, op, fd, event);
+    if (result == 0 && kind != PPS_FD_GOVERNED && op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL)
+        find_ambiguity(epfd, event->data.u64);
     if (kind != PPS_FD_GOVERNED || result != 0 || !pps_process_is_owner())
         return result;
     pps_guard_enter(&g);
@@ -209,7 +222,7 @@ bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)
     for (; *cursor < stop; ++*cursor) {
         struct registration *r = &registrations[*cursor];
         int fd = atomic_load(&r->fd);
-        if (atomic_load(&r->epfd) != epfd + 1 || !fd)
+        if (atomic_load(&r->epfd) != epfd + 1 || !fd || atomic_load(&r->ambiguous))
             continue;
         *out = (struct pps_watch){.slot = (*cursor)++,
                                   .epfd = epfd,
@@ -235,7 +248,7 @@ bool pps_watch_owed(const struct pps_watch *w)
 bool pps_watch_any(const struct pps_listener *l)
 {
     for (struct registration *r = registrations; r < end(); r++)
-        if (atomic_load(&r->fd) && is_of(r, l))
+        if (atomic_load(&r->fd) && !atomic_load(&r->ambiguous) && is_of(r, l))
             return true;
     return false;
 }

@@ -26,6 +26,9 @@ bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct socka
    readiness on since the last call: then accept must not wait, for it was not told the truth. */
 bool pps_settle_accepting(const struct pps_listener *l, int flags);
 
+/* Whether this process accepts on it, so that waits settle. */
+bool pps_settle_is_accepting(const struct pps_listener *l);
+
 /* A wait of this process names the listener (poll, select); epolls are known to watch.h. */
 void pps_settle_seen(const struct pps_listener *l);
 /* Whether the server waits for this listener by means we see, so that an accept that finds nothing may say so. */
@@ -35,6 +38,7 @@ enum pps_settled {
     PPS_SETTLED_NOTHING, /* accept would find nothing */
     PPS_SETTLED_READY,   /* one is held */
     PPS_SETTLED_ERROR,   /* accept would fail with an error the server must see (EMFILE) */
+    PPS_SETTLED_MORE,    /* none found yet among many: look again soon */
     PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
 };
 /* `readable`: the kernel just said that the listener is. */

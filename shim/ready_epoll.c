@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ready_epoll.c: epoll_wait told the truth (readiness.h).
+ *
+ * The private epoll stands in the server's epoll with its listener's data (watch.h), so an event with that data means
+ * that one of the two fired. Such events are settled before the server sees them. Those that come to nothing are taken
+ * out of the array; the wait goes on when none is left.
+ */
+#include <errno.h>
+#include <ppshim/deadline.h>
+#include <ppshim/readiness.h>
+#include <ppshim/real.h>
+#include <ppshim/settle.h>
+#include <ppshim/watch.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define READABLE (EPOLLIN | EPOLLRDNORM)
+
+/* One epoll_wait of whichever kind. */
+struct wait {
+    int epfd;
+    struct epoll_event *events;
+    int max, told;
+    int (*sleep)(const struct wait *w, uint64_t left);
+    uint64_t deadline;
+    const sigset_t *mask;
+    sigset_t before;
+    bool blocked;
+};
+
+static int sleep_milliseconds(const struct wait *w, uint64_t left)
+{
+    int ms = left == PPS_NEVER ? -1 : left / 1000000 < INT32_MAX ? (int)((left + 999999) / 1000000) : INT32_MAX;
+    return w->mask ? real_epoll_pwait(w->epfd, w->events, w->max, ms, w->mask)
+                   : real_epoll_wait(w->epfd, w->events, w->max, ms);
+}
+
+static int sleep_nanoseconds(const struct wait *w, uint64_t left)
+{
+    struct timespec t = pps_timespec(left);
+    return real_epoll_pwait2(w->epfd, w->events, w->max, left == PPS_NEVER ? NULL : &t, w->mask);
+}
+
+/* --- the array --- */
+
+/* Takes the listener's events out of the array, but for what is no readability. true: it was said to be readable. */
+static bool take_readable(struct wait *w, uint64_t data)
+{
+    bool said = false;
+    int kept = 0;
+    for (int i = 0; i < w->told; i++) {
+        struct epoll_event e = w->events[i];
+        if (e.data.u64 == data && (e.events & READABLE)) {
+            said = true;
+            e.events &= ~READABLE;
+            if (!e.events)
+                continue;
+        }
+        w->events[kept++] = e;
+    }
+    w->told = kept;
+    return said;
+}
+
+/* Puts readability back, into an event that is there or a new one. false: the array is full. */
+static bool put_readable(struct wait *w, const struct pps_watch *watch)
+{
+    int i = 0;
+    while (i < w->told && w->events[i].data.u64 != watch->data)
+        i++;
+    if (i == w->max)
+        return false;
+    if (i == w->told)
+        w->events[w->told++] = (struct epoll_event){.data.u64 = watch->data};
+    w->events[i].events |= watch->events & READABLE;
+    return true;
+}
+
+/* --- settling --- */
+
+static bool tell(struct wait *w, const struct pps_watch *watch)
+{
+    bool told = put_readable(w, watch);
+    pps_watch_set_owed(watch, !told);
+    if (told && (watch->events & EPOLLONESHOT))
+        pps_watch_spend(watch);
+    return told;
+}
+
+/* An event of an edge-triggered registration will not come again by itself, and a one-shot one must be armed again. */
+static void drop(const struct pps_watch *watch, bool said, bool come_back)
+{
+    if (come_back || pps_watch_owed(watch))
+        pps_watch_set_owed(watch, come_back && (watch->events & EPOLLET));
+    if (said && (watch->events & EPOLLONESHOT))
+        pps_watch_rearm(watch);
+}
+
+static bool due(const struct pps_watch *watch)
+{
+    return pps_watch_owed(watch) || (!(watch->events & EPOLLET) && pps_settle_holds(&watch->listener));
+}
+
+/* true: a connection is held for it. */
+static bool resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
+{
+    bool owed = due(watch), said = take_readable(w, watch->data);
+    if (!said && !owed)
+        return false;
+    bool holds = pps_settle_holds(&watch->listener);
+    if (!holds && !may_settle) {
+        drop(watch, said, true);
+        return false;
+    }
+    /* With a private epoll beside it, it may not have been the listener that fired. */
+    bool certain = said && pps_watch_private(&watch->listener) < 0;
+    switch (holds ? PPS_SETTLED_READY : pps_settle(&watch->listener, watch->fd, certain)) {
+    case PPS_SETTLED_READY:
+        tell(w, watch);
+        return true;
+    case PPS_SETTLED_ERROR:
+        tell(w, watch);
+        return false;
+    case PPS_SETTLED_PASS:
+        if (said)
+            tell(w, watch);
+        else
+            drop(watch, said, false);
+        return false;
+    case PPS_SETTLED_MORE:
+        drop(watch, said, true);
+        return false;
+    case PPS_SETTLED_NOTHING:
+        break;
+    }
+    drop(watch, said, false);
+    return false;
+}
+
+/* At most one connection is taken from the kernel a wait; see ready_poll.c. */
+static void resolve(struct wait *w)
+{
+    static _Atomic unsigned turn;
+    struct pps_watch watch;
+    unsigned count = 0, cursor = 0;
+    bool may_settle = true;
+    while (pps_watch_next(w->epfd, &cursor, &watch))
+        count++;
+    if (!count)
+        return;
+    unsigned first = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count;
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned i = 0;
+        cursor = 0;
+        while (pps_watch_next(w->epfd, &cursor, &watch)) {
+            bool mine = round == 0 ? i >= first : i < first;
+            i++;
+            if (mine && (watch.events & READABLE) && resolve_one(w, &watch, may_settle))
+                may_settle = false;
+        }
+    }
+}
+
+static bool anything_due(int epfd)
+{
+    struct pps_watch watch;
+    unsigned cursor = 0;
+    while (pps_watch_next(epfd, &cursor, &watch))
+        if ((watch.events & READABLE) && due(&watch))
+            return true;
+    return false;
+}
+
+static void block_signals(struct wait *w)
+{
+    sigset_t all;
+    if (w->blocked)
+        return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &w->before);
+    if (!w->mask)
+        w->mask = &w->before;
+    w->blocked = true;
+}
+
+static int wait_and_resolve(struct wait *w)
+{
+    for (;;) {
+        bool hurry = anything_due(w->epfd);
+        int cancel_state;
+        w->told = w->sleep(w, hurry ? 0 : w->deadline == PPS_NEVER ? PPS_NEVER : pps_time_left(w->deadline));
+        if (w->told < 0 || (w->told == 0 && !hurry))
+            return w->told;
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+        resolve(w);
+        pthread_setcancelstate(cancel_state, NULL);
+        if (w->told || pps_time_left(w->deadline) == 0)
+            return w->told;
+        block_signals(w);
+    }
+}
+
+static int run(struct wait *w)
+{
+    int saved = errno, result = wait_and_resolve(w);
+    if (w->blocked) {
+        int why = errno;
+        pthread_sigmask(SIG_SETMASK, &w->before, NULL);
+        errno = why;
+    }
+    if (result >= 0)
+        errno = saved;
+    return result;
+}
+
+/* --- what others call --- */
+
+bool pps_epoll_concerns(int epfd)
+{
+    return pps_listener_kind(epfd) == PPS_FD_EPOLL;
+}
+
+int pps_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
+{
+    struct timespec t = pps_timespec(timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * 1000000);
+    struct wait w = {.epfd = epfd,
+                     .events = events,
+                     .max = max,
+                     .sleep = sleep_milliseconds,
+                     .deadline = pps_deadline_after(timeout_ms < 0 ? NULL : &t),
+                     .mask = mask};
+    return run(&w);
+}
+
+int pps_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                     const sigset_t *mask)
+{
+    struct wait w = {.epfd = epfd,
+                     .events = events,
+                     .max = max,
+                     .sleep = sleep_nanoseconds,
+                     .deadline = pps_deadline_after(timeout),
+                     .mask = mask};
+    return run(&w);
+}
