@@ -27,6 +27,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 
 /* The threads of this process inside accept on one listener. Counts of a parent's threads mean nothing in its child. */
@@ -105,7 +106,7 @@ static void leave_kernel(void *attempt)
     if (a->forks != pps_process_forks())
         return;
     if (atomic_fetch_sub(&a->crowd->in_kernel, 1) == 1 && atomic_load(&a->crowd->led))
-        pps_park_wake(&a->l); /* nobody watches the listener any more: the leader must */
+        pps_park_ring_bell(&a->l); /* nobody watches the listener any more: the leader must */
 }
 
 /* The real call, after enter_kernel. */
@@ -224,7 +225,7 @@ static void resign(void *attempt)
     leading = NULL;
     atomic_store(&a->crowd->led, false);
     if (atomic_load(&a->crowd->followers))
-        pps_park_pass_on(&a->l);
+        pps_park_pass_baton(&a->l);
 }
 
 static void start_following(struct attempt *a)
@@ -240,13 +241,24 @@ static void stop_following(void *attempt)
         atomic_fetch_sub(&a->crowd->followers, 1);
 }
 
+/* The leader alone answers the bell: anybody else would take from it a word that it still sleeps on. */
+static void take_one(int event_fd)
+{
+    eventfd_t n;
+    eventfd_read(event_fd, &n);
+}
+
 /* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. */
 static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
 {
     bool alone = atomic_load(&a->crowd->in_kernel) == 0;
-    struct pollfd p[2] = {{.fd = fds->epoll, .events = POLLIN}, {.fd = alone ? a->listener_fd : -1, .events = POLLIN}};
-    int result = wait_for(a, p, 2, resign), why = errno;
+    struct pollfd p[3] = {{.fd = fds->epoll, .events = POLLIN},
+                          {.fd = alone ? a->listener_fd : -1, .events = POLLIN},
+                          {.fd = fds->bell, .events = POLLIN}};
+    int result = wait_for(a, p, 3, resign), why = errno;
     bool inside = false;
+    if (result == AGAIN && p[2].revents)
+        take_one(fds->bell);
     if (result == AGAIN && p[1].revents) {
         enter_kernel(a);
         inside = atomic_load(&a->crowd->in_kernel) == 1;
@@ -268,11 +280,11 @@ static int follow(struct attempt *a, const struct pps_park_fds *fds)
     if (atomic_load(&a->crowd->led)) {
         result = wait_for(a, &p, 1, stop_following);
         why = errno;
-        pps_park_take_over(fds);
+        take_one(fds->baton);
     }
     stop_following(a);
     if (!pps_park_waiting(&a->l) && atomic_load(&a->crowd->followers))
-        pps_park_pass_on(&a->l);
+        pps_park_pass_baton(&a->l);
     errno = why;
     return result;
 }

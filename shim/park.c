@@ -30,7 +30,8 @@ struct slot {
     uint32_t next;      /* the next younger of its lot, or the next free one; plus one */
     uint32_t prev;      /* the next older */
     uint32_t generation; /* counts the connections this slot has held: tells a late event from a current one */
-    int lowat;          /* SO_RCVLOWAT as the server set it */
+    int lowat, rcvbuf;  /* SO_RCVLOWAT and SO_RCVBUF as the server set them; rcvbuf 0: we left it alone */
+    int asked;          /* SO_RCVLOWAT as we set it */
     int flags;          /* accept4 flags it was accepted with */
     uint64_t deadline;  /* deadline.h */
     struct pps_conn conn;
@@ -56,7 +57,6 @@ static int band; /* least number of the descriptors we hold */
 static uint8_t long_header[PPS_HEADER_MAX];
 
 #define TAG_TIMER UINT32_MAX /* in place of a slot's number */
-#define TAG_BELL (UINT32_MAX - 1)
 
 /* --- descriptors of ours --- */
 
@@ -209,7 +209,7 @@ static bool open_epoll(struct lot *lot)
               open_descriptor(&lot->timer, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) &&
               open_descriptor(&lot->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
               open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)) &&
-              watch(lot, lot->timer - 1, EPOLLIN, TAG_TIMER, 0) && watch(lot, lot->bell - 1, EPOLLIN, TAG_BELL, 0);
+              watch(lot, lot->timer - 1, EPOLLIN, TAG_TIMER, 0);
     for (uint32_t i = lot->oldest; ok && i; i = slots[i - 1].next)
         ok = watch_slot(lot, &slots[i - 1]);
     if (!ok) {
@@ -244,20 +244,51 @@ static bool have_epoll(struct lot *lot)
     return open_epoll(lot);
 }
 
+/* --- waiting for so many bytes --- */
+
+static void set_option(int fd, int option, int value)
+{
+    setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
+}
+
+static int get_option(int fd, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    getsockopt(fd, SOL_SOCKET, option, &value, &len);
+    return value;
+}
+
+#define NEVER_CAPPED 1024 /* the least SO_RCVBUF there is still lets SO_RCVLOWAT be this */
+
+/* The kernel wakes us when conn.need bytes are there. It silently caps SO_RCVLOWAT by half of an SO_RCVBUF that the server
+   set; then the buffer is enlarged until the header is taken. false: it cannot be large enough. */
+static bool wait_for_bytes(struct slot *s)
+{
+    int fd = s->conn.fd, need = (int)s->conn.need;
+    if (need == s->asked) /* setting it anew would raise the same edge again */
+        return true;
+    s->asked = need;
+    set_option(fd, SO_RCVLOWAT, need);
+    if (need <= NEVER_CAPPED || get_option(fd, SO_RCVLOWAT) == need)
+        return true;
+    if (!s->rcvbuf)
+        s->rcvbuf = get_option(fd, SO_RCVBUF) / 2; /* the kernel doubles what it is given (socket(7)) */
+    set_option(fd, SO_RCVBUF, need);
+    set_option(fd, SO_RCVLOWAT, need);
+    if (get_option(fd, SO_RCVLOWAT) != need)
+        s->asked = 0;
+    return s->asked;
+}
+
+static void restore_options(const struct slot *s, int fd)
+{
+    set_option(fd, SO_RCVLOWAT, s->lowat);
+    if (s->rcvbuf)
+        set_option(fd, SO_RCVBUF, s->rcvbuf);
+}
+
 /* --- leaving --- */
-
-static void set_lowat(int fd, int bytes)
-{
-    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
-}
-
-static int get_lowat(int fd)
-{
-    int bytes = 1;
-    socklen_t len = sizeof bytes;
-    getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &len);
-    return bytes;
-}
 
 /* Out of the epoll before anything else: the entry belongs to the open file, of which a forked child may hold a copy. */
 static void take_out(struct lot *lot, struct slot *s, struct pps_conn *conn)
@@ -277,9 +308,9 @@ static void take_out_gone(struct lot *lot, struct slot *s, struct pps_conn *conn
 /* Everything as if accept4(flags) had returned it just now. */
 static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pps_conn *conn)
 {
-    int lowat = s->lowat, parked_flags = s->flags;
+    int parked_flags = s->flags;
+    restore_options(s, s->conn.fd);
     take_out(lot, s, conn);
-    set_lowat(conn->fd, lowat);
     conn->fd = lower_number(conn->fd, flags & SOCK_CLOEXEC);
     if ((flags ^ parked_flags) & SOCK_NONBLOCK)
         fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
@@ -330,12 +361,6 @@ static enum pps_park_event timer_fired(struct lot *lot, int flags, struct pps_co
     return leave(pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason), lot, s, flags, conn);
 }
 
-static void bell_rang(struct lot *lot)
-{
-    eventfd_t rings;
-    eventfd_read(lot->bell - 1, &rings);
-}
-
 static enum pps_park_event slot_fired(struct lot *lot, struct slot *s, uint32_t events, int flags,
                                       struct pps_conn *conn, enum pps_reason *reason)
 {
@@ -346,8 +371,10 @@ static enum pps_park_event slot_fired(struct lot *lot, struct slot *s, uint32_t 
         *reason = s->conn.have ? PPS_REASON_PEER_LEFT : PPS_REASON_NONE;
         return leave(PPS_ADMIT_GONE, lot, s, flags, conn);
     }
-    set_lowat(s->conn.fd, (int)s->conn.need);
-    return PPS_PARK_NOTHING;
+    if (wait_for_bytes(s))
+        return PPS_PARK_NOTHING;
+    *reason = PPS_REASON_HEADER_STUCK;
+    return leave(PPS_ADMIT_GONE, lot, s, flags, conn);
 }
 
 static enum pps_park_event one_event(struct lot *lot, const struct epoll_event *e, int flags, struct pps_conn *conn,
@@ -356,10 +383,6 @@ static enum pps_park_event one_event(struct lot *lot, const struct epoll_event *
     uint32_t number = (uint32_t)e->data.u64;
     if (number == TAG_TIMER)
         return timer_fired(lot, flags, conn, reason);
-    if (number == TAG_BELL) {
-        bell_rang(lot);
-        return PPS_PARK_NOTHING;
-    }
     struct slot *s = &slots[number - 1];
     if (!atomic_load(&s->fd) || s->generation != (uint32_t)(e->data.u64 >> 32))
         return PPS_PARK_NOTHING;
@@ -387,11 +410,12 @@ static bool park(struct pps_conn *conn, int flags)
         return false;
     conn->fd = raise_number(conn->fd);
     s->generation++;
-    s->lowat = get_lowat(conn->fd);
+    s->lowat = get_option(conn->fd, SO_RCVLOWAT);
+    s->rcvbuf = s->asked = 0;
     s->flags = flags;
     s->deadline = pps_now() + (uint64_t)pps_config.timeout_ms * 1000000;
     s->conn = *conn;
-    set_lowat(conn->fd, (int)conn->need);
+    wait_for_bytes(s); /* if it cannot be, the next look says so */
     link_youngest(lot, s);
     atomic_store(&s->fd, conn->fd + 1);
     if (!watch_slot(lot, s)) {
@@ -434,14 +458,14 @@ enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struc
                                   enum pps_reason *reason, struct pps_park_fds *fds)
 {
     struct pps_guard g;
-    *fds = (struct pps_park_fds){-1, -1};
+    *fds = (struct pps_park_fds){-1, -1, -1};
     if (!pps_process_is_owner())
         return PPS_PARK_NOTHING;
     pps_guard_enter(&g);
     struct lot *lot = lot_of(l);
     enum pps_park_event event = until_one_leaves(lot, flags, conn, reason);
     if (atomic_load(&lot->waiting))
-        *fds = (struct pps_park_fds){lot->epoll - 1, lot->baton - 1};
+        *fds = (struct pps_park_fds){lot->epoll - 1, lot->bell - 1, lot->baton - 1};
     pps_guard_leave(&g);
     return event;
 }
@@ -477,20 +501,14 @@ static void ring(const struct pps_listener *l, const int *plus_one)
     pps_guard_leave(&g);
 }
 
-void pps_park_wake(const struct pps_listener *l)
+void pps_park_ring_bell(const struct pps_listener *l)
 {
     ring(l, &lots[l->index].bell);
 }
 
-void pps_park_pass_on(const struct pps_listener *l)
+void pps_park_pass_baton(const struct pps_listener *l)
 {
     ring(l, &lots[l->index].baton);
-}
-
-void pps_park_take_over(const struct pps_park_fds *fds)
-{
-    eventfd_t one;
-    eventfd_read(fds->baton, &one);
 }
 
 void pps_park_prepare(const struct pps_listener *l)

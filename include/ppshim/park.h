@@ -30,10 +30,12 @@ enum pps_park_event {
 };
 
 /* What to poll for POLLIN; -1: nothing is parked. Ours, and valid until the server closes numbers it does not know, after
-   which the next pps_park_next makes new ones. */
+   which the next pps_park_next makes new ones. The two eventfds are for the threads that share a blocking accept: the
+   lot keeps them, accept.c says what they mean. */
 struct pps_park_fds {
     int epoll; /* somebody can move on */
-    int baton; /* pps_park_pass_on was called: a semaphore, read it with pps_park_take_over */
+    int bell;
+    int baton; /* a semaphore */
 };
 
 /* Moves parked connections on until one leaves; on PPS_PARK_NOTHING *fds says what to wait for. */
@@ -45,12 +47,8 @@ bool pps_park_full(void);
 /* Takes out the one of all listeners that has waited longest, to make room; the caller closes it. */
 bool pps_park_evict(struct pps_conn *conn);
 
-/* Makes the listener's epoll readable once, to wake whoever polls it. */
-void pps_park_wake(const struct pps_listener *l);
-
-/* One thread's word to another that waits on the baton. */
-void pps_park_pass_on(const struct pps_listener *l);
-void pps_park_take_over(const struct pps_park_fds *fds);
+void pps_park_ring_bell(const struct pps_listener *l);
+void pps_park_pass_baton(const struct pps_listener *l);
 
 /* Makes the private epoll now, for a wait that must notice what another thread parks. */
 void pps_park_prepare(const struct pps_listener *l);
