@@ -13,6 +13,7 @@
 #include <ppshim/listener.h>
 #include <ppshim/log.h>
 #include <ppshim/peer.h>
+#include <ppshim/real.h>
 #include <ppshim/start.h>
 #include <ppshim/trust.h>
 #include <stdatomic.h>
@@ -26,6 +27,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
+#define SCANNED 256             /* numbers looked at when the image starts */
 #define NUMBERS_MAX (1 << 20) /* higher numbers are asked about each time */
 
 static _Atomic uint16_t numbers[NUMBERS_MAX]; /* a pps_fd_kind, or PPS_FD_GOVERNED + index of the record */
@@ -266,12 +268,24 @@ enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
         set_word(fd, PPS_FD_OTHER);
         return PPS_FD_OTHER;
     }
-    if (word == PPS_FD_UNKNOWN)
+    if (word == PPS_FD_UNKNOWN || word == PPS_FD_INHERITED)
         return pps_listener_recheck(fd, out);
     if (word < PPS_FD_GOVERNED)
         return word;
     *out = atomic_load(&records[word - PPS_FD_GOVERNED].listener);
     return PPS_FD_GOVERNED;
+}
+
+void pps_listener_scan(void)
+{
+    struct pollfd open[SCANNED];
+    for (int fd = 0; fd < SCANNED; fd++)
+        open[fd] = (struct pollfd){.fd = fd};
+    if (real_poll(open, SCANNED, 0) < 0) /* RLIMIT_NOFILE is lower still: the first accept finds them */
+        return;
+    for (int fd = 0; fd < SCANNED; fd++)
+        if (!(open[fd].revents & POLLNVAL))
+            set_word(fd, is_no_listener(fd) ? PPS_FD_OTHER : PPS_FD_INHERITED);
 }
 
 bool pps_listener_forget(int fd, struct pps_listener *gone)

@@ -111,11 +111,14 @@ static uint64_t now_seconds(void)
     return (uint64_t)t.tv_sec;
 }
 
-/* Second << 24 | lines asked for in it. *left_out: lines lost in the second that just ended. */
-static bool within_limit(unsigned *left_out)
+/* Lines of one second: second << 24 | lines asked for in it. What an operator must know has an allowance of its own, that
+   one line for each connection cannot use up. */
+static _Atomic uint64_t important, chatter;
+
+/* *left_out: lines lost in the second that just ended. */
+static bool within_limit(_Atomic uint64_t *window, unsigned *left_out)
 {
-    static _Atomic uint64_t window;
-    uint64_t now = now_seconds(), old = atomic_load(&window), new;
+    uint64_t now = now_seconds(), old = atomic_load(window), new;
     do {
         unsigned lines = old & 0xffffff;
         bool same = old >> 24 == now;
@@ -123,7 +126,7 @@ static bool within_limit(unsigned *left_out)
         if (same && lines == 0xffffff)
             return false;
         new = same ? old + 1 : (now << 24 | 1);
-    } while (!atomic_compare_exchange_weak(&window, &old, new));
+    } while (!atomic_compare_exchange_weak(window, &old, new));
     return (new & 0xffffff) <= LINES_A_SECOND;
 }
 
@@ -301,7 +304,7 @@ void pps_log(enum pps_log_level level, struct pps_line *l)
     unsigned left_out;
     if (!pps_log_wants(level))
         return;
-    bool within = within_limit(&left_out);
+    bool within = within_limit(level <= PPS_LOG_NOTICE ? &important : &chatter, &left_out);
     if (left_out) {
         struct pps_line count;
         pps_line_begin(&count, "left-out");

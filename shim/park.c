@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define NUMBER_CAP 65536 /* parked numbers stay below: the kernel's descriptor tables grow with the highest one */
+#define IDLE_TIMEOUTS 10  /* times PPSHIM_TIMEOUT without a parked connection, and the epoll goes */
 #define SPARE_NUMBERS 64 /* room in the band for the epolls and timers themselves */
 
 struct slot {
@@ -43,6 +44,7 @@ struct lot {
     struct pps_listener listener; /* whose they are: a record can be reused */
     int epoll, timer, bell, baton;
     uint32_t oldest, newest; /* slots, plus one */
+    bool idle;               /* the timer is set for the epoll's own end */
     _Atomic unsigned waiting;
 };
 
@@ -177,11 +179,17 @@ static bool watch_slot(struct lot *lot, struct slot *s)
     return watch(lot, s->conn.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, number_of(s), s->generation);
 }
 
+static uint64_t header_time(void)
+{
+    return (uint64_t)pps_config.timeout_ms * 1000000;
+}
+
 static void set_timer(struct lot *lot)
 {
     struct itimerspec at = {0};
-    if (lot->oldest)
-        at.it_value = pps_timespec(slots[lot->oldest - 1].deadline);
+    lot->idle = !lot->oldest;
+    uint64_t when = lot->idle ? pps_now() + IDLE_TIMEOUTS * header_time() : slots[lot->oldest - 1].deadline;
+    at.it_value = pps_timespec(when);
     timerfd_settime(lot->timer - 1, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -354,6 +362,10 @@ static enum pps_park_event leave(enum pps_admission a, struct lot *lot, struct s
 static enum pps_park_event timer_fired(struct lot *lot, int flags, struct pps_conn *conn, enum pps_reason *reason)
 {
     struct slot *s = lot->oldest ? &slots[lot->oldest - 1] : NULL;
+    if (!s && lot->idle) {
+        close_epoll(lot);
+        return PPS_PARK_NOTHING;
+    }
     if (!s || s->deadline > pps_now()) {
         set_timer(lot);
         return PPS_PARK_NOTHING;
@@ -413,7 +425,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->lowat = get_option(conn->fd, SO_RCVLOWAT);
     s->rcvbuf = s->asked = 0;
     s->flags = flags;
-    s->deadline = pps_now() + (uint64_t)pps_config.timeout_ms * 1000000;
+    s->deadline = pps_now() + header_time();
     s->conn = *conn;
     wait_for_bytes(s); /* if it cannot be, the next look says so */
     link_youngest(lot, s);

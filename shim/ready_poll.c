@@ -67,16 +67,16 @@ struct wait {
     bool blocked, hurry;  /* hurry: something is held already, do not sleep */
 };
 
-static bool governed(const struct pollfd *p)
+static bool may_govern(const struct pollfd *p)
 {
-    return p->fd >= 0 && (p->events & READABLE) && pps_listener_kind(p->fd) == PPS_FD_GOVERNED;
+    return p->fd >= 0 && (p->events & READABLE) && pps_listener_may_govern(pps_listener_kind(p->fd));
 }
 
-static unsigned count_governed(const struct pollfd *fds, nfds_t n)
+static unsigned count_candidates(const struct pollfd *fds, nfds_t n)
 {
     unsigned count = 0;
     for (nfds_t i = 0; i < n; i++)
-        count += governed(&fds[i]);
+        count += may_govern(&fds[i]);
     return count;
 }
 
@@ -87,7 +87,7 @@ static void gather(struct wait *w, const struct pollfd *fds)
     w->count = 0;
     for (nfds_t i = 0; i < w->n && w->count < most; i++) {
         struct listened *one = &w->listeners[w->count];
-        if (!governed(&fds[i]) || pps_listener_find(fds[i].fd, &one->l) != PPS_FD_GOVERNED)
+        if (!may_govern(&fds[i]) || pps_listener_find(fds[i].fd, &one->l) != PPS_FD_GOVERNED)
             continue;
         one->at = i;
         pps_settle_seen(&one->l);
@@ -216,7 +216,7 @@ static void give_back(const struct wait *w, struct pollfd *fds)
 bool pps_poll_concerns(const struct pollfd *fds, nfds_t n)
 {
     for (nfds_t i = 0; fds && i < n; i++)
-        if (governed(&fds[i]))
+        if (may_govern(&fds[i]))
             return true;
     return false;
 }
@@ -225,7 +225,7 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 {
     _Alignas(struct listened) char stack[ON_STACK];
     struct scratch scratch;
-    struct wait w = {.n = n, .count = count_governed(fds, n), .deadline = pps_deadline_after(timeout), .mask = mask};
+    struct wait w = {.n = n, .count = count_candidates(fds, n), .deadline = pps_deadline_after(timeout), .mask = mask};
     size_t pollfds = (n + w.count) * sizeof *fds;
     int saved = errno;
     w.all = scratch_get(&scratch, stack, pollfds + w.count * sizeof *w.listeners);
@@ -248,7 +248,7 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 bool pps_select_concerns(int n, const fd_set *readable)
 {
     for (int fd = 0; readable && fd < n; fd++)
-        if (FD_ISSET(fd, readable) && pps_listener_kind(fd) == PPS_FD_GOVERNED)
+        if (FD_ISSET(fd, readable) && pps_listener_may_govern(pps_listener_kind(fd)))
             return true;
     return false;
 }

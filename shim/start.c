@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <ppshim/accept.h>
 #include <ppshim/guard.h>
+#include <ppshim/listener.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
@@ -50,6 +51,7 @@ __attribute__((constructor)) static void start(void)
         if (pps_config.on) {
             pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
             pps_process_start(after_fork);
+            pps_listener_scan();
             atomic_store(&pps_on, true);
         }
     }

@@ -30,6 +30,7 @@ struct pps_listener { /* a copy: stays meaningful when the listener is closed me
 enum pps_fd_kind {
     PPS_FD_UNKNOWN,
     PPS_FD_OTHER,      /* not a listener when last asked */
+    PPS_FD_INHERITED,  /* a listener that was there at start, not looked at yet */
     PPS_FD_UNGOVERNED, /* a listener whose port or family is none of ours */
     PPS_FD_OURS,       /* the shim's own descriptor */
     PPS_FD_EPOLL,      /* an epoll that holds, or held, a governed listener */
@@ -37,6 +38,17 @@ enum pps_fd_kind {
 };
 
 enum pps_fd_kind pps_listener_kind(int fd); /* one array look-up */
+
+/* At start: marks the listeners this image was given (socket activation, exec), so that its first wait finds them. They
+   are not governed before the server waits or accepts: an image that only happens to have one must not be failed by a
+   bad list. */
+void pps_listener_scan(void);
+
+/* Whether a wait that names this number may name a governed listener. */
+static inline bool pps_listener_may_govern(enum pps_fd_kind kind)
+{
+    return kind == PPS_FD_GOVERNED || kind == PPS_FD_INHERITED;
+}
 
 /* Kind of `fd`, asking the kernel about an unknown one; fills *out when PPS_FD_GOVERNED. When a process first governs a
    listener the trust lists are loaded (a bad one ends the process, status 78) and the `active` line is written. */

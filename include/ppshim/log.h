@@ -4,7 +4,8 @@
  *
  * Writing never blocks (a full pipe or socket loses the line), never raises SIGPIPE, keeps no descriptor open, allocates
  * nothing and takes no lock: any thread, any signal handler, after fork. May change errno. At most ten lines a second a
- * process; the first line of a later second is preceded by a count of what was left out.
+ * process of error and notice, and ten of info and debug; the first of a later second is preceded by a count of what was
+ * left out.
  */
 #ifndef PPSHIM_LOG_H
 #define PPSHIM_LOG_H

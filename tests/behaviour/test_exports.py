@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""What the library is to the programs it is loaded into: which names it takes, what it needs, what it costs when off."""
+import collections
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+import wire
+from conftest import LIBRARY, ROOT, environment, helper, tool
+
+# What the program interpreter does to load a library, whichever: no cost of ours.
+LOADING = {"openat", "open", "read", "pread64", "fstat", "newfstatat", "statx", "mmap", "mprotect", "munmap", "close",
+           "access", "readlink", "brk"}
+
+
+def output(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=wire.PATIENCE).stdout
+
+
+def interposed():
+    """The names of real.h's tables: the calls for which a next definition is kept."""
+    text = (ROOT / "include" / "ppshim" / "real.h").read_text()
+    names = set(re.findall(r"^    X\(\w+(?: \*)?, (\w+),", text, re.M))
+    assert {"accept", "accept4", "getpeername"} <= names
+    return names
+
+
+def exported():
+    table = output(tool("nm"), "-D", "--defined-only", str(LIBRARY))
+    return {line.split()[-1].partition("@")[0] for line in table.splitlines()}
+
+
+def test_exports_the_interposed_names_and_its_own_only():
+    ours = {name for name in exported() if name.startswith("ppshim_")}
+    assert exported() - ours == interposed()
+    assert ours == {"ppshim_version"}
+
+
+def test_data_path_is_not_interposed():
+    assert exported() & {"read", "readv", "write", "writev", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
+                         "recvmsg", "recvmmsg", "sendfile", "splice", "malloc", "free"} == set()
+
+
+def test_depends_on_libc_only():
+    dynamic = output(tool("readelf"), "-dW", str(LIBRARY))
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+    assert len(needed) == 1 and re.fullmatch(r"libc\.(so\.6|musl-\w+\.so\.1)", *needed)
+    assert not re.search(r"\((RPATH|RUNPATH|TEXTREL)\)", dynamic)
+
+
+def test_every_relocation_is_done_at_load():
+    """Nothing is looked up lazily, in the middle of a signal handler say, and the tables are read-only afterwards."""
+    assert re.search(r"\(FLAGS_1\).*NOW", output(tool("readelf"), "-dW", str(LIBRARY)))
+    segments = output(tool("readelf"), "-lW", str(LIBRARY))
+    assert "GNU_RELRO" in segments
+    assert re.search(r"GNU_STACK .* RW ", segments)
+
+
+def test_keeps_its_build_id():
+    assert re.search(r"Build ID: [0-9a-f]{16}", output(tool("readelf"), "-nW", str(LIBRARY)))
+
+
+def test_run_as_a_program_it_prints_its_version():
+    version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M).group(1)
+    assert output(str(LIBRARY)).strip() == f"libppshim {version}"
+    code = f"import ctypes; print((ctypes.c_char * {len(version)}).in_dll(ctypes.CDLL('{LIBRARY}'), 'ppshim_version').value)"
+    assert output("/usr/bin/python3", "-c", code).strip() == repr(version.encode())
+
+
+# --- off means off -----------------------------------------------------------------------------------------------------
+
+
+def traced(argv, env, tmp_path, follow=None):
+    """The system calls of a program as (name, text) in order, of its first process."""
+    path = tmp_path / "trace"
+    started = subprocess.Popen([tool("strace"), "-o", str(path), *(f"-E{key}={value}" for key, value in env.items()), *argv],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        if follow:
+            follow(started)
+        started.wait(wire.PATIENCE)
+    finally:
+        started.kill()
+        started.stdout.close()
+    text = path.read_text().partition("--- SIGTERM")[0]
+    calls = re.findall(r"^(\w+)\((.*)", text, re.M)
+    assert calls and calls[0][0] == "execve"
+    return calls
+
+
+def without_loading(calls):
+    return collections.Counter(name for name, _ in calls if name not in LOADING)
+
+
+def opened(calls):
+    return collections.Counter(re.search(r'"(.*?)"', text).group(1) for name, text in calls if name in ("openat", "open"))
+
+
+BARE = {"LD_PRELOAD": "", "PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"trust": "none"}], ids=["unset", "none"])
+def test_image_without_a_trust_list_makes_no_system_call_more(tmp_path, settings):
+    shim = traced(["/bin/true"], environment(**settings), tmp_path)
+    bare = traced(["/bin/true"], BARE, tmp_path)
+    assert without_loading(shim) == without_loading(bare)
+    assert opened(shim) - opened(bare) == {str(LIBRARY): 1}
+
+
+def stop(strace):
+    with open(f"/proc/{strace.pid}/task/{strace.pid}/children") as file:
+        os.kill(int(file.read()), signal.SIGTERM)
+
+
+def session(started):
+    """One client of server.c, from start to end."""
+    port = int(started.stdout.readline().split()[1])
+    with wire.Peer(port) as peer:
+        peer.report()
+        peer.send(b"hello").echo(b"hello")
+    stop(started)
+
+
+def test_server_without_a_trust_list_makes_the_same_system_calls(tmp_path):
+    argv = [helper("server"), "--accept=blocking", "--handle=inline"]
+
+    def from_socket_to_last_close(env):
+        names = [name for name, _ in traced(argv, env, tmp_path, session)]
+        return names[names.index("socket"):len(names) - names[::-1].index("close")]
+
+    bare = from_socket_to_last_close(BARE)
+    assert "accept" in bare and "getpeername" in bare
+    assert from_socket_to_last_close(environment()) == bare
+
+
+def serve_calls(tmp_path, trust, header, source):
+    """The system calls of a governed server, from its accept to its next."""
+    def follow(started):
+        port = int(started.stdout.readline().split()[1])
+        for _ in range(3):  # the first pays for what is set up once
+            with wire.Peer(port, source) as peer:
+                peer.send(header)
+                peer.report()
+                peer.echo(b"")
+        stop(started)
+
+    calls = traced([helper("server"), "--accept=blocking", "--handle=inline"], environment(trust=trust), tmp_path, follow)
+    names = [name for name, _ in calls]
+    accepts = [at for at, name in enumerate(names) if name.startswith("accept")]
+    return collections.Counter(names[accepts[1]:accepts[2]])
+
+
+def test_cost_of_a_governed_connection(tmp_path):
+    """DESIGN's budget: peek, consume and remember at accept; one recall at getpeername; nothing for others."""
+    direct = serve_calls(tmp_path, wire.TRUSTED, b"", wire.DIRECT)
+    shim = serve_calls(tmp_path, wire.TRUSTED, wire.v2(), wire.TRUSTED)
+    more = shim - direct
+    assert sum(more.values()) <= 3, more
+
+
+def test_program_that_never_listens_reads_no_file(tmp_path):
+    shim = traced(["/bin/true"], environment(trust="@/no/such/file", log="/no/such/log"), tmp_path)
+    bare = traced(["/bin/true"], BARE, tmp_path)
+    assert opened(shim) - opened(bare) == {str(LIBRARY): 1}

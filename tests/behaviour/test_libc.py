@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""What accept, accept4 and getpeername promise their caller; the cases themselves are in libc_semantics.c.
+
+The same code runs on the bare kernel, under a preload that is off, for a peer that is not trusted, and with headers: what
+is expected of the shim is what the kernel does.
+"""
+import subprocess
+
+import pytest
+import wire
+from conftest import environment, helper
+
+WORLDS = {
+    "kernel": (["--bare"], {"LD_PRELOAD": ""}),
+    "off": (["--bare"], environment()),
+    "untrusted": (["--bare"], environment(trust=wire.TRUSTED)),
+    "headers": ([], environment(trust=f"{wire.TRUSTED},::1", timeout="30s")),
+}
+
+
+def semantics(arguments, env):
+    return subprocess.run([helper("libc_semantics"), *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=20)
+
+
+def cases():
+    for world, (options, env) in WORLDS.items():
+        listed = semantics([*options, "--list"], env)
+        assert listed.returncode == 0 and listed.stdout, listed
+        for name in listed.stdout.split():
+            yield pytest.param(world, name, id=f"{world}-{name}")
+
+
+@pytest.mark.parametrize("world, name", cases())
+def test_libc(world, name):
+    options, env = WORLDS[world]
+    answer = semantics([*options, name], env)
+    assert answer.stdout == f"ok {name}\n", answer
+    assert answer.returncode == 0, answer

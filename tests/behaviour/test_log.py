@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: MIT
+"""One line an event; nothing of a peer's can forge one; writing one never costs the server anything."""
+import os
+import re
+import threading
+
+import pytest
+import wire
+from conftest import environment, helper, run
+from wire import CLIENT_TEXT, TRUSTED
+
+LINE = re.compile(r"ppshim\[(\d+)\]: [a-z-]+( [a-z]+=\S*)+")
+
+
+def reject_one(server, opening=b"GET / HTTP/1.0\r\n\r\n"):
+    with server.peer() as peer:
+        peer.send(opening).rejected()
+        return peer.text
+
+
+def the_reject_line(server, who):
+    return server.log.wait(rf": reject peer={re.escape(who)} ")[0]
+
+
+# --- the lines ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_line_has_the_one_form(serve):
+    server = serve(log="stderr:debug")
+    server.serves()
+    server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
+    with server.peer() as peer:
+        server.settled(peer)
+    the_reject_line(server, reject_one(server))
+    server.serves()
+    server.stop()
+    assert len(server.log.lines) >= 5
+    for line in server.log.lines:
+        assert LINE.fullmatch(line), line
+        assert int(LINE.fullmatch(line).group(1)) == server.pid
+
+
+def test_reject_names_both_addresses_the_bytes_and_the_reason(serve):
+    server = serve()
+    who = reject_one(server, b"PROXY TCP4 1 ")
+    line = the_reject_line(server, who)
+    assert re.fullmatch(rf"ppshim\[{server.pid}\]: reject peer={who} local=\S*:{server.port} got=13 reason=v1-bad-address",
+                        line)
+
+
+def test_accepted_header_is_told_at_info_only(serve):
+    for level, lines in ("notice", 0), ("info", 1):
+        server = serve(log=f"stderr:{level}")
+        server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
+        server.stop()
+        told = server.log.matching(re.escape(CLIENT_TEXT))
+        assert len(told) == lines, server.log.lines
+        assert all(f"peer={TRUSTED}:" in line for line in told)
+
+
+def test_error_level_leaves_out_rejects(serve):
+    server = serve(log="stderr:error")
+    reject_one(server)
+    server.stop()
+    assert server.log.lines == []
+
+
+def test_active_line_says_who_listens_and_how(serve):
+    server = serve(trust="10.0.0.0/8,127.0.0.2,2001:db8::/32", timeout="1500ms")
+    line = server.logged("active", trust="3-prefixes", timeout="1500ms", untrusted="pass",
+                         exe=os.path.realpath(helper("server")), listen=f"0.0.0.0:{server.port}")
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", line["version"])
+    assert line["store"]
+
+
+@pytest.mark.parametrize("arguments", [["--listeners=3"], ["--accept=fork=3"], ["--accept=threads=3", "--handle=fork"]],
+                         ids=["listeners", "prefork", "fork"])
+def test_active_line_comes_once(serve, arguments):
+    server = serve(*arguments)
+    for _ in range(6):
+        server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
+    server.stop()
+    assert len(server.log.matching(": active ")) == 1
+
+
+def test_program_that_does_not_listen_says_nothing():
+    for settings in {"trust": TRUSTED}, {"trust": TRUSTED, "log": "stderr:debug"}, {}:
+        assert run(["/bin/true"], settings).stderr == ""
+
+
+# --- bytes from the network --------------------------------------------------------------------------------------------
+
+
+def test_bytes_of_a_peer_are_escaped(serve):
+    server = serve(log="stderr:info")
+    evil = b"a b\nppshim[1]: reject reason=x\x1b[2J\x00\xff\"' cn=c\\"
+    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, evil)) + wire.tlv(wire.AUTHORITY, b"s\tni\r\n") + wire.tlv(1, b"h2\n")
+    server.serves(TRUSTED, wire.v2(tlvs=tlvs), CLIENT_TEXT)
+    line = server.log.wait(re.escape(CLIENT_TEXT))[0]
+    server.stop()
+    assert [found for found in server.log.lines if not LINE.fullmatch(found)] == []
+    assert len(server.log.lines) == 2  # active, and this one
+    words = [word.partition("=")[0] for word in line.split(" ") if "=" in word]
+    assert len(words) == len(set(words)) and "reason" not in words
+    assert all(0x20 <= ord(char) < 0x7F for char in line)
+    found = wire.fields(line)
+    assert found["cn"].startswith("a") and "ppshim[1]:" in found["cn"]
+    assert found["sni"].startswith("s") and found["alpn"].startswith("h2")
+
+
+def test_long_value_of_a_peer_does_not_hide_the_line(serve):
+    server = serve(log="stderr:info")
+    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"\n" * 20000)) + wire.tlv(wire.AUTHORITY, b"\x01" * 20000)
+    server.serves(TRUSTED, wire.v2(tlvs=tlvs), CLIENT_TEXT)
+    line = server.log.wait(re.escape(CLIENT_TEXT))[0]
+    assert LINE.fullmatch(line) and len(line) < 2000
+
+
+# --- the limit ---------------------------------------------------------------------------------------------------------
+
+
+def test_flood_of_lines_is_limited_and_counted(serve, now):
+    server = serve()
+    server.logged("active")
+    start, events = now(), 0
+    while now() - start < 1.2:  # longer than any one second
+        reject_one(server)
+        events += 1
+    assert events > 60
+    while not server.log.matching("left-out"):  # said with the first line of a later second
+        the_last = reject_one(server)
+        events += 1
+        wire.eventually(lambda: server.log.matching(the_last) or now() - start > 10, "a line in a new second", 1)
+    seconds = now() - start
+    server.stop()
+    told = len(server.log.matching(": reject "))
+    counted = [int(wire.fields(line)["lines"]) for line in server.log.matching("left-out")]
+    assert told <= 10 * (int(seconds) + 2)
+    assert sum(counted) > 0
+    assert told + sum(counted) <= events + 1  # the active line is in the first second's count
+
+
+def test_nothing_is_lost_without_being_counted(serve):
+    """A burst, silence until the next second, one more: told and counted are all."""
+    server = serve()
+    server.logged("active")
+    for _ in range(40):
+        reject_one(server)
+    events = 40
+
+    def told_and_counted():
+        told = len(server.log.matching(": reject "))
+        return told + sum(int(wire.fields(line)["lines"]) for line in server.log.matching("left-out"))
+
+    def complete():
+        nonlocal events
+        if told_and_counted() >= events:
+            return True
+        who = reject_one(server)
+        events += 1
+        server.settled()
+        return server.log.matching(re.escape(who)) and told_and_counted() == events
+
+    wire.eventually(complete, "every reject is told or counted")
+
+
+# --- where they go -----------------------------------------------------------------------------------------------------
+
+
+def test_log_file_takes_the_lines_and_stderr_none(serve, tmp_path):
+    path = tmp_path / "ppshim.log"
+    server = serve(log=path)
+    who = reject_one(server)
+    server.serves()
+    text = path.read_text()
+    assert re.search(": active ", text) and f"reject peer={who} " in text
+    assert all(LINE.fullmatch(line) for line in text.splitlines())
+    os.rename(path, tmp_path / "rotated")
+    who = reject_one(server)
+    server.serves()
+    assert f"reject peer={who} " in path.read_text()
+    server.stop()
+    assert server.log.lines == []
+
+
+def test_log_file_takes_a_level(serve, tmp_path):
+    server = serve(log=f"{tmp_path}/ppshim.log:error")
+    reject_one(server)
+    server.serves()
+    server.stop()
+    assert server.log.lines == []
+    assert not (tmp_path / "ppshim.log").exists() or (tmp_path / "ppshim.log").read_text() == ""
+
+
+def test_log_file_that_cannot_be_opened_falls_back_and_says_so(serve, tmp_path):
+    server = serve(log=tmp_path / "no" / "such" / "directory")
+    the_reject_line(server, reject_one(server))
+    assert len(server.log.matching(re.escape(str(tmp_path)))) == 1
+    assert len(server.log.matching(": active ")) == 1
+
+
+def test_data_file_that_took_the_place_of_stderr_stays_clean(serve, tmp_path):
+    path = tmp_path / "data"
+    server = serve(f"--stderr-to={path}")
+    reject_one(server)
+    server.serves()
+    server.stop()
+    assert path.read_bytes() == b""
+
+
+def test_dead_reader_of_the_log_does_not_kill_the_server(serve):
+    reading, writing = os.pipe()
+    os.close(reading)
+    server = serve(stderr=writing)
+    os.close(writing)
+    reject_one(server)
+    server.serves()
+    assert server.stop() == 0
+
+
+def test_full_pipe_does_not_block_the_server(serve):
+    reading, writing = os.pipe()
+    filler = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)  # an open file of its own: see fcntl(2)
+    try:
+        while True:
+            os.write(filler, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    server = serve(stderr=writing)
+    for _ in range(3):
+        reject_one(server)
+    server.serves()
+    assert server.stop() == 0
+    for fd in reading, writing, filler:
+        os.close(fd)
+
+
+def test_log_keeps_no_descriptor_open(serve, tmp_path):
+    path = tmp_path / "ppshim.log"
+    server = serve(log=path)
+    open_after = []
+    for rejects in 1, 2:
+        with server.peer() as peer:
+            server.settled(peer)  # parked: whatever that needs is there from the first time on
+            peer.send(b"nonsense").rejected()
+        wire.eventually(lambda: path.read_text().count(": reject ") == rejects, "the line is written")
+        server.settled()
+        open_after.append(server.fds())
+    assert open_after[0] == open_after[1]
+    assert str(path) not in open_after[1].values()
+
+
+def test_lines_of_several_threads_stay_whole(serve, tmp_path):
+    server = serve("--accept=threads=4", log=tmp_path / "ppshim.log")
+    threads = [threading.Thread(target=reject_one, args=(server,)) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.serves()
+    server.stop()
+    lines = (tmp_path / "ppshim.log").read_text().splitlines()
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert sum(": reject " in line for line in lines) == 9
+
+
+def test_journal_stream_without_a_journal_falls_back(start):
+    env = {**environment(trust=TRUSTED), "JOURNAL_STREAM": "8:1234"}
+    if os.path.exists("/run/systemd/journal/socket"):
+        pytest.skip("a journal is there: it takes the lines")
+    server = start([helper("server")], env)
+    the_reject_line(server, reject_one(server))

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""wire.py: PROXY headers as bytes, and the peers that send them over raw sockets."""
+import ipaddress
+import os
+import re
+import socket
+import struct
+import time
+
+TRUSTED = "127.0.0.2"  # a balancer: what the tests put into PPSHIM_TRUST
+DIRECT = "127.0.0.1"  # a client that comes without one
+CLIENT = ("203.0.113.7", 4711)
+CLIENT_TEXT = "203.0.113.7:4711"
+CLIENT6 = ("2001:db8::7", 4711)
+CLIENT6_TEXT = "[2001:db8::7]:4711"
+SERVICE = ("192.0.2.10", 3306)
+SERVICE6 = ("2001:db8::10", 3306)
+
+PATIENCE = 10  # seconds a test waits for what must come; never a measure of how fast it is
+
+# --- headers -----------------------------------------------------------------------------------------------------------
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+LOCAL, PROXY = 0, 1
+UNSPEC, TCP4, UDP4, TCP6, UDP6, UNIX, UNIX_DGRAM = 0x00, 0x11, 0x12, 0x21, 0x22, 0x31, 0x32
+NOOP, CRC32C, SSL, SSL_CN, AUTHORITY = 0x04, 0x03, 0x20, 0x22, 0x02
+
+
+def v1(src=CLIENT, dst=None):
+    six = ":" in src[0]
+    dst = dst or (SERVICE6 if six else SERVICE)
+    return f"PROXY TCP{6 if six else 4} {src[0]} {dst[0]} {src[1]} {dst[1]}\r\n".encode()
+
+
+def v2_raw(command, family, payload, version=2, length=None):
+    """The fixed part and whatever is given after it, right or wrong."""
+    length = len(payload) if length is None else length
+    return SIGNATURE + struct.pack("!BBH", version << 4 | command, family, length) + payload
+
+
+def block(src, dst):
+    return (ipaddress.ip_address(src[0]).packed + ipaddress.ip_address(dst[0]).packed + struct.pack("!HH", src[1], dst[1]))
+
+
+def v2(src=CLIENT, dst=None, tlvs=b""):
+    six = ":" in src[0]
+    return v2_raw(PROXY, TCP6 if six else TCP4, block(src, dst or (SERVICE6 if six else SERVICE)) + tlvs)
+
+
+def v2_of_length(length):
+    """A whole, valid header of exactly that many bytes, padded with NOOP TLVs."""
+    room = length - len(v2())
+    pad = tlv(NOOP, bytes(room - 3)) if room else b""
+    assert len(v2(tlvs=pad)) == length
+    return v2(tlvs=pad)
+
+
+def tlv(kind, value):
+    return struct.pack("!BH", kind, len(value)) + value
+
+
+def ssl_tlv(*subs, client=1, verify=0):
+    return tlv(SSL, struct.pack("!BI", client, verify) + b"".join(subs))
+
+
+def crc32c(data):
+    """CRC-32C, RFC 3720 appendix B.4, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def v2_with_crc(wrong=0):
+    header = v2(tlvs=tlv(CRC32C, bytes(4)))
+    return header[:-4] + struct.pack("!I", crc32c(header) ^ wrong)
+
+
+# --- waiting -----------------------------------------------------------------------------------------------------------
+
+
+def eventually(condition, what, patience=PATIENCE):
+    """Looks until `condition` is true, for what no event can be waited for (the state of another process)."""
+    end = time.monotonic() + patience
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"did not happen in {patience} s: {what}"
+        time.sleep(0.001)
+
+
+# --- the kernel's tables -----------------------------------------------------------------------------------------------
+
+
+def accepted_inode(port, peer_port):
+    """The inode of the server's end of a connection; 0 while no process has accepted it."""
+    entry = re.compile(rb":%04X [0-9A-F]+:%04X \w\w \S+ \S+ \S+ +\d+ +\d+ (\d+)" % (port, peer_port))
+    for table in "/proc/net/tcp", "/proc/net/tcp6":
+        if os.path.exists(table):
+            with open(table, "rb") as file:
+                for inode in entry.findall(file.read()):
+                    if int(inode):
+                        return int(inode)
+    return 0
+
+
+# --- peers -------------------------------------------------------------------------------------------------------------
+
+
+class Peer:
+    """One TCP connection to a server, from a chosen address. Sends bytes as they are, one segment a send."""
+
+    def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=PATIENCE):
+        self.port = port
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket.settimeout(patience)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.bind((source, 0))
+        self.socket.connect((host, port))
+        self.name = self.socket.getsockname()[:2]
+        self.buffer = b""
+        self.known_inode = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    @property
+    def text(self):
+        return "{}:{}".format(f"[{self.name[0]}]" if ":" in self.name[0] else self.name[0], self.name[1])
+
+    def inode(self):
+        self.known_inode = self.known_inode or accepted_inode(self.port, self.name[1])
+        return self.known_inode
+
+    def send(self, data):
+        self.socket.sendall(data)
+        return self
+
+    def half_close(self):
+        self.socket.shutdown(socket.SHUT_WR)
+        return self
+
+    def close(self):
+        self.socket.close()
+
+    def reset(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def receive(self):
+        data = self.socket.recv(65536)
+        self.buffer += data
+        return bool(data)
+
+    def report(self):
+        """What the server under test says of this connection: the line it sends first, as a dict."""
+        while b"\n" not in self.buffer:
+            assert self.receive(), f"closed by the server before its first line; got {self.buffer!r}"
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return fields(line.decode())
+
+    def echo(self, expected):
+        """The server must give back exactly `expected`, and then, once we half-close, nothing more."""
+        self.half_close()
+        while self.receive():
+            pass
+        assert self.buffer == expected
+
+    def rejected(self):
+        """Waits for the server's close; it must not have said a word."""
+        try:
+            while self.receive():
+                pass
+        except ConnectionResetError:
+            pass
+        assert self.buffer == b""
+
+
+def fields(line):
+    """key=value words of a line; the words without "=" under None."""
+    words = line.split(" ")
+    return {None: [w for w in words if "=" not in w], **dict(w.split("=", 1) for w in words if "=" in w)}

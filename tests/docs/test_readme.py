@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""README.md and `make help` say what the source says. A table that differs is shown as it should be, ready to paste."""
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+STRING = r'"((?:[^"\\]|\\.)*)"'
+
+
+def run(*argv):
+    """Without the variables of the make that runs the tests: its -n or -w is not ours."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def x_table(header, columns):
+    """The rows of an X macro table: its constants, each followed by `columns` strings."""
+    text = (ROOT / "include/ppshim" / header).read_text().replace("\\\n", "\n")
+    rows = re.findall(r"\bX\((\w+)" + rf",\s*{STRING}" * columns + r"\)", text)
+    assert len(rows) == len(re.findall(r"\bX\(\w+,\s*\"", text)) > 0, f"a row of {header} was not understood"
+    return rows
+
+
+def code(text):
+    return f"`{text}`" if text else ""
+
+
+def values_cell(text):
+    """Words that are written as they are stand in code; LIST and TIME are names of a syntax."""
+    return text if text.isupper() else ", ".join(map(code, text.split()))
+
+
+def markdown(heading, rows):
+    return "\n".join("| " + " | ".join(row) + " |" if any(row) else "" for row in
+                     [heading, *rows]).replace("\n", "\n|" + "---|" * len(heading) + "\n", 1) + "\n"
+
+
+def test_settings_are_those_of_settings_h():
+    rows = [(code(name), values_cell(values), code(default), meaning)
+            for _, name, values, default, meaning in x_table("settings.h", 4)]
+    expected = markdown(("variable", "values", "default", "meaning"), rows)
+    assert expected in README, f"README.md should have this table:\n\n{expected}"
+
+
+def test_no_other_setting_is_named():
+    known = {name for _, name, *_ in x_table("settings.h", 4)}
+    assert set(re.findall(r"\bPPSHIM_[A-Z_]*[A-Z]\b", README)) <= known
+
+
+def test_reasons_are_those_of_reason_h():
+    rows = [(code(word), meaning) for constant, word, meaning in x_table("reason.h", 2) if constant != "NONE"]
+    expected = markdown(("reason", "meaning"), rows)
+    assert expected in README, f"README.md should have this table:\n\n{expected}"
+
+
+def makefile_targets():
+    makefile = (ROOT / "Makefile").read_text()
+    return set(re.search(r"^\.PHONY:(.*)$", makefile, re.M)[1].split())
+
+
+def test_make_targets_named_here_exist():
+    named = set(re.findall(r"(?:^ *|[`$(] ?|&& |sudo )make +([a-z][a-z-]*)", README, re.M))
+    assert {"demo", "check"} <= named <= makefile_targets()
+
+
+def test_make_help_lists_every_target():
+    listed = re.findall(r"^make (\S+) +\S", run("make", "help").stdout, re.M)
+    assert sorted(listed) == sorted(makefile_targets())
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)]*)\)", README))))
+def test_links_lead_somewhere(link):
+    path, _, anchor = link.partition("#")
+    headings = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", README, re.M)]
+    assert not anchor or anchor in headings
+    assert not path or (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:^ {4}|\s|`)((?:include|shim|tests|scripts|\.ci)/[\w./]*)",
+                                                       README, re.M))))
+def test_paths_named_here_exist(path):
+    assert (ROOT / path).exists()
+
+
+def test_log_lines_begin_with_an_event_of_the_source():
+    source = "".join(path.read_text() for path in (ROOT / "shim").glob("*.c"))
+    table = README.partition("| line | level | when |")[2].partition("\n\n")[0]
+    events = re.findall(r"^\| `([a-z-]+)", table, re.M)
+    assert len(events) >= 5
+    assert [event for event in events if f'"{event}' not in source] == []
+
+
+def test_the_demo_prints_what_is_shown_here():
+    shown = re.search(r"```console\n\$ make demo\n(.*?)```", README, re.S)[1]
+    printed = run("scripts/demo")
+    assert printed.returncode == 0, printed.stderr
+
+    def without_date(text):
+        return re.sub(r"\[\d\d/\w+/\d+ [\d:]+\]", "[now]", text)
+    assert without_date(printed.stdout) == without_date(shown)
+
+
+def test_the_changelog_has_a_place_for_what_is_to_come():
+    assert "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: MIT
+"""contract.py: what must be true of every server under the shim, written once.
+
+A test file brings a Server, the little that differs from one server to the next, and `class TestContract(Contract)`.
+"""
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, MODES, OTHER_BALANCER, V2_LOCAL,
+                     EndedAtStart, Process, accept_queue, dial, ended_among, in_an_epoll, open_files, proxy_v1,
+                     proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
+
+NORMAL = 3.0  # seconds; a login takes a tenth of that on a quiet machine
+
+
+class Refused(Exception):
+    """The server, or whoever stands before it, did not let the client in; the client's own words."""
+
+
+class Peer(NamedTuple):
+    """Whom a session says it is serving."""
+    address: str
+    port: int
+
+
+class Server(Process):
+    """One server in a directory of its own, on loopback only.
+
+    settings: the shim's, as shim_env takes them; None for a bare server.
+    """
+    accept_error = None  # pattern of a log line about a failed accept
+
+    def __init__(self, directory, template, settings, host="127.0.0.1"):
+        super().__init__(directory, shim_env(**settings) if settings is not None else {})
+        self.template = template
+        self.endpoint = (host, reserve_port())
+
+    @classmethod
+    def make_template(cls, directory):
+        """Fills `directory` with what is the same for every server of this kind."""
+
+    @property
+    def port(self):
+        return self.endpoint[1]
+
+    def login(self, endpoint):
+        """Logs in there as a client that only the balancer's client address lets in, where the server has such rules:
+        the Peer that the session reports, or Refused."""
+        raise NotImplementedError
+
+    def direct_login(self):
+        """The same without the balancer, from 127.0.0.1."""
+        raise NotImplementedError
+
+    def log_names(self, peer, since):
+        """Whether the server's own log names this (address, port) as its client's."""
+        raise NotImplementedError
+
+    def start_children(self, endpoint):
+        """Makes the server start programs of all kinds it ever starts; they must work."""
+        self.login(endpoint)
+
+    def accept_errors(self, since=0):
+        return self.log.find(self.accept_error, since)
+
+
+class Bad(NamedTuple):
+    """What a trusted peer does wrong, and the shim's word for it."""
+    name: str
+    reason: str
+    sent: bytes
+    then: str = "wait"  # or "shutdown", "reset"
+
+
+V1, V2 = proxy_v1(), proxy_v2()
+V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
+NO_PROTOCOL = b"\r\n" * 20  # what every server here refuses and ends the connection for
+
+BAD = [
+    Bad("tls_hello", "not-a-header", bytes.fromhex("16030100a5010000a10303") + bytes(100)),
+    Bad("one_wrong_byte", "not-a-header", b"PROXy TCP4 "),
+    Bad("v1_port_too_big", "v1-bad-port", V1.replace(b" 4711 ", b" 65536 ")),
+    Bad("v1_without_end", "v1-too-long", b"PROXY UNKNOWN " + b"x" * 120),
+    Bad("v2_wrong_crc", "v2-bad-crc", proxy_v2(bad_crc=True)),
+    Bad("v2_block_of_another_family", "v2-short-block", proxy_v2(family=0x21)),
+    Bad("v2_tlv_past_the_end", "v2-tlv-overrun", V2[:15] + b"\x0f" + V2[16:] + b"\x04\0\1"),
+    Bad("client_unspecified", "src-unspecified", proxy_v2(("0.0.0.0", 4711))),
+    Bad("half_a_header_and_fin", "peer-left", V2[:20], "shutdown"),
+    Bad("half_a_header_and_reset", "peer-left", V2[:20], "reset"),
+]
+
+LATE = [
+    Bad("half_a_v1_header_and_silence", "timeout", V1[:17]),
+    Bad("half_a_v2_header_and_silence", "timeout", V2[:20]),
+    Bad("silence", "timeout", b""),
+]
+
+
+def misbehave(server, bad, source=BALANCER):
+    """Does it, from a trusted address, until the connection has ended: what was received, and our own address."""
+    with dial(server.endpoint, source) as peer:
+        name = peer.getsockname()
+        peer.sendall(bad.sent)
+        if bad.then == "reset":
+            until(lambda: in_an_epoll(server.pid, name), "the shim waits for the rest")
+            reset(peer)
+            return b"", name
+        if bad.then == "shutdown":
+            peer.shutdown(socket.SHUT_WR)
+        return read_to_end(peer), name
+
+
+def text(name):
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def own_lines(server, since):
+    """The server's log without the shim's lines."""
+    return "\n".join(line for line in server.log.text(since).splitlines() if "ppshim[" not in line)
+
+
+def timed(call, *args):
+    began = time.monotonic()
+    answer = call(*args)
+    return answer, time.monotonic() - began
+
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except Refused:
+        return True
+    return False
+
+
+class TrustFile:
+    """A list file that is replaced as an operator's tool would: a new file, renamed over the old."""
+
+    def __init__(self, directory, *entries):
+        self.path = directory / "trust"
+        self.write(*entries)
+
+    def write(self, *entries):
+        new = self.path.with_suffix(".new")
+        new.write_text("".join(f"{entry}\n" for entry in entries))
+        new.chmod(0o644)
+        os.replace(new, self.path)
+
+
+class Contract:
+    """Tests that hold for every server."""
+
+    # --- without the shim: that these tests measure the shim and nothing else ---
+
+    def test_without_the_shim_no_client_gets_through_the_balancer(self, start, balance):
+        bare = start(bare=True)
+        balancer = balance(bare)
+        assert bare.direct_login().address == "127.0.0.1"
+        assert all(refused(bare.login, balancer[mode]) for mode in MODES)
+        assert not bare.log_names(CLIENT, 0)
+
+    # --- the client ---
+
+    @pytest.mark.parametrize("route", [*MODES, "send-proxy-v2-crc32c"])
+    def test_a_session_serves_the_client_behind_the_balancer(self, server, balancer, route):
+        assert server.login(balancer[route]) == CLIENT
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_the_servers_log_names_the_client_behind_the_balancer(self, server, balancer, mode):
+        mark = server.log.mark(), server.client_log.mark()
+        server.login(balancer[mode])
+        until(lambda: server.log_names(CLIENT, mark[1]), "the client in the server's log")
+        assert BALANCER not in own_lines(server, mark[0])
+
+    @pytest.mark.parametrize("route", ["ipv6-v1", "ipv6-v2"])
+    def test_an_ipv6_client_is_seen_on_an_ipv4_listener(self, server, balancer, route):
+        assert server.login(balancer[route]) == CLIENT6
+
+    def test_the_name_in_the_clients_certificate_is_logged(self, server, balancer):
+        mark = server.log.mark()
+        server.login(balancer["send-proxy-v2-ssl-cn"])
+        accepted = server.log.wait_event("accept", mark, client=text(CLIENT))
+        assert accepted.cn.encode().decode("unicode_escape") == COMMON_NAME
+        assert accepted.ssl.startswith("TLSv1.")
+
+    def test_a_direct_client_keeps_its_own_address(self, server):
+        mark = server.log.mark(), server.client_log.mark()
+        peer = server.direct_login()
+        assert peer.address == "127.0.0.1"
+        until(lambda: server.log_names(peer, mark[1]), "the direct client in the server's log")
+
+    def test_clients_at_the_same_time_are_not_mixed_up(self, server, balancer):
+        expected = {"send-proxy": CLIENT, "send-proxy-v2-ssl-cn": CLIENT, "ipv6-v1": CLIENT6, "ipv6-v2": CLIENT6}
+        with ThreadPoolExecutor(8) as pool:
+            direct = [pool.submit(server.direct_login) for _ in range(4)]
+            told = [(route, pool.submit(server.login, balancer[route])) for route in list(expected) * 4]
+        assert [(route, peer.result()) for route, peer in told] == [(route, expected[route]) for route, _ in told]
+        assert {peer.result().address for peer in direct} == {"127.0.0.1"}
+        room_in_the_log(LINES_A_SECOND)
+
+    def test_the_shim_says_once_that_it_is_active(self, server, balancer):
+        server.start_children(balancer["send-proxy"])
+        [active] = server.log.events("active")
+        assert active.pid == server.pid
+        assert active.listen == "{}:{}".format(*server.endpoint)
+        assert (active.trust, active.timeout, active.untrusted) == ("1-prefixes", "30s", "pass")
+
+    # --- trusted peers that do it wrong ---
+
+    @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+    def test_a_bad_header_ends_the_connection_and_nothing_else(self, server, balancer, bad):
+        mark = server.log.mark()
+        self.assert_ends_with_one_line(server, bad)
+        self.assert_served_as_if_nothing_happened(server, balancer, mark)
+        assert len(server.log.events("reject", mark)) == 1
+
+    @pytest.mark.parametrize("bad", LATE, ids=lambda bad: bad.name)
+    def test_a_header_that_does_not_come_in_time_ends_the_connection(self, hasty_server, bad):
+        mark = hasty_server.log.mark()
+        event, took = timed(self.assert_ends_with_one_line, hasty_server, bad)
+        assert 0.5 <= took < NORMAL
+        assert event.fields.get("hint") == (None if bad.sent else "peer-sent-nothing")
+        assert hasty_server.direct_login().address == "127.0.0.1"
+        assert len(hasty_server.log.events("reject", mark)) == 1
+
+    def assert_ends_with_one_line(self, server, bad):
+        mark = server.log.mark()
+        received, name = misbehave(server, bad)
+        assert received == b"", "the server heard of it"
+        event = server.log.wait_event("reject", mark, peer=text(name))
+        assert (event.reason, event.local, event.got) == (bad.reason, f":{server.port}", str(len(bad.sent)))
+        assert BALANCER not in own_lines(server, mark)
+        return event
+
+    def test_a_probe_that_says_nothing_leaves_no_trace(self, server, balancer):
+        mark = server.log.mark()
+        dial(server.endpoint, BALANCER).close()
+        self.assert_served_as_if_nothing_happened(server, balancer, mark)
+        assert server.log.events("reject", mark) == []
+        assert BALANCER not in own_lines(server, mark)
+
+    def assert_served_as_if_nothing_happened(self, server, balancer, mark):
+        peer, took = timed(server.login, balancer["send-proxy-v2"])
+        assert peer == CLIENT and took < NORMAL
+        assert server.accept_errors(mark) == []
+
+    def test_rejected_connections_leave_no_descriptor_behind(self, server, balancer):
+        misbehave(server, BAD[-1])  # from its first wait on the shim keeps two of its own
+        server.login(balancer["send-proxy-v2"])
+        before = open_files(server.pid)
+        for bad in BAD * 3:
+            misbehave(server, bad)
+        server.login(balancer["send-proxy-v2"])
+        until(lambda: open_files(server.pid) <= before, f"no more than {before} descriptors")
+        room_in_the_log(LINES_A_SECOND)  # the next test starts with a fresh allowance
+
+    @pytest.mark.parametrize("header", [V1_UNKNOWN, proxy_v2(None, command=V2_LOCAL)], ids=["unknown", "local"])
+    def test_a_health_check_in_a_header_is_the_balancers_own(self, server, header):
+        mark = server.log.mark()
+        with dial(server.endpoint, BALANCER) as peer:
+            peer.sendall(header + NO_PROTOCOL)
+            read_to_end(peer)
+            until(lambda: server.log_names_refused(peer.getsockname(), mark), "the balancer in the server's log")
+        assert server.log.events("reject", mark) == []
+
+    # --- untrusted peers ---
+
+    @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
+    def test_a_header_from_an_untrusted_peer_is_the_servers_to_refuse(self, server, balancer, header):
+        mark = server.log.mark(), server.client_log.mark()
+        with dial(server.endpoint) as peer:
+            name = peer.getsockname()
+            peer.sendall(header + NO_PROTOCOL)
+            read_to_end(peer)
+        until(lambda: server.log_names_refused(name, mark[0]), "the real peer in the server's log")
+        assert not server.log_names(CLIENT, mark[1])
+        assert server.log.events("reject", mark[0]) == []
+        self.assert_served_as_if_nothing_happened(server, balancer, mark[0])
+
+    def test_with_untrusted_peers_rejected_only_the_balancer_gets_in(self, start, balance):
+        server = start(UNTRUSTED="reject")
+        assert refused(server.direct_login)
+        [event] = server.log.events("reject")
+        assert (event.reason, event.got, event.peer.partition(":")[0]) == ("untrusted", "0", "127.0.0.1")
+        assert server.login(balance(server)["send-proxy-v2"]) == CLIENT
+        assert len(server.accept_errors()) <= 1
+
+    # --- peers that keep it waiting ---
+
+    def test_two_hundred_silent_peers_delay_nobody(self, start, balance):
+        server = start(TIMEOUT="60s", LOG="stderr:notice")
+        balancer = balance(server)
+        server.login(balancer["send-proxy"])
+        silent = [dial(server.endpoint, BALANCER) for _ in range(200)]
+        for peer in silent[::2]:
+            peer.sendall(V2[:20])
+        mark = server.log.mark()
+        until(lambda: accept_queue(server.port) == 0, "the silent peers were taken in")
+        for mode in MODES:
+            peer, took = timed(server.login, balancer[mode])
+            assert peer == CLIENT and took < NORMAL
+        peer, took = timed(server.direct_login)
+        assert peer.address == "127.0.0.1" and took < NORMAL
+        assert ended_among(silent) == []
+        assert server.accept_errors(mark) == []
+        while len(silent) > 100:
+            silent.pop().close()
+        server.login(balancer["send-proxy"])
+        server.stop()
+        until(lambda: ended_among(silent) == silent, "the end of those that still waited")
+
+    def test_a_header_that_comes_in_pieces_is_a_header(self, server):
+        mark = server.log.mark()
+        with dial(server.endpoint, BALANCER) as peer:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in V1[:-1]:
+                peer.sendall(bytes([byte]))
+            assert server.log.events(since=mark) == []
+            peer.sendall(V1[-1:])
+            accepted = server.log.wait_event("accept", mark, peer=text(peer.getsockname()))
+            assert accepted.client == text(CLIENT)
+            peer.sendall(NO_PROTOCOL)
+            read_to_end(peer)
+        assert server.log.events("reject", mark) == []
+
+    @pytest.mark.parametrize("first", ["probe", "garbage", "silence"])
+    def test_a_bad_peer_may_be_the_first_ever(self, start, balance, first):
+        server = start(TIMEOUT="60s", LOG="stderr:debug")
+        balancer = balance(server)
+        with dial(server.endpoint, BALANCER) as peer:
+            self.begin_badly(server, peer, first)
+            who, took = timed(server.login, balancer["send-proxy-v2"])
+            assert who == CLIENT and took < NORMAL
+            assert ended_among([peer]) == ([] if first == "silence" else [peer])
+        assert len(server.accept_errors()) <= 1
+
+    def begin_badly(self, server, peer, how):
+        if how == "silence":
+            until(lambda: in_an_epoll(server.pid, peer.getsockname()), "the shim waits for a header")
+        elif how == "garbage":
+            peer.sendall(BAD[0].sent)
+            server.log.wait_event("reject")
+        else:
+            peer.shutdown(socket.SHUT_WR)
+            server.log.wait_event("probe")
+
+    def test_a_probe_as_the_first_peer_leaves_the_server_able_to_stop(self, start):
+        server = start(LOG="stderr:debug")
+        with dial(server.endpoint, BALANCER) as peer:
+            self.begin_badly(server, peer, "probe")
+        server.stop()
+        assert len(server.accept_errors()) <= 1
+
+    # --- the list file ---
+
+    def test_a_list_that_is_not_there_stops_the_server_at_start(self, start, trust_directory):
+        with pytest.raises(EndedAtStart) as ended:
+            start(TRUST=f"@{trust_directory}/absent")
+        assert ended.value.status == 78
+        [line] = [line for line in ended.value.log.splitlines() if "ppshim[" in line]
+        assert f"{trust_directory}/absent" in line
+
+    def test_a_list_file_broken_and_mended_while_the_server_runs(self, start, balance, trust_directory):
+        trust = TrustFile(trust_directory, "# the balancer", BALANCER)
+        server = start(TRUST=f"@{trust.path}", LOG="stderr:notice")
+        balancer = balance(server)
+        assert server.login(balancer["send-proxy"]) == CLIENT
+        first_served = server.log.mark()
+
+        for broken in (["127.0.0.2", "127.0.0.3/99"], []):
+            mark = server.log.mark()
+            trust.write(*broken)
+
+            def told():
+                assert server.login(balancer["send-proxy"]) == CLIENT, "the old list is in force"
+                return [e for e in server.log.events(since=mark) if str(trust.path) in e.line]
+            until(told, "the log names the broken list", 5)
+            assert server.login(balancer["send-proxy-v2"]) == CLIENT
+            server.start_children(balancer["send-proxy-v2-ssl-cn"])
+            assert server.direct_login().address == "127.0.0.1"
+            assert refused(server.login, balancer["other-balancer"])
+
+        trust.write(OTHER_BALANCER)
+        until(lambda: not refused(server.login, balancer["other-balancer"]), "the new list is in force", 2)
+        assert server.login(balancer["other-balancer"]) == CLIENT
+        assert refused(server.login, balancer["send-proxy"])
+        assert server.direct_login().address == "127.0.0.1"
+        assert server.accept_errors(first_served) == []
+

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""PostgreSQL: select(), then a blocking accept(), then a fork for each client; pg_hba decides by accept's address."""
+import functools
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from contract import Contract, Peer, Refused, Server
+from harness import CLIENT, CLIENT6, MODES, clean_env, run, tool, unprivileged, until
+
+# Over TCP app is let in from the test's clients alone, direct from this host alone.
+HBA = f"""\
+local all    all                       trust
+host  all    app    {CLIENT[0]}/32     trust
+host  all    app    {CLIENT6[0]}/128   trust
+host  all    direct 127.0.0.1/32       trust
+"""
+
+
+@functools.cache
+def program(name):
+    return tool(name, f"/usr/lib/postgresql/*/bin/{name}")
+
+
+class PostgreSQL(Server):
+    name = "postgresql"
+    ready_line = r"database system is ready to accept connections"
+    stop_signal = signal.SIGINT  # "fast": does not wait for clients
+    accept_error = r"could not accept new connection.*"
+    user = unprivileged("postgres")
+
+    @classmethod
+    def make_template(cls, directory):
+        as_user = {"user": cls.user, "cwd": "/"} if cls.user else {}
+        program("postgres")
+        if cls.user:
+            shutil.chown(directory, cls.user)
+        data = directory / "data"
+        run(program("initdb"), "-D", data, "--no-sync", "-A", "trust", "-U", "postgres", "--locale=C", "-E", "UTF8",
+            timeout=60, **as_user)
+        roles = "create role app login\ncreate role direct login\n"
+        run(program("postgres"), "--single", "-D", data, "postgres", input=roles, **as_user)
+        (data / "pg_hba.conf").write_text(HBA)
+
+    def __init__(self, directory, template, settings, host="127.0.0.1"):
+        super().__init__(directory, template, settings, host)
+        self.data = self.directory / "data"
+        self.archived = self.directory / "archived"
+        self.client_log = self.log
+        run("cp", "-a", self.template / "data", self.data)
+        if self.user:
+            shutil.chown(self.directory, self.user)
+
+    def argv(self):
+        settings = {
+            "listen_addresses": self.endpoint[0], "port": self.port, "unix_socket_directories": self.directory,
+            "log_connections": "on", "log_hostname": "off", "fsync": "off", "shared_buffers": "8MB",
+            "max_connections": 40, "archive_mode": "on", "archive_command": f"echo %f >> {self.archived}",
+        }
+        return [program("postgres"), "-D", self.data, *(f"--{name}={value}" for name, value in settings.items())]
+
+    def query(self, sql, endpoint, user):
+        host, port = endpoint
+        env = clean_env(PGSSLMODE="disable", PGGSSENCMODE="disable", PGCONNECT_TIMEOUT="20")
+        done = run(program("psql"), "-XAtqw", "-F ", "-h", host, "-p", port, "-U", user, "-d", "postgres", "-c", sql,
+                   check=False, env=env)
+        if done.returncode:
+            raise Refused(done.stderr)
+        return done.stdout.strip()
+
+    def whoami(self, endpoint, user):
+        address, port = self.query("select host(inet_client_addr()), inet_client_port()", endpoint, user).split()
+        return Peer(address, int(port))
+
+    def login(self, endpoint):
+        return self.whoami(endpoint, "app")
+
+    def direct_login(self):
+        return self.whoami(self.endpoint, "direct")
+
+    def on_unix_socket(self, sql):
+        return self.query(sql, (self.directory, self.port), "postgres")
+
+    def log_names(self, peer, since):
+        return self.log.find(rf"connection received: host={peer[0]} port={peer[1]}$", since)
+
+    def log_names_refused(self, peer, since):
+        return self.log_names(peer, since) and self.log.find("invalid length of startup packet", since)
+
+    def start_children(self, endpoint):
+        """A client's backend, the archiver's shell, a backend's shell."""
+        before = len(self.archived.read_text().split()) if self.archived.exists() else 0
+        self.login(endpoint)
+        self.on_unix_socket("create table if not exists t (i int); insert into t values (1); select pg_switch_wal()")
+        until(lambda: self.archived.exists() and len(self.archived.read_text().split()) > before,
+              "archive_command has run")
+        copied = self.directory / "copied"
+        self.on_unix_socket(f"copy (select 1) to program 'cat > {copied}; echo done >> {copied}'")
+        assert copied.read_text() == "1\ndone\n"
+        copied.unlink()
+
+
+SERVER = PostgreSQL
+
+
+class TestContract(Contract):
+    pass
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pg_hba_judges_the_client_and_not_the_balancer(server, balancer, mode):
+    mark = server.log.mark()
+    with pytest.raises(Refused, match=r'no pg_hba.conf entry for host "203\.0\.113\.7", user "direct"'):
+        server.whoami(balancer[mode], "direct")
+    server.log.wait(r'no pg_hba\.conf entry for host "203\.0\.113\.7", user "direct"', mark)
+
+
+def test_a_client_that_no_line_of_pg_hba_admits_is_refused_by_its_own_address(server, balancer):
+    mark = server.log.mark()
+    with pytest.raises(Refused, match=r'no pg_hba.conf entry for host "203\.0\.113\.8"'):
+        server.login(balancer["stranger"])
+    server.log.wait(r'no pg_hba\.conf entry for host "203\.0\.113\.8", user "app"', mark)
+
+
+def test_a_direct_client_cannot_pass_as_one_of_the_balancers(server):
+    with pytest.raises(Refused, match=r'no pg_hba.conf entry for host "127\.0\.0\.1", user "app"'):
+        server.login(server.endpoint)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_ipv4_client_matches_an_ipv4_line_on_an_ipv6_only_socket(start, balance, mode):
+    server = start(host="::1", TRUST="::1")
+    balancer = balance(server)
+    assert server.login(balancer[mode]) == CLIENT
+    assert server.log_names(CLIENT, 0)
+    assert server.login(balancer["ipv6-v2"]) == CLIENT6
+
+
+def test_clients_on_the_unix_socket_are_let_be(server):
+    assert server.on_unix_socket("select inet_client_addr() is null") == "t"
+
+
+def test_the_log_goes_to_the_servers_own_stderr_by_default(start):
+    server = start(LOG="auto")
+    [active] = server.log.events("active")
+    assert Path(active.exe).name == "postgres"
+
+
+def test_backends_and_background_workers_see_their_client_for_as_long_as_it_lives(server, balancer):
+    """pg_stat_activity and a session's own functions ask again, in a process forked after accept."""
+    answer = server.query("select string_agg(host(client_addr) || ' ' || client_port, ',') from pg_stat_activity "
+                          "where pid = pg_backend_pid()", balancer["send-proxy"], "app")
+    assert answer == f"{CLIENT[0]} {CLIENT[1]}"

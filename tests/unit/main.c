@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c: runs every suite; exit status 0 when all of it passed.
+ */
+#include "suites.h"
+#include <stdlib.h>
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite_addr());
+    int failed;
+
+    srunner_add_suite(runner, suite_header());
+    srunner_add_suite(runner, suite_header_tlv());
+    srunner_add_suite(runner, suite_header_build());
+    srunner_add_suite(runner, suite_cidr());
+    srunner_add_suite(runner, suite_config());
+    srunner_add_suite(runner, suite_trust());
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

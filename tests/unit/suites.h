@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * suites.h: every suite that main.c runs, one a test file.
+ */
+#ifndef SUITES_H
+#define SUITES_H
+
+#include <check.h>
+
+Suite *suite_addr(void);
+Suite *suite_cidr(void);
+Suite *suite_config(void);
+Suite *suite_header(void);
+Suite *suite_header_build(void);
+Suite *suite_header_tlv(void);
+Suite *suite_trust(void);
+
+#endif
