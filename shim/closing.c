@@ -30,6 +30,7 @@ void pps_closing(int fd)
     case PPS_FD_UNKNOWN:
         return;
     case PPS_FD_OTHER:
+    case PPS_FD_NO_SOCKET:
     case PPS_FD_INHERITED:
     case PPS_FD_UNGOVERNED:
         pps_listener_mark(fd, PPS_FD_UNKNOWN);

@@ -98,6 +98,7 @@ static int ask_int(int fd, int level, int option)
 
 static bool is_no_listener(int fd)
 {
+    errno = 0;
     int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
     return listens == 0 || (listens < 0 && errno == ENOTSOCK);
 }
@@ -265,8 +266,9 @@ enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
 {
     unsigned word = get_word(fd);
     if (word == PPS_FD_UNKNOWN && is_no_listener(fd)) {
-        set_word(fd, PPS_FD_OTHER);
-        return PPS_FD_OTHER;
+        enum pps_fd_kind kind = errno == ENOTSOCK ? PPS_FD_NO_SOCKET : PPS_FD_OTHER;
+        set_word(fd, kind);
+        return kind;
     }
     if (word == PPS_FD_UNKNOWN || word == PPS_FD_INHERITED)
         return pps_listener_recheck(fd, out);

@@ -99,12 +99,52 @@ static void drop(const struct pps_watch *watch, bool said, bool come_back)
 
 static bool due(const struct pps_watch *watch)
 {
-    return pps_watch_owed(watch) || (!(watch->events & EPOLLET) && pps_settle_holds(&watch->listener));
+    if (pps_watch_owed(watch))
+        return true;
+    return watch->listener.generation && !(watch->events & EPOLLET) && pps_settle_holds(&watch->listener);
+}
+
+bool pps_epoll_is_due(int epfd)
+{
+    struct pps_watch watch;
+    unsigned cursor = 0;
+    while (pps_watch_next(epfd, &cursor, &watch))
+        if ((watch.events & READABLE) && due(&watch))
+            return true;
+    return false;
+}
+
+bool pps_epoll_is_ready(int epfd)
+{
+    struct pps_watch watch;
+    struct pollfd inner = {.fd = epfd, .events = POLLIN};
+    unsigned cursor = 0;
+    while (pps_watch_next(epfd, &cursor, &watch)) {
+        if (!watch.listener.generation || !(watch.events & READABLE))
+            continue;
+        if (pps_settle_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false) == PPS_SETTLED_READY)
+            return true;
+    }
+    return real_poll(&inner, 1, 0) == 1;
+}
+
+/* An epoll inside this one. */
+static bool resolve_nested(struct wait *w, const struct pps_watch *watch)
+{
+    bool owed = pps_watch_owed(watch) || pps_epoll_is_due(watch->fd), said = take_readable(w, watch->data);
+    if (!said && !owed)
+        return false;
+    if (pps_epoll_is_ready(watch->fd))
+        return tell(w, watch);
+    drop(watch, said, false);
+    return false;
 }
 
 /* true: a connection is held for it. */
 static bool resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
 {
+    if (!watch->listener.generation)
+        return resolve_nested(w, watch);
     bool owed = due(watch), said = take_readable(w, watch->data);
     if (!said && !owed)
         return false;
@@ -162,16 +202,6 @@ static void resolve(struct wait *w)
     }
 }
 
-static bool anything_due(int epfd)
-{
-    struct pps_watch watch;
-    unsigned cursor = 0;
-    while (pps_watch_next(epfd, &cursor, &watch))
-        if ((watch.events & READABLE) && due(&watch))
-            return true;
-    return false;
-}
-
 static void block_signals(struct wait *w)
 {
     sigset_t all;
@@ -187,7 +217,7 @@ static void block_signals(struct wait *w)
 static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
-        bool hurry = anything_due(w->epfd);
+        bool hurry = pps_epoll_is_due(w->epfd);
         int cancel_state;
         w->told = w->sleep(w, hurry ? 0 : w->deadline == PPS_NEVER ? PPS_NEVER : pps_time_left(w->deadline));
         if (w->told < 0 || (w->told == 0 && !hurry))

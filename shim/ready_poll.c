@@ -52,8 +52,8 @@ static void scratch_release(void *scratch)
 /* --- one wait --- */
 
 struct listened {
-    struct pps_listener l;
-    nfds_t at; /* in the caller's array */
+    struct pps_listener l; /* generation 0: an epoll, which may hold listeners */
+    nfds_t at;             /* in the caller's array */
 };
 
 struct wait {
@@ -86,12 +86,14 @@ static void gather(struct wait *w, const struct pollfd *fds)
     memcpy(w->all, fds, w->n * sizeof *fds);
     w->count = 0;
     for (nfds_t i = 0; i < w->n && w->count < most; i++) {
-        struct listened *one = &w->listeners[w->count];
-        if (!may_govern(&fds[i]) || pps_listener_find(fds[i].fd, &one->l) != PPS_FD_GOVERNED)
+        struct listened one = {.at = i};
+        if (!may_govern(&fds[i]))
             continue;
-        one->at = i;
-        pps_settle_seen(&one->l);
-        w->count++;
+        enum pps_fd_kind kind = pps_listener_find(fds[i].fd, &one.l);
+        if (kind == PPS_FD_GOVERNED)
+            pps_settle_seen(&one.l);
+        if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
+            w->listeners[w->count++] = one;
     }
 }
 
@@ -107,9 +109,15 @@ static void add_private_epolls(struct wait *w)
     w->hurry = false;
     for (unsigned i = 0; i < w->count; i++) {
         const struct pps_listener *l = &w->listeners[i].l;
+        struct pollfd *beside = &w->all[w->n + i];
+        *beside = (struct pollfd){.fd = -1};
+        if (!l->generation) {
+            w->hurry |= pps_epoll_is_due(w->all[w->listeners[i].at].fd);
+            continue;
+        }
         if (pps_watch_private(l) < 0 && !alone() && pps_settle_is_accepting(l))
             pps_park_prepare(l);
-        w->all[w->n + i] = (struct pollfd){.fd = pps_watch_private(l), .events = POLLIN};
+        *beside = (struct pollfd){.fd = pps_watch_private(l), .events = POLLIN};
         w->hurry |= pps_settle_holds(l);
     }
 }
@@ -129,6 +137,11 @@ static bool resolve_one(struct wait *w, const struct listened *one, struct pollf
 {
     struct pollfd *p = &w->all[one->at];
     short said = p->revents & READABLE, asked = p->events & READABLE;
+    if (!one->l.generation) {
+        if (said || pps_epoll_is_due(p->fd))
+            p->revents = (short)((p->revents & ~READABLE) | (pps_epoll_is_ready(p->fd) ? asked : 0));
+        return false;
+    }
     bool holds = pps_settle_holds(&one->l);
     if (!said && !beside->revents && !holds)
         return false;
@@ -186,8 +199,6 @@ static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
         add_private_epolls(w);
-        for (unsigned i = 0; i < w->count; i++)
-            w->all[w->n + i].revents = 0;
         int ready = sleep_until_something(w);
         if (ready < 0 || (ready == 0 && !w->hurry))
             return ready;

@@ -6,6 +6,7 @@
  * as the kernel's own event might. Descriptors in here are the server's: before an epoll is touched on our own account
  * it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
  */
+#include <errno.h>
 #include <ppshim/guard.h>
 #include <ppshim/real.h>
 #include <ppshim/watch.h>
@@ -66,7 +67,7 @@ static void update_beside(struct registration *r)
     struct pps_listener l = atomic_load(&r->listener);
     int epfd = atomic_load(&r->epfd) - 1, private = atomic_load(&private_epolls[l.index]) - 1;
     struct epoll_event e = {.events = events_beside(r), .data.u64 = atomic_load(&r->data)};
-    if (private < 0)
+    if (!l.generation || private < 0)
         return;
     if (r->beside)
         real_epoll_ctl(epfd, EPOLL_CTL_MOD, private, &e);
@@ -200,16 +201,36 @@ static void find_ambiguity(int epfd, uint64_t data)
             atomic_store(&r->ambiguous, true);
 }
 
+/* Whether what was just added to `epfd` is an epoll itself: it then says that it does not hold `epfd`. */
+static bool is_epoll(int fd, int epfd)
+{
+    return real_epoll_ctl(fd, EPOLL_CTL_DEL, epfd, NULL) != 0 && errno == ENOENT;
+}
+
+static enum pps_fd_kind kind_of_added(int epfd, int fd, struct pps_listener *l)
+{
+    enum pps_fd_kind before = pps_listener_kind(fd), kind = pps_listener_find(fd, l);
+    if (before != PPS_FD_UNKNOWN || kind != PPS_FD_NO_SOCKET || !is_epoll(fd, epfd))
+        return kind;
+    pps_listener_mark(fd, PPS_FD_EPOLL);
+    return PPS_FD_EPOLL;
+}
+
 int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-    struct pps_listener l;
+    struct pps_listener l = {0};
     struct pps_guard g;
-    enum pps_fd_kind kind = op == EPOLL_CTL_ADD ? pps_listener_find(fd, &l) : pps_listener_kind(fd);
     int result = real_epoll_ctl(epfd, op, fd, event);
-    if (result == 0 && kind != PPS_FD_GOVERNED && op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL)
-        find_ambiguity(epfd, event->data.u64);
-    if (kind != PPS_FD_GOVERNED || result != 0 || !pps_process_is_owner())
+    if (result != 0)
         return result;
+    enum pps_fd_kind kind = op == EPOLL_CTL_ADD ? kind_of_added(epfd, fd, &l) : pps_listener_kind(fd);
+    if (kind != PPS_FD_GOVERNED && kind != PPS_FD_EPOLL) {
+        if (op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL)
+            find_ambiguity(epfd, event->data.u64);
+        return 0;
+    }
+    if (!pps_process_is_owner())
+        return 0;
     pps_guard_enter(&g);
     remember(epfd, op, fd, &l, event);
     pps_guard_leave(&g);

@@ -30,10 +30,11 @@ struct pps_listener { /* a copy: stays meaningful when the listener is closed me
 enum pps_fd_kind {
     PPS_FD_UNKNOWN,
     PPS_FD_OTHER,      /* not a listener when last asked */
+    PPS_FD_NO_SOCKET,  /* nor any socket */
     PPS_FD_INHERITED,  /* a listener that was there at start, not looked at yet */
     PPS_FD_UNGOVERNED, /* a listener whose port or family is none of ours */
     PPS_FD_OURS,       /* the shim's own descriptor */
-    PPS_FD_EPOLL,      /* an epoll that holds, or held, a governed listener */
+    PPS_FD_EPOLL,      /* an epoll that holds, or held, a governed listener, or stands in another epoll */
     PPS_FD_GOVERNED,
 };
 
@@ -47,7 +48,7 @@ void pps_listener_scan(void);
 /* Whether a wait that names this number may name a governed listener. */
 static inline bool pps_listener_may_govern(enum pps_fd_kind kind)
 {
-    return kind == PPS_FD_GOVERNED || kind == PPS_FD_INHERITED;
+    return kind == PPS_FD_GOVERNED || kind == PPS_FD_INHERITED || kind == PPS_FD_EPOLL;
 }
 
 /* Kind of `fd`, asking the kernel about an unknown one; fills *out when PPS_FD_GOVERNED. When a process first governs a

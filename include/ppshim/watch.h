@@ -20,7 +20,7 @@
 /* epoll_ctl(2) for any descriptors, remembering what concerns governed listeners. */
 int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event);
 
-/* A registration as it stands; a copy. */
+/* A registration as it stands; a copy. Of an epoll inside the epoll, when listener.generation is 0. */
 struct pps_watch {
     unsigned slot; /* for pps_watch_* below */
     int epfd, fd;
