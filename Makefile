@@ -4,6 +4,7 @@
 VERSION = 0.1.0
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+DOCDIR ?= $(PREFIX)/share/doc/libppshim
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
@@ -24,8 +25,10 @@ SHIM_LDFLAGS := -shared -Wl,-soname,libppshim.so -Wl,--version-script=shim/libpp
 SRC := $(wildcard shim/*.c)
 OBJ := $(SRC:%.c=$(B)/%.o)
 
-.PHONY: all check check-unit check-behaviour check-servers demo clean
-all: $(B)/libppshim.so
+.PHONY: all help check check-unit check-behaviour check-servers check-docs demo fuzz lint format install uninstall clean
+all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
 
 $(B)/libppshim.so: $(OBJ) shim/libppshim.map
 	@echo "  LD    $@"
@@ -55,17 +58,52 @@ $(B)/tests/%: tests/behaviour/%.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
 
-check: all
+PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
+check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
-check-unit: $(B)/unit-tests
+check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
 	$(Q)CK_FORK=no $(B)/unit-tests
-check-behaviour: all $(HELPERS)
-	$(Q)/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/behaviour
-check-servers: all
-	$(Q)/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/servers
+check-behaviour: all $(HELPERS) ## small servers of our own that accept in every way there is
+	$(Q)$(PYTEST) tests/behaviour
+check-servers: all ## real servers behind a real HAProxy
+	$(Q)$(PYTEST) tests/servers
+check-docs: all ## whether README.md and make help say what the source says
+	$(Q)$(PYTEST) tests/docs
 
-demo: all
+demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
+	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
 	$(Q)scripts/demo $(SERVER)
 
-clean:
+# Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in $(B)/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CC := clang $(BASE) -Itests -O1 -g -DPPS_INTERP='"$(INTERP)"' -fno-sanitize-recover=all -fsanitize=address,undefined
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out shim/hooks.c,$(SRC)) $(wildcard include/ppshim/*.h)
+	@mkdir -p $(@D)
+	$(Q)scripts/need fuzz
+	$(Q)$(FUZZ_CC),fuzzer -o $@ $(filter %.c,$^) -ldl
+$(B)/fuzz/seeds: tests/fuzz/seeds.c tests/unit/vectors.c tests/unit/vectors.h $(filter-out shim/hooks.c,$(SRC))
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -o $@ $(filter %.c,$^) -ldl
+fuzz: $(FUZZERS) $(B)/fuzz/seeds ## arbitrary bytes for the parsers, FUZZ_SECONDS (60) each
+	$(Q)mkdir -p $(B)/fuzz/corpus $(B)/fuzz/vectors && $(B)/fuzz/seeds $(B)/fuzz/vectors
+	$(Q)set -e; for fuzzer in $(FUZZERS); do \
+		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus $(B)/fuzz/vectors; done
+
+lint: all ## layout, static analysis, and that nothing calls what we interpose
+	$(Q)scripts/lint
+format: ## lay out all C as .clang-format says
+	$(Q)clang-format -i $$(find shim include tests -name '*.[ch]')
+
+# By rename: servers that run have the old file mapped, and must keep it whole.
+install: all ## into PREFIX (/usr/local), LIBDIR and DOCDIR below it, all below DESTDIR
+	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+	install -m 755 $(B)/libppshim.so $(DESTDIR)$(LIBDIR)/libppshim.so.new
+	mv -f $(DESTDIR)$(LIBDIR)/libppshim.so.new $(DESTDIR)$(LIBDIR)/libppshim.so
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(LIBDIR)/libppshim.so $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
+	-rmdir $(DESTDIR)$(DOCDIR)
+
+clean: ## remove build/
 	rm -rf $(B)
