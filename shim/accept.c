@@ -23,7 +23,7 @@
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -271,7 +271,8 @@ static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
     return inside ? accept_and_leave_kernel(a) : result;
 }
 
-/* Waits until the leader hands on. When nothing is parked any more there will be no leader: the next follower is told. */
+/* Waits until the leader hands on. When nothing is parked any more there will be no leader: the next follower is told.
+ */
 static int follow(struct attempt *a, const struct pps_park_fds *fds)
 {
     struct pollfd p = {.fd = fds->baton, .events = POLLIN};
@@ -294,9 +295,9 @@ static void nothing_to_undo(void *attempt)
     (void)attempt;
 }
 
-/* The listener is non-blocking. A server that waits for it where we see it will be woken when a header completes; for one
-   that waits by other means (raw system calls, io_uring) the header is waited for here, PPSHIM_TIMEOUT at most, unless
-   somebody else is ready first. */
+/* The listener is non-blocking. A server that waits for it where we see it will be woken when a header completes; for
+   one that waits by other means (raw system calls, io_uring) the header is waited for here, PPSHIM_TIMEOUT at most,
+   unless somebody else is ready first. */
 static int without_blocking(struct attempt *a, const struct pps_park_fds *fds)
 {
     enter_kernel(a);
@@ -317,8 +318,8 @@ static void learn_listener(struct attempt *a)
         return;
     a->learned = true;
     a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
-    a->give_up = a->nonblocking ? pps_now() + (uint64_t)pps_config.timeout_ms * 1000000
-                                : listener_deadline(a->listener_fd);
+    a->give_up =
+        a->nonblocking ? pps_now() + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a->listener_fd);
 }
 
 static int among_parked(struct attempt *a)

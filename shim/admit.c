@@ -8,7 +8,7 @@
 #include <ppshim/header.h>
 #include <ppshim/log.h>
 #include <ppshim/real.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -180,8 +180,9 @@ enum pps_admission pps_admit_timeout(struct pps_conn *c, uint8_t *buf, size_t si
     return gone(PPS_REASON_TIMEOUT, reason);
 }
 
-enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_listener *l, int fd, const struct sockaddr *peer,
-                                   socklen_t peer_len, uint8_t *buf, size_t size, enum pps_reason *reason)
+enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_listener *l, int fd,
+                                   const struct sockaddr *peer, socklen_t peer_len, uint8_t *buf, size_t size,
+                                   enum pps_reason *reason)
 {
     static _Atomic uint64_t passed_untrusted;
     *c = (struct pps_conn){.fd = fd, .listener = *l};

@@ -5,6 +5,7 @@
  * Each is the real call when the shim is off, else one call into the module that knows. They keep libc's contract:
  * errno untouched on success, cancellation points where libc has them, callable from signal handlers.
  */
+#undef _FORTIFY_SOURCE /* under it glibc defines poll and ppoll inline, and so do we */
 #include <errno.h>
 #include <ppshim/accept.h>
 #include <ppshim/answer.h>
@@ -12,7 +13,7 @@
 #include <ppshim/listener.h>
 #include <ppshim/readiness.h>
 #include <ppshim/real.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <ppshim/watch.h>
 #include <unistd.h>
 
@@ -103,8 +104,9 @@ EXPORT int dup3(int from, int to, int flags)
 
 /* --- waiting --- */
 
-/* glibc declares poll's array write-only, and GCC believes it. */
+#ifndef __clang__ /* glibc declares poll's array write-only, and GCC believes it */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 static struct timespec from_milliseconds(int ms)
 {

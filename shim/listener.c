@@ -14,7 +14,7 @@
 #include <ppshim/log.h>
 #include <ppshim/peer.h>
 #include <ppshim/real.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -27,7 +27,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-#define SCANNED 256             /* numbers looked at when the image starts */
+#define SCANNED 256           /* numbers looked at when the image starts */
 #define NUMBERS_MAX (1 << 20) /* higher numbers are asked about each time */
 
 static _Atomic uint16_t numbers[NUMBERS_MAX]; /* a pps_fd_kind, or PPS_FD_GOVERNED + index of the record */

@@ -2,8 +2,8 @@
  *
  * log.c: builds lines and brings them to where the operator looks (log.h).
  *
- * Every target is opened, written and closed line by line: servers close descriptors they do not know, and a number kept
- * from start could be a client's by now.
+ * Every target is opened, written and closed line by line: servers close descriptors they do not know, and a number
+ * kept from start could be a client's by now.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,8 +111,8 @@ static uint64_t now_seconds(void)
     return (uint64_t)t.tv_sec;
 }
 
-/* Lines of one second: second << 24 | lines asked for in it. What an operator must know has an allowance of its own, that
-   one line for each connection cannot use up. */
+/* Lines of one second: second << 24 | lines asked for in it. What an operator must know has an allowance of its own,
+   that one line for each connection cannot use up. */
 static _Atomic uint64_t important, chatter;
 
 /* *left_out: lines lost in the second that just ended. */

@@ -12,7 +12,7 @@
 #include <ppshim/header.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <ppshim/watch.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -23,18 +23,18 @@
 #include <unistd.h>
 
 #define NUMBER_CAP 65536 /* parked numbers stay below: the kernel's descriptor tables grow with the highest one */
-#define IDLE_TIMEOUTS 10  /* times PPSHIM_TIMEOUT without a parked connection, and the epoll goes */
+#define IDLE_TIMEOUTS 10 /* times PPSHIM_TIMEOUT without a parked connection, and the epoll goes */
 #define SPARE_NUMBERS 64 /* room in the band for the epolls and timers themselves */
 
 struct slot {
-    _Atomic int fd;     /* of the parked socket, plus one; 0: free */
-    uint32_t next;      /* the next younger of its lot, or the next free one; plus one */
-    uint32_t prev;      /* the next older */
+    _Atomic int fd;      /* of the parked socket, plus one; 0: free */
+    uint32_t next;       /* the next younger of its lot, or the next free one; plus one */
+    uint32_t prev;       /* the next older */
     uint32_t generation; /* counts the connections this slot has held: tells a late event from a current one */
-    int lowat, rcvbuf;  /* SO_RCVLOWAT and SO_RCVBUF as the server set them; rcvbuf 0: we left it alone */
-    int asked;          /* SO_RCVLOWAT as we set it */
-    int flags;          /* accept4 flags it was accepted with */
-    uint64_t deadline;  /* deadline.h */
+    int lowat, rcvbuf;   /* SO_RCVLOWAT and SO_RCVBUF as the server set them; rcvbuf 0: we left it alone */
+    int asked;           /* SO_RCVLOWAT as we set it */
+    int flags;           /* accept4 flags it was accepted with */
+    uint64_t deadline;   /* deadline.h */
     struct pps_conn conn;
 };
 _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
@@ -116,8 +116,8 @@ static bool have_pool(void)
         return true;
     getrlimit(RLIMIT_NOFILE, &numbers);
     unsigned limit = pending_limit(&numbers);
-    void *map = mmap(NULL, limit * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+    void *map =
+        mmap(NULL, limit * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return false;
     int top = numbers.rlim_cur < NUMBER_CAP ? (int)numbers.rlim_cur : NUMBER_CAP;
@@ -173,7 +173,8 @@ static bool watch(struct lot *lot, int fd, uint32_t events, uint32_t number, uin
     return real_epoll_ctl(lot->epoll - 1, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
-/* Edge-triggered: a low-water mark capped by a small receive buffer, an urgent byte or a FIN would make a level stay. */
+/* Edge-triggered: a low-water mark capped by a small receive buffer, an urgent byte or a FIN would make a level stay.
+ */
 static bool watch_slot(struct lot *lot, struct slot *s)
 {
     return watch(lot, s->conn.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, number_of(s), s->generation);
@@ -269,8 +270,8 @@ static int get_option(int fd, int option)
 
 #define NEVER_CAPPED 1024 /* the least SO_RCVBUF there is still lets SO_RCVLOWAT be this */
 
-/* The kernel wakes us when conn.need bytes are there. It silently caps SO_RCVLOWAT by half of an SO_RCVBUF that the server
-   set; then the buffer is enlarged until the header is taken. false: it cannot be large enough. */
+/* The kernel wakes us when conn.need bytes are there. It silently caps SO_RCVLOWAT by half of an SO_RCVBUF that the
+   server set; then the buffer is enlarged until the header is taken. false: it cannot be large enough. */
 static bool wait_for_bytes(struct slot *s)
 {
     int fd = s->conn.fd, need = (int)s->conn.need;
@@ -298,7 +299,8 @@ static void restore_options(const struct slot *s, int fd)
 
 /* --- leaving --- */
 
-/* Out of the epoll before anything else: the entry belongs to the open file, of which a forked child may hold a copy. */
+/* Out of the epoll before anything else: the entry belongs to the open file, of which a forked child may hold a copy.
+ */
 static void take_out(struct lot *lot, struct slot *s, struct pps_conn *conn)
 {
     *conn = s->conn;
@@ -349,7 +351,8 @@ static struct lot *lot_of(const struct pps_listener *l)
 
 /* --- moving on --- */
 
-static enum pps_park_event leave(enum pps_admission a, struct lot *lot, struct slot *s, int flags, struct pps_conn *conn)
+static enum pps_park_event leave(enum pps_admission a, struct lot *lot, struct slot *s, int flags,
+                                 struct pps_conn *conn)
 {
     if (a == PPS_ADMIT_READY) {
         take_out_ready(lot, s, flags, conn);

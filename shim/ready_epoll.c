@@ -6,6 +6,7 @@
  * that one of the two fired. Such events are settled before the server sees them. Those that come to nothing are taken
  * out of the array; the wait goes on when none is left.
  */
+#include "ready_parts.h"
 #include <errno.h>
 #include <ppshim/deadline.h>
 #include <ppshim/readiness.h>
@@ -24,22 +25,20 @@ struct wait {
     int max, told;
     int (*sleep)(const struct wait *w, uint64_t left);
     uint64_t deadline;
-    const sigset_t *mask;
-    sigset_t before;
-    bool blocked;
+    struct wait_signals signals;
 };
 
 static int sleep_milliseconds(const struct wait *w, uint64_t left)
 {
     int ms = left == PPS_NEVER ? -1 : left / 1000000 < INT32_MAX ? (int)((left + 999999) / 1000000) : INT32_MAX;
-    return w->mask ? real_epoll_pwait(w->epfd, w->events, w->max, ms, w->mask)
-                   : real_epoll_wait(w->epfd, w->events, w->max, ms);
+    return w->signals.mask ? real_epoll_pwait(w->epfd, w->events, w->max, ms, w->signals.mask)
+                           : real_epoll_wait(w->epfd, w->events, w->max, ms);
 }
 
 static int sleep_nanoseconds(const struct wait *w, uint64_t left)
 {
     struct timespec t = pps_timespec(left);
-    return real_epoll_pwait2(w->epfd, w->events, w->max, left == PPS_NEVER ? NULL : &t, w->mask);
+    return real_epoll_pwait2(w->epfd, w->events, w->max, left == PPS_NEVER ? NULL : &t, w->signals.mask);
 }
 
 /* --- the array --- */
@@ -202,18 +201,6 @@ static void resolve(struct wait *w)
     }
 }
 
-static void block_signals(struct wait *w)
-{
-    sigset_t all;
-    if (w->blocked)
-        return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &w->before);
-    if (!w->mask)
-        w->mask = &w->before;
-    w->blocked = true;
-}
-
 static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
@@ -227,18 +214,14 @@ static int wait_and_resolve(struct wait *w)
         pthread_setcancelstate(cancel_state, NULL);
         if (w->told || pps_time_left(w->deadline) == 0)
             return w->told;
-        block_signals(w);
+        block_signals(&w->signals);
     }
 }
 
 static int run(struct wait *w)
 {
     int saved = errno, result = wait_and_resolve(w);
-    if (w->blocked) {
-        int why = errno;
-        pthread_sigmask(SIG_SETMASK, &w->before, NULL);
-        errno = why;
-    }
+    restore_signals(&w->signals);
     if (result >= 0)
         errno = saved;
     return result;
@@ -259,7 +242,7 @@ int pps_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_m
                      .max = max,
                      .sleep = sleep_milliseconds,
                      .deadline = pps_deadline_after(timeout_ms < 0 ? NULL : &t),
-                     .mask = mask};
+                     .signals.mask = mask};
     return run(&w);
 }
 
@@ -271,6 +254,6 @@ int pps_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct
                      .max = max,
                      .sleep = sleep_nanoseconds,
                      .deadline = pps_deadline_after(timeout),
-                     .mask = mask};
+                     .signals.mask = mask};
     return run(&w);
 }

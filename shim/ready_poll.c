@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * ready_poll.c: poll and select told the truth (readiness.h). select is poll underneath: a private epoll may have a number
- * that no fd_set can hold.
+ * ready_poll.c: poll and select told the truth (readiness.h). select is poll underneath: a private epoll may have a
+ * number that no fd_set can hold.
  *
  * The caller's descriptors are copied, and the private epoll of each governed listener among them is added at the end.
  * When a listener or its private epoll fires, settle; when nothing came of it, go on waiting with what is left of the
- * time. From then on signals are blocked but for the wait itself, so that one that comes in between ends it with EINTR.
+ * time.
  */
+#include "ready_parts.h"
 #include <errno.h>
 #include <ppshim/deadline.h>
 #include <ppshim/listener.h>
@@ -62,9 +63,8 @@ struct wait {
     struct listened *listeners;
     unsigned count;
     uint64_t deadline;
-    const sigset_t *mask; /* the caller's, or what was in force when we began to block */
-    sigset_t before;      /* to restore */
-    bool blocked, hurry;  /* hurry: something is held already, do not sleep */
+    struct wait_signals signals;
+    bool hurry; /* something is held already: do not sleep */
 };
 
 static bool may_govern(const struct pollfd *p)
@@ -126,9 +126,9 @@ static int sleep_until_something(struct wait *w)
 {
     struct timespec left = pps_timespec(w->hurry ? 0 : pps_time_left(w->deadline));
     const struct timespec *timeout = w->hurry || w->deadline != PPS_NEVER ? &left : NULL;
-    int ready = real_ppoll(w->all, w->n + w->count, timeout, w->mask);
+    int ready = real_ppoll(w->all, w->n + w->count, timeout, w->signals.mask);
     if (ready < 0 && errno == EINVAL) /* more entries than RLIMIT_NOFILE allows: without ours, then */
-        ready = real_ppoll(w->all, w->n, timeout, w->mask);
+        ready = real_ppoll(w->all, w->n, timeout, w->signals.mask);
     return ready;
 }
 
@@ -183,18 +183,6 @@ static int resolve(struct wait *w)
     return told;
 }
 
-static void block_signals(struct wait *w)
-{
-    sigset_t all;
-    if (w->blocked)
-        return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &w->before);
-    if (!w->mask)
-        w->mask = &w->before;
-    w->blocked = true;
-}
-
 static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
@@ -205,7 +193,7 @@ static int wait_and_resolve(struct wait *w)
         int told = resolve(w);
         if (told || pps_time_left(w->deadline) == 0)
             return told;
-        block_signals(w);
+        block_signals(&w->signals);
     }
 }
 
@@ -236,7 +224,8 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 {
     _Alignas(struct listened) char stack[ON_STACK];
     struct scratch scratch;
-    struct wait w = {.n = n, .count = count_candidates(fds, n), .deadline = pps_deadline_after(timeout), .mask = mask};
+    struct wait w = {
+        .n = n, .count = count_candidates(fds, n), .deadline = pps_deadline_after(timeout), .signals.mask = mask};
     size_t pollfds = (n + w.count) * sizeof *fds;
     int saved = errno;
     w.all = scratch_get(&scratch, stack, pollfds + w.count * sizeof *w.listeners);
@@ -247,8 +236,7 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
     int result = wait_with_scratch(&w, &scratch), why = result < 0 ? errno : saved;
     if (result >= 0)
         give_back(&w, fds);
-    if (w.blocked)
-        pthread_sigmask(SIG_SETMASK, &w.before, NULL);
+    restore_signals(&w.signals);
     scratch_release(&scratch);
     errno = why;
     return result;

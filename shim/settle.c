@@ -15,7 +15,8 @@
 #include <ppshim/watch.h>
 #include <stdatomic.h>
 
-#define TRIES 64 /* connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared */
+#define TRIES                                                                                                          \
+    64 /* connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared */
 
 enum { EMPTY, FILLING, FULL, TAKING };
 
@@ -45,7 +46,8 @@ static struct place *place_of(const struct pps_listener *l)
 {
     struct place *p = &places[l->index];
     unsigned end = atomic_load(&places_end);
-    if (atomic_load(&p->generation) != l->generation && atomic_exchange(&p->generation, l->generation) != l->generation) {
+    if (atomic_load(&p->generation) != l->generation &&
+        atomic_exchange(&p->generation, l->generation) != l->generation) {
         close_held(p);
         atomic_store(&p->accepting, 0);
         atomic_store(&p->passed, false);
@@ -78,8 +80,8 @@ static void park(struct pps_conn *c, int flags)
         pps_admit_close(c, PPS_REASON_NO_ROOM);
 }
 
-bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
-                        struct pps_conn *conn)
+bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                        int flags, struct pps_conn *conn)
 {
     uint8_t buf[PPS_ADMIT_STACK];
     enum pps_reason reason;

@@ -13,24 +13,15 @@
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
-#include <ppshim/start.h>
+#include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
-atomic_bool pps_on;
-struct pps_config pps_config;
-
 extern const char ppshim_version[];
 __attribute__((visibility("default"))) const char ppshim_version[] = PPS_VERSION;
-
-_Noreturn void pps_stop_misconfigured(const char *error)
-{
-    pps_log_last_words(error);
-    _exit(PPS_EXIT_CONFIG);
-}
 
 static void after_fork(bool at_once)
 {

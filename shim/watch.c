@@ -2,9 +2,9 @@
  *
  * watch.c: registrations of governed listeners in the server's epolls (watch.h).
  *
- * Every field that a look-up reads is an atomic; a look-up that races a change sees the registration before or after it,
- * as the kernel's own event might. Descriptors in here are the server's: before an epoll is touched on our own account
- * it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
+ * Every field that a look-up reads is an atomic; a look-up that races a change sees the registration before or after
+ * it, as the kernel's own event might. Descriptors in here are the server's: before an epoll is touched on our own
+ * account it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
  */
 #include <errno.h>
 #include <ppshim/guard.h>
@@ -23,7 +23,7 @@ static struct registration {
     atomic_bool spent; /* EPOLLONESHOT, told */
     atomic_bool owed;
     atomic_bool ambiguous; /* another descriptor in this epoll has the same data */
-    bool beside; /* the private epoll is in there too; the guard's */
+    bool beside;           /* the private epoll is in there too; the guard's */
 } registrations[REGISTRATIONS_MAX];
 static _Atomic unsigned registrations_end;
 

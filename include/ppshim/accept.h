@@ -7,8 +7,8 @@
 
 #include <sys/socket.h>
 
-/* accept4(2) with the client's address, errors and all. A cancellation point where it waits; sets errno on failure only.
-   Safe from any thread and signal handler. */
+/* accept4(2) with the client's address, errors and all. A cancellation point where it waits; sets errno on failure
+   only. Safe from any thread and signal handler. */
 int pps_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
 
 /* guard.h's after_fork. */

@@ -30,7 +30,8 @@ enum pps_addr_form {
 /* "[2001:db8::1]:65535" with v4-mapped and NUL is at most INET6_ADDRSTRLEN + 8 bytes. */
 #define PPS_ADDR_TEXT 56
 
-/* From an AF_INET or AF_INET6 sockaddr of `len` bytes; false for any other family or a length too short for its family. */
+/* From an AF_INET or AF_INET6 sockaddr of `len` bytes; false for any other family or a length too short for its family.
+ */
 bool pps_addr_from_sockaddr(struct pps_addr *out, const struct sockaddr *sa, socklen_t len);
 /* Returns the length written. `form` must suit the address: PPS_FORM_INET with an IPv6 address is a caller's bug. */
 socklen_t pps_addr_to_sockaddr(const struct pps_addr *a, enum pps_addr_form form, struct sockaddr_storage *out);

@@ -38,8 +38,8 @@ enum pps_admission {
     PPS_ADMIT_GONE,  /* *reason says why; the caller closes it with pps_admit_close. PPS_REASON_NONE: a bare probe */
 };
 
-/* How much of a header is looked at where the stack is all there is. Longer ones need a larger buffer: look answers WAIT
-   with need beyond `size`. */
+/* How much of a header is looked at where the stack is all there is. Longer ones need a larger buffer: look answers
+   WAIT with need beyond `size`. */
 #define PPS_ADMIT_STACK 536
 
 /* Fills *conn for a connection just accepted; GONE when an untrusted peer is to be closed, READY when its peer need not

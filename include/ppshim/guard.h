@@ -34,8 +34,8 @@ bool pps_process_is_owner(void);
    signal handler: what it had counted or claimed was reset. No system call. */
 unsigned pps_process_forks(void);
 
-/* Once, from the constructor. `after_fork` runs in the child of every fork and may take no lock. `at_once`: it runs inside
-   fork itself; else the child ran for a while first, and may have closed and reused any descriptor. */
+/* Once, from the constructor. `after_fork` runs in the child of every fork and may take no lock. `at_once`: it runs
+   inside fork itself; else the child ran for a while first, and may have closed and reused any descriptor. */
 void pps_process_start(void (*after_fork)(bool at_once));
 
 #endif

@@ -14,14 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PPS_V1_MAX 107           /* spec 2.1: longest line, CRLF included */
-#define PPS_V2_FIXED 16          /* spec 2.2: signature, version/command, family, length */
+#define PPS_V1_MAX 107  /* spec 2.1: longest line, CRLF included */
+#define PPS_V2_FIXED 16 /* spec 2.2: signature, version/command, family, length */
 #define PPS_HEADER_MAX (16 + 65535)
 
 enum pps_verdict {
     PPS_HEADER_COMPLETE, /* *out is filled; out->length bytes are the header, what follows is the client's */
-    PPS_HEADER_NEED,     /* a header may be beginning; *need is the least total length at which asking again makes sense */
-    PPS_HEADER_INVALID,  /* *reason says why; *out is untouched */
+    PPS_HEADER_NEED, /* a header may be beginning; *need is the least total length at which asking again makes sense */
+    PPS_HEADER_INVALID, /* *reason says why; *out is untouched */
 };
 
 /* Bytes of the caller's buffer; valid as long as that is. */
@@ -31,23 +31,24 @@ struct pps_view {
 };
 
 struct pps_header {
-    size_t length;        /* of the whole header: 15 to PPS_HEADER_MAX */
-    uint8_t version;      /* 1 or 2 */
-    bool local;           /* v2 LOCAL: the proxy speaks for itself (a health check) */
-    bool has_client;      /* src and dst hold the client's TCP endpoints; else the peer is the real TCP peer:
-                             v1 UNKNOWN, v2 LOCAL, and v2 PROXY with UNSPEC, AF_UNIX or DGRAM (spec 2.2) */
-    struct pps_addr src;  /* the client */
-    struct pps_addr dst;  /* what the client connected to */
-    struct pps_view tlvs; /* v2 PROXY: the TLV area, known to be well formed; v2 LOCAL: all after byte 16, not checked; v1: empty */
+    size_t length;       /* of the whole header: 15 to PPS_HEADER_MAX */
+    uint8_t version;     /* 1 or 2 */
+    bool local;          /* v2 LOCAL: the proxy speaks for itself (a health check) */
+    bool has_client;     /* src and dst hold the client's TCP endpoints; else the peer is the real TCP peer:
+                            v1 UNKNOWN, v2 LOCAL, and v2 PROXY with UNSPEC, AF_UNIX or DGRAM (spec 2.2) */
+    struct pps_addr src; /* the client */
+    struct pps_addr dst; /* what the client connected to */
+    struct pps_view
+        tlvs; /* v2 PROXY: the TLV area, known to be well formed; v2 LOCAL: all after byte 16, not checked; v1: empty */
 };
 
 /*
- * Looks at the first `len` bytes received. Every proper prefix of a valid header answers NEED with len < *need; a prefix
- * is INVALID as soon as no further byte could make it valid, except that a v2 header is judged at 16 bytes and then when
- * it is whole. `need` for v1 (which cannot know its length) is len + 1; for v2, 16 and then the header's length.
- * len 0 answers NEED 1. PPS_REASON_NOT_A_HEADER is the only reason of bytes that begin neither "PROXY " nor the v2
- * signature.
- * All pointers must be valid; *need is written on NEED only, *reason on INVALID only, *out on COMPLETE only.
+ * Looks at the first `len` bytes received. Every proper prefix of a valid header answers NEED with len < *need; a
+ * prefix is INVALID as soon as no further byte could make it valid, except that a v2 header is judged at 16 bytes and
+ * then when it is whole. `need` for v1 (which cannot know its length) is len + 1; for v2, 16 and then the header's
+ * length. len 0 answers NEED 1. PPS_REASON_NOT_A_HEADER is the only reason of bytes that begin neither "PROXY " nor the
+ * v2 signature. All pointers must be valid; *need is written on NEED only, *reason on INVALID only, *out on COMPLETE
+ * only.
  */
 enum pps_verdict pps_header_parse(const uint8_t *buf, size_t len, struct pps_header *out, size_t *need,
                                   enum pps_reason *reason);
@@ -99,13 +100,13 @@ uint32_t pps_crc32c(uint32_t crc, const void *data, size_t len);
  * as they are.
  */
 enum pps_family_byte { /* spec 2.2: family and transport */
-    PPS_FAM_UNSPEC = 0x00,
-    PPS_FAM_TCP4 = 0x11,
-    PPS_FAM_UDP4 = 0x12,
-    PPS_FAM_TCP6 = 0x21,
-    PPS_FAM_UDP6 = 0x22,
-    PPS_FAM_UNIX_STREAM = 0x31,
-    PPS_FAM_UNIX_DGRAM = 0x32,
+                       PPS_FAM_UNSPEC = 0x00,
+                       PPS_FAM_TCP4 = 0x11,
+                       PPS_FAM_UDP4 = 0x12,
+                       PPS_FAM_TCP6 = 0x21,
+                       PPS_FAM_UDP6 = 0x22,
+                       PPS_FAM_UNIX_STREAM = 0x31,
+                       PPS_FAM_UNIX_DGRAM = 0x32,
 };
 
 /* v1: "PROXY TCP4 ..." or TCP6 by src's family (dst must be of the same), or with src NULL "PROXY UNKNOWN".
@@ -127,8 +128,8 @@ void pps_build_v2_begin(struct pps_builder *b, uint8_t *out, size_t size, bool l
 void pps_build_v2_tlv(struct pps_builder *b, uint8_t type, const void *value, size_t length);
 /* The SSL TLV with its sub-TLVs; views with at == NULL are left out. */
 void pps_build_v2_ssl(struct pps_builder *b, const struct pps_ssl *ssl);
-/* Fills in the length; with `crc` appends a CRC32C TLV over the whole header. Returns the header's length, 0 if anything
-   failed. */
+/* Fills in the length; with `crc` appends a CRC32C TLV over the whole header. Returns the header's length, 0 if
+   anything failed. */
 size_t pps_build_v2_end(struct pps_builder *b, bool crc);
 
 #endif

@@ -19,7 +19,7 @@
 
 #define PPS_LISTENERS_MAX 4096
 
-struct pps_listener { /* a copy: stays meaningful when the listener is closed meanwhile */
+struct pps_listener {    /* a copy: stays meaningful when the listener is closed meanwhile */
     uint16_t index;      /* of its record, 0 to PPS_LISTENERS_MAX - 1 */
     uint16_t port;       /* local, host byte order */
     bool inet6, v6only;  /* of its sockets */

@@ -2,10 +2,10 @@
  *
  * log.h: one line an event, "ppshim[PID]: event key=value ...".
  *
- * Writing never blocks (a full pipe or socket loses the line), never raises SIGPIPE, keeps no descriptor open, allocates
- * nothing and takes no lock: any thread, any signal handler, after fork. May change errno. At most ten lines a second a
- * process of error and notice, and ten of info and debug; the first of a later second is preceded by a count of what was
- * left out.
+ * Writing never blocks (a full pipe or socket loses the line), never raises SIGPIPE, keeps no descriptor open,
+ * allocates nothing and takes no lock: any thread, any signal handler, after fork. May change errno. At most ten lines
+ * a second a process of error and notice, and ten of info and debug; the first of a later second is preceded by a count
+ * of what was left out.
  */
 #ifndef PPSHIM_LOG_H
 #define PPSHIM_LOG_H
@@ -28,12 +28,13 @@ struct pps_line {
 };
 
 void pps_line_begin(struct pps_line *l, const char *event);
-void pps_line_text(struct pps_line *l, const char *text);                          /* as it is */
-void pps_line_word(struct pps_line *l, const char *key, const char *word);         /* key=word, a word of ours */
+void pps_line_text(struct pps_line *l, const char *text);                  /* as it is */
+void pps_line_word(struct pps_line *l, const char *key, const char *word); /* key=word, a word of ours */
 void pps_line_number(struct pps_line *l, const char *key, uint64_t n);
 void pps_line_number_bare(struct pps_line *l, uint64_t n); /* the digits alone */
 void pps_line_addr(struct pps_line *l, const char *key, const struct pps_addr *a);
-void pps_line_foreign(struct pps_line *l, const char *key, const void *at, size_t length); /* bytes of a peer, escaped */
+void pps_line_foreign(struct pps_line *l, const char *key, const void *at,
+                      size_t length); /* bytes of a peer, escaped */
 
 void pps_log(enum pps_log_level level, struct pps_line *l);
 

@@ -6,8 +6,9 @@
  * its peer left, or the oldest ran out of time. Parked sockets sit at the top of the descriptor range, so that the
  * numbers the server sees stay low, and wait with SO_RCVLOWAT for the bytes they lack.
  *
- * Every call here takes the guard (but for those that say otherwise), waits for nothing and may change errno. The child of a fork owns no parked
- * connection; slots are valid at every instant, so that it can close its copies whatever the parent was doing.
+ * Every call here takes the guard (but for those that say otherwise), waits for nothing and may change errno. The child
+ * of a fork owns no parked connection; slots are valid at every instant, so that it can close its copies whatever the
+ * parent was doing.
  */
 #ifndef PPSHIM_PARK_H
 #define PPSHIM_PARK_H
@@ -25,13 +26,14 @@ bool pps_park_put(struct pps_conn *conn, int flags);
 
 enum pps_park_event {
     PPS_PARK_NOTHING, /* nobody can move on: wait */
-    PPS_PARK_READY,   /* *conn is complete and the caller's, at the lowest free number, with the accept4 flags asked for */
+    PPS_PARK_READY,   /* *conn is complete and the caller's, at the lowest free number, with the accept4 flags asked for
+                       */
     PPS_PARK_GONE,    /* *conn is the caller's to close with *reason */
 };
 
-/* What to poll for POLLIN; -1: nothing is parked. Ours, and valid until the server closes numbers it does not know, after
-   which the next pps_park_next makes new ones. The two eventfds are for the threads that share a blocking accept: the
-   lot keeps them, accept.c says what they mean. */
+/* What to poll for POLLIN; -1: nothing is parked. Ours, and valid until the server closes numbers it does not know,
+   after which the next pps_park_next makes new ones. The two eventfds are for the threads that share a blocking accept:
+   the lot keeps them, accept.c says what they mean. */
 struct pps_park_fds {
     int epoll; /* somebody can move on */
     int bell;

@@ -3,8 +3,8 @@
  * peer.h: remembers, in the socket itself, who its client really is.
  *
  * The kernel keeps 32 private bytes for every TCP socket (TCP_FASTOPEN_KEY, tcp(7), Linux 5.3); on an accepted socket
- * they mean nothing to it. There the client's address lives and dies with the connection: it follows dup, fork, exec and
- * SCM_RIGHTS, and no table of ours can mix two connections up. Only peer.c knows this.
+ * they mean nothing to it. There the client's address lives and dies with the connection: it follows dup, fork, exec
+ * and SCM_RIGHTS, and no table of ours can mix two connections up. Only peer.c knows this.
  *
  * Any thread, any signal handler; no state in the process. Both calls may change errno.
  */

@@ -4,8 +4,8 @@
  * connection, or an error the server must see.
  *
  * Timeouts, signal masks, EINTR, other descriptors and other events mean what they mean without us. Each call is a
- * cancellation point where it waits, and sets errno on failure only. A wait that names no governed listener is not meant
- * to come here: ask the *_concerns question first, one array look-up a descriptor.
+ * cancellation point where it waits, and sets errno on failure only. A wait that names no governed listener is not
+ * meant to come here: ask the *_concerns question first, one array look-up a descriptor.
  */
 #ifndef PPSHIM_READINESS_H
 #define PPSHIM_READINESS_H

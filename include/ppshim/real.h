@@ -28,25 +28,24 @@
     X(int, close_range, (unsigned first, unsigned last, int flags), (first, last, flags))                              \
     X(void, closefrom, (int lowest), (lowest))                                                                         \
     X(int, dup2, (int from, int to), (from, to))                                                                       \
-    X(int, dup3, (int from, int to, int flags), (from, to, flags))                                            \
+    X(int, dup3, (int from, int to, int flags), (from, to, flags))                                                     \
     X(int, poll, (struct pollfd * fds, nfds_t n, int timeout_ms), (fds, n, timeout_ms))                                \
     X(int, ppoll, (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),               \
       (fds, n, timeout, mask))                                                                                         \
     X(int, select, (int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout), (n, r, w, e, timeout))           \
-    X(int, pselect,                                                                                                    \
-      (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *mask),                  \
+    X(int, pselect, (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *mask),    \
       (n, r, w, e, timeout, mask))                                                                                     \
     X(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout_ms, size_t size), (fds, n, timeout_ms, size))       \
     X(int, __ppoll_chk,                                                                                                \
       (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size),              \
       (fds, n, timeout, mask, size))                                                                                   \
     X(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event))                    \
-    X(int, epoll_wait, (int epfd, struct epoll_event * events, int max, int timeout_ms),                               \
+    X(int, epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout_ms),                                \
       (epfd, events, max, timeout_ms))                                                                                 \
-    X(int, epoll_pwait, (int epfd, struct epoll_event * events, int max, int timeout_ms, const sigset_t *mask),        \
+    X(int, epoll_pwait, (int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask),         \
       (epfd, events, max, timeout_ms, mask))                                                                           \
     X(int, epoll_pwait2,                                                                                               \
-      (int epfd, struct epoll_event * events, int max, const struct timespec *timeout, const sigset_t *mask),          \
+      (int epfd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask),           \
       (epfd, events, max, timeout, mask))
 
 #define X(returns, name, parameters, arguments) returns real_##name parameters;

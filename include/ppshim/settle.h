@@ -3,8 +3,8 @@
  * settle.h: is there a connection to hand over right now?
  *
  * A wait that is about to tell the server "your listener is readable" settles first: connections are taken, parked
- * ones moved on, until one is ready or nothing is left. The one that is ready is held, at most one a listener, until the
- * server accepts it. A process that waits but has not itself called accept on the listener (a master whose children
+ * ones moved on, until one is ready or nothing is left. The one that is ready is held, at most one a listener, until
+ * the server accepts it. A process that waits but has not itself called accept on the listener (a master whose children
  * accept) must take nothing: until then, and again after fork, the kernel's own readiness passes.
  *
  * Waits for nothing. Any thread and signal handler: who finds another inside passes on. With cancellation off. May
@@ -17,10 +17,10 @@
 #include <ppshim/listener.h>
 #include <stdbool.h>
 
-/* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked or
-   closed. */
-bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
-                        struct pps_conn *conn);
+/* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked
+   or closed. */
+bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                        int flags, struct pps_conn *conn);
 
 /* The server calls accept4 with these flags: from now on waits may settle. Returns whether a wait passed the kernel's
    readiness on since the last call: then accept must not wait, for it was not told the truth. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * start.h: what the constructor leaves behind for everybody: the settings, and whether the shim is on.
+ * state.h: the settings in force, and whether the shim is on. Written by the constructor alone, read by everybody.
  */
-#ifndef PPSHIM_START_H
-#define PPSHIM_START_H
+#ifndef PPSHIM_STATE_H
+#define PPSHIM_STATE_H
 
 #include <ppshim/config.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-extern atomic_bool pps_on;          /* the one branch of a shim that is off */
+extern atomic_bool pps_on;           /* the one branch of a shim that is off */
 extern struct pps_config pps_config; /* frozen before pps_on is set */
 
 /* Ends the process, status 78, with one line: for settings that cannot be honoured. Never returns. */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state.c: see state.h.
+ */
+#include <ppshim/log.h>
+#include <ppshim/state.h>
+#include <unistd.h>
+
+atomic_bool pps_on;
+struct pps_config pps_config;
+
+_Noreturn void pps_stop_misconfigured(const char *error)
+{
+    pps_log_last_words(error);
+    _exit(PPS_EXIT_CONFIG);
+}
