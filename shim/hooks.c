@@ -23,6 +23,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+/* Calls that not every libc declares get a prototype beside them. */
+
 static inline bool off(void)
 {
     return !atomic_load_explicit(&pps_on, memory_order_relaxed);
@@ -70,6 +72,7 @@ EXPORT int close(int fd)
     return real_close(fd);
 }
 
+EXPORT int close_range(unsigned first, unsigned last, int flags);
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
     if (!(flags & CLOSE_RANGE_CLOEXEC))
@@ -77,6 +80,7 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
     return real_close_range(first, last, flags);
 }
 
+EXPORT void closefrom(int lowest);
 EXPORT void closefrom(int lowest)
 {
     closing(lowest < 0 ? 0 : (unsigned)lowest, ~0u);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct wait_signals {
     const sigset_t *mask; /* in force while asleep: the caller's; NULL: the thread's own */
