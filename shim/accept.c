@@ -271,8 +271,7 @@ static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
     return inside ? accept_and_leave_kernel(a) : result;
 }
 
-/* Waits until the leader hands on. When nothing is parked any more there will be no leader: the next follower is told.
- */
+/* Waits until the leader hands on. */
 static int follow(struct attempt *a, const struct pps_park_fds *fds)
 {
     struct pollfd p = {.fd = fds->baton, .events = POLLIN};
@@ -284,10 +283,17 @@ static int follow(struct attempt *a, const struct pps_park_fds *fds)
         take_one(fds->baton);
     }
     stop_following(a);
-    if (!pps_park_waiting(&a->l) && atomic_load(&a->crowd->followers))
-        pps_park_pass_baton(&a->l);
     errno = why;
     return result;
+}
+
+/* When nothing is parked any more nobody will lead: those who follow must be told, one by the other. */
+static void release_followers(const struct attempt *a)
+{
+    int saved = errno;
+    if (!pps_park_waiting(&a->l) && atomic_load(&a->crowd->followers))
+        pps_park_pass_baton(&a->l);
+    errno = saved;
 }
 
 static void nothing_to_undo(void *attempt)
@@ -363,21 +369,28 @@ static int without_waiting(struct attempt *a)
     return FAILED;
 }
 
+static int next_connection(struct attempt *a)
+{
+    struct pps_conn held;
+    if (pps_settle_take(&a->l, a->flags, &held))
+        return deliver(a, &held);
+    if (a->must_not_wait)
+        return without_waiting(a);
+    if (pps_park_waiting(&a->l))
+        return among_parked(a);
+    release_followers(a);
+    return from_kernel(a);
+}
+
 static int governed(struct attempt *a)
 {
-    int fd;
-    struct pps_conn held;
     join_crowd(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
     if (!a->begun)
         a->must_not_wait = pps_settle_accepting(&a->l, a->flags);
     a->begun = true;
-    if (pps_settle_take(&a->l, a->flags, &held))
-        fd = deliver(a, &held);
-    else if (a->must_not_wait)
-        fd = without_waiting(a);
-    else
-        fd = pps_park_waiting(&a->l) ? among_parked(a) : from_kernel(a);
+    int fd = next_connection(a);
+    release_followers(a);
     cancel_as_called(a);
     return fd;
 }
