@@ -27,7 +27,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/eventfd.h>
 #include <sys/time.h>
 
 /* The threads of this process inside accept on one listener. Counts of a parent's threads mean nothing in its child. */
@@ -49,7 +48,7 @@ struct attempt {
     bool begun, learned;
     bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
     bool nonblocking;
-    uint64_t give_up; /* deadline.h */
+    uint64_t started, give_up; /* deadline.h */
     int cancel_state; /* the caller's */
     unsigned forks;   /* when it counted itself in: a handler may fork, and the child return from it into this call */
 };
@@ -132,16 +131,6 @@ static int accept_and_leave_kernel(struct attempt *a)
     return FAILED;
 }
 
-/* Nothing is parked, or was a moment ago. */
-static int from_kernel(struct attempt *a)
-{
-    enter_kernel(a);
-    if (!pps_park_waiting(&a->l))
-        return accept_and_leave_kernel(a);
-    leave_kernel(a);
-    return AGAIN;
-}
-
 /* --- among parked connections --- */
 
 /* The next one that leaves, if any. AGAIN: none, and *fds says what to wait for. */
@@ -177,13 +166,13 @@ static bool every_handler_restarts(void)
 }
 
 /* SO_RCVTIMEO of the listener bounds accept (socket(7)). */
-static uint64_t listener_deadline(int fd)
+static uint64_t listener_deadline(const struct attempt *a)
 {
     struct timeval t = {0};
     socklen_t len = sizeof t;
-    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, &len);
+    getsockopt(a->listener_fd, SOL_SOCKET, SO_RCVTIMEO, &t, &len);
     uint64_t ns = (uint64_t)t.tv_sec * PPS_SECOND + (uint64_t)t.tv_usec * 1000;
-    return ns ? pps_now() + ns : PPS_NEVER;
+    return ns ? a->started + ns : PPS_NEVER;
 }
 
 /* Waits with cancellation as the caller has it; `on_cancel` undoes what others rely on. AGAIN: something is ready or a
@@ -213,17 +202,18 @@ static _Thread_local struct crowd *leading;
 static bool try_to_lead(struct crowd *crowd)
 {
     bool nobody = false;
-    if (!atomic_compare_exchange_strong(&crowd->led, &nobody, true))
-        return false;
-    leading = crowd;
-    return true;
+    leading = crowd; /* before it is true: a handler that comes in between must not follow its own thread */
+    if (atomic_compare_exchange_strong(&crowd->led, &nobody, true))
+        return true;
+    leading = NULL;
+    return false;
 }
 
 static void resign(void *attempt)
 {
     const struct attempt *a = attempt;
-    leading = NULL;
     atomic_store(&a->crowd->led, false);
+    leading = NULL;
     if (atomic_load(&a->crowd->followers))
         pps_park_pass_baton(&a->l);
 }
@@ -241,14 +231,8 @@ static void stop_following(void *attempt)
         atomic_fetch_sub(&a->crowd->followers, 1);
 }
 
-/* The leader alone answers the bell: anybody else would take from it a word that it still sleeps on. */
-static void take_one(int event_fd)
-{
-    eventfd_t n;
-    eventfd_read(event_fd, &n);
-}
-
-/* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. */
+/* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. It alone answers
+   the bell: anybody else would take from it a word that it still sleeps on. */
 static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
 {
     bool alone = atomic_load(&a->crowd->in_kernel) == 0;
@@ -258,7 +242,7 @@ static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
     int result = wait_for(a, p, 3, resign), why = errno;
     bool inside = false;
     if (result == AGAIN && p[2].revents)
-        take_one(fds->bell);
+        pps_park_answer_bell(&a->l);
     if (result == AGAIN && p[1].revents) {
         enter_kernel(a);
         inside = atomic_load(&a->crowd->in_kernel) == 1;
@@ -280,9 +264,12 @@ static int follow(struct attempt *a, const struct pps_park_fds *fds)
     if (atomic_load(&a->crowd->led)) {
         result = wait_for(a, &p, 1, stop_following);
         why = errno;
-        take_one(fds->baton);
+        if (result == AGAIN)
+            pps_park_take_baton(&a->l);
     }
     stop_following(a);
+    if (result == FAILED && atomic_load(&a->crowd->followers))
+        pps_park_pass_baton(&a->l); /* the word may have been for us: one too many does no harm */
     errno = why;
     return result;
 }
@@ -324,8 +311,21 @@ static void learn_listener(struct attempt *a)
         return;
     a->learned = true;
     a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
-    a->give_up =
-        a->nonblocking ? pps_now() + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a->listener_fd);
+    a->give_up = a->nonblocking ? a->started + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a);
+}
+
+/* Nothing is parked, or was a moment ago. Of a call that has met connections of no use before, SO_RCVTIMEO bounds the
+   whole, not each. */
+static int from_kernel(struct attempt *a)
+{
+    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
+    if (a->learned && !a->nonblocking && a->give_up != PPS_NEVER && wait_for(a, &p, 1, nothing_to_undo) == FAILED)
+        return FAILED;
+    enter_kernel(a);
+    if (!pps_park_waiting(&a->l))
+        return accept_and_leave_kernel(a);
+    leave_kernel(a);
+    return AGAIN;
 }
 
 static int among_parked(struct attempt *a)
@@ -372,8 +372,11 @@ static int without_waiting(struct attempt *a)
 static int next_connection(struct attempt *a)
 {
     struct pps_conn held;
-    if (pps_settle_take(&a->l, a->flags, &held))
-        return deliver(a, &held);
+    if (pps_settle_take(&a->l, a->flags, &held)) {
+        int fd = deliver(a, &held);
+        a->must_not_wait |= fd == AGAIN; /* a wait told the server of this one, and it is gone */
+        return fd;
+    }
     if (a->must_not_wait)
         return without_waiting(a);
     if (pps_park_waiting(&a->l))
@@ -431,13 +434,16 @@ static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
 
 int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
-    struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags};
+    struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags, .started = pps_now()};
     int saved = errno, fd;
+    pps_process_notice_fork();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
         if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)
             return FAILED;
         fd = kind == PPS_FD_GOVERNED ? governed(&a) : ungoverned(&a, kind);
+        if (fd == AGAIN)
+            learn_listener(&a);
     } while (fd == AGAIN);
     if (fd >= 0)
         errno = saved;

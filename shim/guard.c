@@ -16,6 +16,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic pid_t owner;
 static _Atomic unsigned forks;
+static atomic_bool has_forked;
 static void (*run_after_fork)(bool at_once);
 
 /* A page the kernel zeroes in every forked child (Linux 4.14) but not in a vfork child: it tells the two apart without
@@ -48,19 +49,37 @@ static void become_owner(bool at_once)
     run_after_fork(at_once);
 }
 
+static void in_parent(void)
+{
+    atomic_store_explicit(&has_forked, true, memory_order_relaxed);
+}
+
 static void in_child(void)
 {
     become_owner(true);
 }
 
+void pps_process_notice_fork(void)
+{
+    if (unforked && !atomic_load_explicit(unforked, memory_order_relaxed))
+        become_owner(false);
+}
+
 bool pps_process_is_owner(void)
 {
-    if (atomic_load(&owner) == getpid())
-        return true;
-    if (!unforked || atomic_load(unforked))
-        return false;
-    become_owner(false);
-    return true;
+    pps_process_notice_fork();
+    return atomic_load(&owner) == getpid();
+}
+
+bool pps_process_has_threads(void)
+{
+    extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
+    return !&__libc_single_threaded || !__libc_single_threaded;
+}
+
+bool pps_process_may_share(void)
+{
+    return atomic_load_explicit(&has_forked, memory_order_relaxed) || pps_process_forks() || pps_process_has_threads();
 }
 
 unsigned pps_process_forks(void)
@@ -77,5 +96,5 @@ void pps_process_start(void (*after_fork)(bool at_once))
     }
     run_after_fork = after_fork;
     atomic_store(&owner, getpid());
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(NULL, in_parent, in_child);
 }

@@ -17,8 +17,8 @@
 #include <ppshim/watch.h>
 #include <unistd.h>
 
-#ifndef CLOSE_RANGE_CLOEXEC /* musl */
-#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#ifndef CLOSE_RANGE_UNSHARE /* musl */
+#define CLOSE_RANGE_UNSHARE (1U << 1)
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
@@ -75,7 +75,7 @@ EXPORT int close(int fd)
 EXPORT int close_range(unsigned first, unsigned last, int flags);
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-    if (!(flags & CLOSE_RANGE_CLOEXEC))
+    if (first <= last && !(flags & ~(int)CLOSE_RANGE_UNSHARE)) /* CLOSE_RANGE_CLOEXEC closes nothing, others are refused */
         closing(first, last);
     return real_close_range(first, last, flags);
 }

@@ -76,6 +76,11 @@ int pps_listener_fd_end(void)
     return atomic_load_explicit(&numbers_end, memory_order_relaxed);
 }
 
+bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation)
+{
+    return generation && (int16_t)(uint16_t)(l->generation - generation) < 0;
+}
+
 bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b)
 {
     return a->index == b->index && a->generation == b->generation;

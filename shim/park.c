@@ -58,6 +58,7 @@ static int band; /* least number of the descriptors we hold */
 /* Long headers are looked at here; the guard's. */
 static uint8_t long_header[PPS_HEADER_MAX];
 
+#define EVERYBODY (1 << 20) /* more batons than threads */
 #define TAG_TIMER UINT32_MAX /* in place of a slot's number */
 
 /* --- descriptors of ours --- */
@@ -326,8 +327,18 @@ static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pp
         fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
 }
 
+/* Threads asleep on what is about to be closed must look again. */
+static void wake_all(const struct lot *lot)
+{
+    if (lot->bell)
+        eventfd_write(lot->bell - 1, 1);
+    if (lot->baton)
+        eventfd_write(lot->baton - 1, EVERYBODY);
+}
+
 static void abandon(struct lot *lot)
 {
+    wake_all(lot);
     struct pps_conn conn;
     while (lot->oldest) {
         take_out_gone(lot, &slots[lot->oldest - 1], &conn);
@@ -337,10 +348,13 @@ static void abandon(struct lot *lot)
     close_epoll(lot);
 }
 
-/* The lot of this very listener: what an earlier one left in the record is let go. */
+/* The lot of this very listener: what an earlier one left in the record is let go. NULL when the listener itself is the
+   earlier one: somebody slept while it was closed and its record used again. */
 static struct lot *lot_of(const struct pps_listener *l)
 {
     struct lot *lot = &lots[l->index];
+    if (pps_listener_is_older(l, lot->listener.generation))
+        return NULL;
     if (lot->listener.generation && !pps_listener_same(&lot->listener, l))
         abandon(lot);
     lot->listener = *l;
@@ -419,7 +433,7 @@ static bool park(struct pps_conn *conn, int flags)
 {
     struct lot *lot = lot_of(&conn->listener);
     struct slot *s = NULL;
-    if (have_pool() && have_epoll(lot))
+    if (lot && have_pool() && have_epoll(lot))
         s = new_slot();
     if (!s)
         return false;
@@ -478,8 +492,8 @@ enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struc
         return PPS_PARK_NOTHING;
     pps_guard_enter(&g);
     struct lot *lot = lot_of(l);
-    enum pps_park_event event = until_one_leaves(lot, flags, conn, reason);
-    if (atomic_load(&lot->waiting))
+    enum pps_park_event event = lot ? until_one_leaves(lot, flags, conn, reason) : PPS_PARK_NOTHING;
+    if (lot && atomic_load(&lot->waiting))
         *fds = (struct pps_park_fds){lot->epoll - 1, lot->bell - 1, lot->baton - 1};
     pps_guard_leave(&g);
     return event;
@@ -507,23 +521,38 @@ bool pps_park_evict(struct pps_conn *conn)
     return lot;
 }
 
-static void ring(const struct pps_listener *l, const int *plus_one)
+/* Writes (count 1) or reads (count 0) one of the eventfds, if it is still this listener's. */
+static void signal_threads(const struct pps_listener *l, const int *plus_one, eventfd_t count)
 {
     struct pps_guard g;
     pps_guard_enter(&g);
-    if (*plus_one && pps_listener_same(&lots[l->index].listener, l))
-        eventfd_write(*plus_one - 1, 1);
+    if (*plus_one && pps_listener_same(&lots[l->index].listener, l)) {
+        if (count)
+            eventfd_write(*plus_one - 1, count);
+        else
+            eventfd_read(*plus_one - 1, &count);
+    }
     pps_guard_leave(&g);
 }
 
 void pps_park_ring_bell(const struct pps_listener *l)
 {
-    ring(l, &lots[l->index].bell);
+    signal_threads(l, &lots[l->index].bell, 1);
+}
+
+void pps_park_answer_bell(const struct pps_listener *l)
+{
+    signal_threads(l, &lots[l->index].bell, 0);
 }
 
 void pps_park_pass_baton(const struct pps_listener *l)
 {
-    ring(l, &lots[l->index].baton);
+    signal_threads(l, &lots[l->index].baton, 1);
+}
+
+void pps_park_take_baton(const struct pps_listener *l)
+{
+    signal_threads(l, &lots[l->index].baton, 0);
 }
 
 void pps_park_prepare(const struct pps_listener *l)
@@ -532,8 +561,9 @@ void pps_park_prepare(const struct pps_listener *l)
     if (!pps_process_is_owner())
         return;
     pps_guard_enter(&g);
-    if (have_pool())
-        have_epoll(lot_of(l));
+    struct lot *lot = lot_of(l);
+    if (lot && have_pool())
+        have_epoll(lot);
     pps_guard_leave(&g);
 }
 
@@ -544,6 +574,7 @@ static bool closing_companion(struct lot *lot, int fd)
     for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
         if (*held[i] != fd + 1)
             continue;
+        wake_all(lot);
         pps_watch_attach(&lot->listener, -1);
         *held[i] = 0;
         close_epoll(lot);

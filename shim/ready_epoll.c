@@ -9,6 +9,7 @@
 #include "ready_parts.h"
 #include <errno.h>
 #include <ppshim/deadline.h>
+#include <ppshim/guard.h>
 #include <ppshim/readiness.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
@@ -78,26 +79,40 @@ static bool put_readable(struct wait *w, const struct pps_watch *watch)
 
 /* --- settling --- */
 
-static bool tell(struct wait *w, const struct pps_watch *watch)
+/* An event of an edge-triggered or one-shot registration does not come again by itself: armed anew, the kernel raises it
+   for whoever waits next. An exclusive one cannot be, so this epoll's next wait looks by itself. */
+static void come_again(const struct pps_watch *watch)
 {
-    bool told = put_readable(w, watch);
-    pps_watch_set_owed(watch, !told);
-    if (told && (watch->events & EPOLLONESHOT))
-        pps_watch_spend(watch);
-    return told;
+    if (watch->events & (EPOLLET | EPOLLONESHOT))
+        pps_watch_set_owed(watch, !pps_watch_rearm(watch));
 }
 
-/* An event of an edge-triggered registration will not come again by itself, and a one-shot one must be armed again. */
-static void drop(const struct pps_watch *watch, bool said, bool come_back)
+/* The event comes to nothing. `more`: there may be something after all. */
+static void drop(const struct pps_watch *watch, bool said, bool more)
 {
-    if (come_back || pps_watch_owed(watch))
-        pps_watch_set_owed(watch, come_back && (watch->events & EPOLLET));
-    if (said && (watch->events & EPOLLONESHOT))
+    if (pps_watch_owed(watch))
+        pps_watch_set_owed(watch, false);
+    if (more || (said && (watch->events & EPOLLONESHOT)))
+        come_again(watch);
+}
+
+/* A one-shot event is told by whoever spends it, and only while what it tells of is still there. */
+static void tell(struct wait *w, const struct pps_watch *watch, bool held)
+{
+    bool one_shot = watch->events & EPOLLONESHOT;
+    pps_watch_set_owed(watch, false);
+    if (one_shot && !pps_watch_spend(watch))
+        return;
+    if (one_shot && held && !pps_settle_holds(&watch->listener))
         pps_watch_rearm(watch);
+    else if (!put_readable(w, watch))
+        come_again(watch);
 }
 
 static bool due(const struct pps_watch *watch)
 {
+    if (watch->spent || !(watch->events & READABLE))
+        return false;
     if (pps_watch_owed(watch))
         return true;
     return watch->listener.generation && !(watch->events & EPOLLET) && pps_settle_holds(&watch->listener);
@@ -108,7 +123,7 @@ bool pps_epoll_is_due(int epfd)
     struct pps_watch watch;
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch))
-        if ((watch.events & READABLE) && due(&watch))
+        if (due(&watch))
             return true;
     return false;
 }
@@ -119,86 +134,81 @@ bool pps_epoll_is_ready(int epfd)
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (!watch.listener.generation || !(watch.events & READABLE))
+        if (!watch.listener.generation || watch.spent || !(watch.events & READABLE))
             continue;
-        if (pps_settle_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false) == PPS_SETTLED_READY)
+        if (pps_settle_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
             return true;
     }
     return real_poll(&inner, 1, 0) == 1;
 }
 
 /* An epoll inside this one. */
-static bool resolve_nested(struct wait *w, const struct pps_watch *watch)
+static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
 {
     bool owed = pps_watch_owed(watch) || pps_epoll_is_due(watch->fd), said = take_readable(w, watch->data);
     if (!said && !owed)
-        return false;
+        return PPS_SETTLED_NOTHING;
     if (pps_epoll_is_ready(watch->fd))
-        return tell(w, watch);
-    drop(watch, said, false);
-    return false;
+        tell(w, watch, false);
+    else
+        drop(watch, said, false);
+    return PPS_SETTLED_NOTHING;
 }
 
-/* true: a connection is held for it. */
-static bool resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
+static enum pps_settled settle(const struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
+{
+    if (pps_settle_holds(&watch->listener))
+        return PPS_SETTLED_READY;
+    if (!may_settle)
+        return PPS_SETTLED_MORE;
+    /* With a private epoll beside it, it may not have been the listener that fired. */
+    bool certain = said && pps_watch_private(&watch->listener) < 0;
+    return pps_settle(&watch->listener, watch->fd, certain, mask_to_sleep_with(&w->signals));
+}
+
+static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
 {
     if (!watch->listener.generation)
         return resolve_nested(w, watch);
     bool owed = due(watch), said = take_readable(w, watch->data);
-    if (!said && !owed)
-        return false;
-    bool holds = pps_settle_holds(&watch->listener);
-    if (!holds && !may_settle) {
-        drop(watch, said, true);
-        return false;
-    }
-    /* With a private epoll beside it, it may not have been the listener that fired. */
-    bool certain = said && pps_watch_private(&watch->listener) < 0;
-    switch (holds ? PPS_SETTLED_READY : pps_settle(&watch->listener, watch->fd, certain)) {
-    case PPS_SETTLED_READY:
-        tell(w, watch);
-        return true;
-    case PPS_SETTLED_ERROR:
-        tell(w, watch);
-        return false;
-    case PPS_SETTLED_PASS:
-        if (said)
-            tell(w, watch);
-        else
-            drop(watch, said, false);
-        return false;
-    case PPS_SETTLED_MORE:
-        drop(watch, said, true);
-        return false;
-    case PPS_SETTLED_NOTHING:
-        break;
-    }
-    drop(watch, said, false);
-    return false;
+    if (watch->spent || (!said && !owed)) /* spent: the other half of a one-shot that somebody was told of */
+        return PPS_SETTLED_NOTHING;
+    enum pps_settled settled = settle(w, watch, said, may_settle);
+    if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR || (settled == PPS_SETTLED_PASS && said))
+        tell(w, watch, settled == PPS_SETTLED_READY);
+    else
+        drop(watch, said, settled == PPS_SETTLED_MORE || settled == PPS_SETTLED_SIGNAL);
+    return settled;
 }
 
-/* At most one connection is taken from the kernel a wait; see ready_poll.c. */
-static void resolve(struct wait *w)
+static unsigned count_watches(int epfd)
+{
+    struct pps_watch watch;
+    unsigned count = 0, cursor = 0;
+    while (pps_watch_next(epfd, &cursor, &watch))
+        count++;
+    return count;
+}
+
+/* At most one connection is taken from the kernel a wait; see ready_poll.c. false: a signal ends the wait. */
+static bool resolve(struct wait *w)
 {
     static _Atomic unsigned turn;
     struct pps_watch watch;
-    unsigned count = 0, cursor = 0;
-    bool may_settle = true;
-    while (pps_watch_next(w->epfd, &cursor, &watch))
-        count++;
-    if (!count)
-        return;
-    unsigned first = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count;
+    bool may_settle = true, signalled = false;
+    unsigned count = count_watches(w->epfd);
+    unsigned first = count ? atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count : 0;
     for (unsigned round = 0; round < 2; round++) {
-        unsigned i = 0;
-        cursor = 0;
-        while (pps_watch_next(w->epfd, &cursor, &watch)) {
-            bool mine = round == 0 ? i >= first : i < first;
-            i++;
-            if (mine && (watch.events & READABLE) && resolve_one(w, &watch, may_settle))
-                may_settle = false;
+        unsigned cursor = 0;
+        for (unsigned i = 0; pps_watch_next(w->epfd, &cursor, &watch); i++) {
+            if ((i >= first) != (round == 0) || !(watch.events & READABLE))
+                continue;
+            enum pps_settled settled = resolve_one(w, &watch, may_settle);
+            may_settle &= settled != PPS_SETTLED_READY && settled != PPS_SETTLED_SIGNAL;
+            signalled |= settled == PPS_SETTLED_SIGNAL;
         }
     }
+    return !signalled;
 }
 
 static int wait_and_resolve(struct wait *w)
@@ -210,8 +220,12 @@ static int wait_and_resolve(struct wait *w)
         if (w->told < 0 || (w->told == 0 && !hurry))
             return w->told;
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-        resolve(w);
+        bool undisturbed = resolve(w);
         pthread_setcancelstate(cancel_state, NULL);
+        if (!w->told && !undisturbed) {
+            errno = EINTR;
+            return -1;
+        }
         if (w->told || pps_time_left(w->deadline) == 0)
             return w->told;
         block_signals(&w->signals);
@@ -220,7 +234,9 @@ static int wait_and_resolve(struct wait *w)
 
 static int run(struct wait *w)
 {
-    int saved = errno, result = wait_and_resolve(w);
+    int saved = errno;
+    pps_process_notice_fork();
+    int result = wait_and_resolve(w);
     restore_signals(&w->signals);
     if (result >= 0)
         errno = saved;

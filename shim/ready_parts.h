@@ -31,6 +31,12 @@ static inline void block_signals(struct wait_signals *s)
     s->blocked = true;
 }
 
+/* For a call that may sleep while signals are blocked. */
+static inline const sigset_t *mask_to_sleep_with(const struct wait_signals *s)
+{
+    return s->blocked ? s->mask : NULL;
+}
+
 /* Leaves errno alone. */
 static inline void restore_signals(const struct wait_signals *s)
 {

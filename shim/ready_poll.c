@@ -9,7 +9,9 @@
  */
 #include "ready_parts.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <ppshim/deadline.h>
+#include <ppshim/guard.h>
 #include <ppshim/listener.h>
 #include <ppshim/park.h>
 #include <ppshim/readiness.h>
@@ -18,11 +20,13 @@
 #include <ppshim/watch.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define READABLE (POLLIN | POLLRDNORM)
-#define ON_STACK 8192 /* bytes; thread stacks can be 64 KiB */
+#define ON_STACK 1024 /* bytes; thread stacks can be 16 KiB, and those of signal handlers 8 */
 
 /* --- memory for one call: of the stack, or a mapping when the server watches many descriptors --- */
 
@@ -97,28 +101,33 @@ static void gather(struct wait *w, const struct pollfd *fds)
     }
 }
 
-/* Whether another thread might park a connection while this one sleeps. */
-static bool alone(void)
+/* Another thread may park a connection while this one sleeps: there must be an epoll to see it in. */
+static int private_epoll(const struct pps_listener *l)
 {
-    extern char __libc_single_threaded __attribute__((weak));
-    return &__libc_single_threaded && __libc_single_threaded;
+    if (pps_watch_private(l) < 0 && pps_process_has_threads())
+        pps_park_prepare(l);
+    return pps_watch_private(l);
 }
 
 static void add_private_epolls(struct wait *w)
 {
     w->hurry = false;
     for (unsigned i = 0; i < w->count; i++) {
-        const struct pps_listener *l = &w->listeners[i].l;
+        struct listened *one = &w->listeners[i];
         struct pollfd *beside = &w->all[w->n + i];
-        *beside = (struct pollfd){.fd = -1};
-        if (!l->generation) {
-            w->hurry |= pps_epoll_is_due(w->all[w->listeners[i].at].fd);
-            continue;
+        int fd = w->all[one->at].fd;
+        *beside = (struct pollfd){.fd = -1, .events = POLLIN};
+        switch (pps_listener_find(fd, &one->l)) { /* anew: the number may be another listener's since the last sleep */
+        case PPS_FD_GOVERNED:
+            beside->fd = private_epoll(&one->l);
+            w->hurry |= pps_settle_holds(&one->l);
+            break;
+        case PPS_FD_EPOLL:
+            w->hurry |= pps_epoll_is_due(fd);
+            break;
+        default:
+            break;
         }
-        if (pps_watch_private(l) < 0 && !alone() && pps_settle_is_accepting(l))
-            pps_park_prepare(l);
-        *beside = (struct pollfd){.fd = pps_watch_private(l), .events = POLLIN};
-        w->hurry |= pps_settle_holds(l);
     }
 }
 
@@ -132,35 +141,30 @@ static int sleep_until_something(struct wait *w)
     return ready;
 }
 
-/* What the kernel said of one listener becomes what accept would find. true: a connection is held for it. */
-static bool resolve_one(struct wait *w, const struct listened *one, struct pollfd *beside, bool may_settle)
+/* What the kernel said of one listener becomes what accept would find. */
+static enum pps_settled resolve_one(struct wait *w, const struct listened *one, struct pollfd *beside, bool may_settle)
 {
     struct pollfd *p = &w->all[one->at];
     short said = p->revents & READABLE, asked = p->events & READABLE;
     if (!one->l.generation) {
         if (said || pps_epoll_is_due(p->fd))
             p->revents = (short)((p->revents & ~READABLE) | (pps_epoll_is_ready(p->fd) ? asked : 0));
-        return false;
+        return PPS_SETTLED_NOTHING;
     }
     bool holds = pps_settle_holds(&one->l);
     if (!said && !beside->revents && !holds)
-        return false;
+        return PPS_SETTLED_NOTHING;
+    enum pps_settled settled = PPS_SETTLED_NOTHING;
+    if (holds)
+        settled = PPS_SETTLED_READY;
+    else if (may_settle)
+        settled = pps_settle(&one->l, p->fd, said, mask_to_sleep_with(&w->signals));
     p->revents &= ~READABLE;
-    switch (holds ? PPS_SETTLED_READY : may_settle ? pps_settle(&one->l, p->fd, said) : PPS_SETTLED_NOTHING) {
-    case PPS_SETTLED_READY:
+    if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR)
         p->revents |= asked;
-        return true;
-    case PPS_SETTLED_ERROR:
-        p->revents |= asked;
-        return false;
-    case PPS_SETTLED_PASS:
+    else if (settled == PPS_SETTLED_PASS)
         p->revents |= said;
-        return false;
-    case PPS_SETTLED_NOTHING:
-    case PPS_SETTLED_MORE:
-        break;
-    }
-    return false;
+    return settled;
 }
 
 /* At most one connection is taken from the kernel, whatever the number of listeners: what is held here is lost to the
@@ -170,17 +174,21 @@ static int resolve(struct wait *w)
     static _Atomic unsigned turn;
     unsigned first = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed);
     int told = 0, cancel_state;
-    bool may_settle = true;
+    bool may_settle = true, signalled = false;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    for (unsigned k = 0; k < w->count; k++) {
+    for (unsigned k = 0; k < w->count && !signalled; k++) {
         unsigned i = (first + k) % w->count;
-        if (resolve_one(w, &w->listeners[i], &w->all[w->n + i], may_settle))
-            may_settle = false;
+        enum pps_settled settled = resolve_one(w, &w->listeners[i], &w->all[w->n + i], may_settle);
+        may_settle &= settled != PPS_SETTLED_READY;
+        signalled = settled == PPS_SETTLED_SIGNAL;
     }
     pthread_setcancelstate(cancel_state, NULL);
     for (nfds_t i = 0; i < w->n; i++)
         told += w->all[i].revents != 0;
-    return told;
+    if (told || !signalled)
+        return told;
+    errno = EINTR;
+    return -1;
 }
 
 static int wait_and_resolve(struct wait *w)
@@ -228,6 +236,7 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
         .n = n, .count = count_candidates(fds, n), .deadline = pps_deadline_after(timeout), .signals.mask = mask};
     size_t pollfds = (n + w.count) * sizeof *fds;
     int saved = errno;
+    pps_process_notice_fork();
     w.all = scratch_get(&scratch, stack, pollfds + w.count * sizeof *w.listeners);
     if (!w.all)
         return real_ppoll(fds, n, timeout, mask);
@@ -244,33 +253,71 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 
 /* --- select --- */
 
+/* Servers give select more descriptors than an fd_set holds, in sets of their own size: FD_ISSET would abort on them. */
+static unsigned long bit(int fd)
+{
+    return 1UL << (unsigned)fd % (8 * sizeof(long));
+}
+
+static unsigned long *word(fd_set *set, int fd)
+{
+    return (unsigned long *)set + (unsigned)fd / (8 * sizeof(long));
+}
+
+static bool has(int fd, const fd_set *set)
+{
+    return set && *word((fd_set *)(uintptr_t)set, fd) & bit(fd);
+}
+
 bool pps_select_concerns(int n, const fd_set *readable)
 {
-    for (int fd = 0; readable && fd < n; fd++)
-        if (FD_ISSET(fd, readable) && pps_listener_may_govern(pps_listener_kind(fd)))
+    int end = pps_listener_fd_end(); /* numbers beyond have never been met: nor may there be memory for them */
+    for (int fd = 0; readable && fd < n && fd < end; fd++)
+        if (pps_listener_may_govern(pps_listener_kind(fd)) && has(fd, readable))
             return true;
     return false;
+}
+
+/* The kernel looks at no more bits than its table of descriptors has room for, whatever `n` is; nor may we, for that is
+   what the caller's sets need hold. 0: not to be known. */
+static int kernel_limit(int n)
+{
+    char text[1024]; /* the line is among the first ten */
+    if (n <= FD_SETSIZE)
+        return n;
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        real_close(fd);
+    text[length < 0 ? 0 : length] = 0;
+    const char *line = strstr(text, "\nFDSize:");
+    int limit = line ? atoi(line + sizeof "\nFDSize:") : 0;
+    return n < limit ? n : limit;
 }
 
 struct sets {
     fd_set *readable, *writable, *exceptional;
 };
 
-static bool has(int fd, const fd_set *set)
+static short events_of(int fd, const struct sets *s)
 {
-    return set && FD_ISSET(fd, set);
+    return (short)((has(fd, s->readable) ? POLLIN : 0) | (has(fd, s->writable) ? POLLOUT : 0) |
+                   (has(fd, s->exceptional) ? POLLPRI : 0));
 }
 
-static nfds_t to_pollfds(int n, const struct sets *s, struct pollfd *out)
+static nfds_t count_asked(int n, const struct sets *s)
 {
     nfds_t count = 0;
-    for (int fd = 0; fd < n; fd++) {
-        short events = (short)((has(fd, s->readable) ? POLLIN : 0) | (has(fd, s->writable) ? POLLOUT : 0) |
-                               (has(fd, s->exceptional) ? POLLPRI : 0));
-        if (events)
-            out[count++] = (struct pollfd){.fd = fd, .events = events};
-    }
+    for (int fd = 0; fd < n; fd++)
+        count += events_of(fd, s) != 0;
     return count;
+}
+
+static void to_pollfds(int n, const struct sets *s, struct pollfd *out)
+{
+    for (int fd = 0; fd < n; fd++)
+        if (events_of(fd, s))
+            *out++ = (struct pollfd){.fd = fd, .events = events_of(fd, s)};
 }
 
 /* As do_select does: an error makes readable and writable, a hang-up readable, and exceptional is urgent data only. */
@@ -279,7 +326,7 @@ static int move_bit(int fd, fd_set *set, bool ready)
     if (!has(fd, set))
         return 0;
     if (!ready)
-        FD_CLR(fd, set);
+        *word(set, fd) &= ~bit(fd);
     return ready;
 }
 
@@ -346,10 +393,12 @@ int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, 
     struct scratch scratch;
     struct sets sets = {readable, writable, exceptional};
     uint64_t deadline = pps_deadline_after(timeout);
-    struct pollfd *fds = scratch_get(&scratch, stack, (size_t)n * sizeof *fds);
+    int limit = kernel_limit(n);
+    nfds_t count = count_asked(limit, &sets);
+    struct pollfd *fds = limit ? scratch_get(&scratch, stack, count * sizeof *fds) : NULL;
     if (!fds)
         return real_pselect(n, readable, writable, exceptional, timeout, mask);
-    nfds_t count = to_pollfds(n, &sets, fds);
+    to_pollfds(limit, &sets, fds);
     int result = poll_for_select(fds, count, deadline, mask, &scratch), why = errno;
     if (result >= 0)
         result = from_pollfds(fds, count, &sets);

@@ -26,9 +26,11 @@ static struct place {
     _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
     atomic_bool passed;          /* a wait passed the kernel's readiness on */
     atomic_bool seen;
+    _Atomic int blocking; /* of the listener: 1 yes, -1 no, 0 not asked; one that turned blocking later is asked in vain */
     int flags; /* the held connection was accepted with */
     struct pps_conn conn;
 } places[PPS_LISTENERS_MAX];
+static struct place nowhere; /* of listeners that are closed: nothing is accepted, nothing held */
 static _Atomic unsigned places_end;
 
 static void close_held(struct place *p)
@@ -41,10 +43,12 @@ static void close_held(struct place *p)
     atomic_store(&p->state, EMPTY);
 }
 
-/* What an earlier listener left in the record is not this one's. */
+/* What an earlier listener left in the record is not this one's, and a copy of an earlier one finds nothing. */
 static struct place *place_of(const struct pps_listener *l)
 {
     struct place *p = &places[l->index];
+    if (pps_listener_is_older(l, atomic_load(&p->generation)))
+        return &nowhere;
     unsigned end = atomic_load(&places_end);
     if (atomic_load(&p->generation) != l->generation &&
         atomic_exchange(&p->generation, l->generation) != l->generation) {
@@ -52,6 +56,7 @@ static struct place *place_of(const struct pps_listener *l)
         atomic_store(&p->accepting, 0);
         atomic_store(&p->passed, false);
         atomic_store(&p->seen, false);
+        atomic_store(&p->blocking, 0);
     }
     while (end <= l->index && !atomic_compare_exchange_weak(&places_end, &end, l->index + 1u))
         ;
@@ -121,52 +126,108 @@ static bool is_readable(int fd)
     return real_poll(&p, 1, 0) == 1;
 }
 
-static enum pps_settled one_from_kernel(const struct pps_listener *l, int listener_fd, bool readable, int flags,
-                                        struct pps_conn *conn)
+/* One settling of one listener. */
+struct settling {
+    struct place *place;
+    const struct pps_listener *l;
+    int listener_fd, flags;
+    bool readable; /* the kernel just said so */
+    const sigset_t *mask;
+    unsigned forks; /* a child that returns into its parent's wait must leave the parent's connections alone */
+    struct pps_conn conn;
+};
+
+static bool is_blocking(const struct settling *s)
 {
-    for (int i = 0; i < TRIES; i++, readable = false) {
-        struct sockaddr_storage peer;
-        socklen_t len = sizeof peer;
-        if (!readable && !is_readable(listener_fd))
-            return PPS_SETTLED_NOTHING;
-        int fd = real_accept4(listener_fd, (struct sockaddr *)&peer, &len, flags);
-        if (fd >= 0 && pps_settle_take_in(l, fd, (struct sockaddr *)&peer, len, flags, conn))
-            return PPS_SETTLED_READY;
-        if (fd >= 0 || errno == EINTR || errno == ECONNABORTED)
-            continue;
-        if (errno == EMFILE && pps_park_evict(conn)) {
-            pps_admit_close(conn, PPS_REASON_TOO_MANY_PENDING);
-            continue;
-        }
-        return errno == EAGAIN ? PPS_SETTLED_NOTHING : PPS_SETTLED_ERROR;
+    int known = atomic_load_explicit(&s->place->blocking, memory_order_relaxed);
+    if (!known) {
+        known = fcntl(s->listener_fd, F_GETFL) & O_NONBLOCK ? -1 : 1;
+        atomic_store_explicit(&s->place->blocking, known, memory_order_relaxed);
     }
-    return PPS_SETTLED_MORE;
+    return known > 0;
 }
 
-static enum pps_settled fill(struct place *p, const struct pps_listener *l, int listener_fd, bool readable)
+/* accept4 where it might sleep: signals come through then. */
+static int accept_with_mask(const struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
-    unsigned forks = pps_process_forks();
-    struct pps_conn conn;
+    sigset_t blocked;
+    if (s->mask)
+        pthread_sigmask(SIG_SETMASK, s->mask, &blocked);
+    int fd = real_accept4(s->listener_fd, peer, len, s->flags), why = errno;
+    if (s->mask)
+        pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    errno = why;
+    return fd;
+}
+
+/* -1 and EAGAIN when there is nothing, as far as that can be told beforehand. */
+static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
+{
+    bool may_sleep = pps_process_may_share() && is_blocking(s);
+    if ((!s->readable || may_sleep) && !is_readable(s->listener_fd)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    s->readable = false;
+    return may_sleep ? accept_with_mask(s, peer, len) : real_accept4(s->listener_fd, peer, len, s->flags);
+}
+
+static enum pps_settled after_failure(struct settling *s, int why)
+{
+    switch (why) {
+    case EINTR:
+        return PPS_SETTLED_SIGNAL;
+    case EAGAIN:
+        return PPS_SETTLED_NOTHING;
+    case ECONNABORTED:
+        return PPS_SETTLED_MORE;
+    case EMFILE:
+        if (!pps_park_evict(&s->conn))
+            return PPS_SETTLED_ERROR;
+        pps_admit_close(&s->conn, PPS_REASON_TOO_MANY_PENDING);
+        return PPS_SETTLED_MORE;
+    }
+    return PPS_SETTLED_ERROR;
+}
+
+static enum pps_settled one_from_kernel(struct settling *s)
+{
+    enum pps_settled result = PPS_SETTLED_MORE;
+    for (int i = 0; i < TRIES && result == PPS_SETTLED_MORE; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = accept_one(s, (struct sockaddr *)&peer, &len);
+        if (fd < 0)
+            result = after_failure(s, errno);
+        else if (s->forks != pps_process_forks())
+            real_close(fd);
+        else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, &s->conn))
+            result = PPS_SETTLED_READY;
+    }
+    return result;
+}
+
+static enum pps_settled fill(struct settling *s)
+{
     enum pps_settled result = PPS_SETTLED_READY;
-    int flags = atomic_load(&p->accepting) - 1;
-    if (pps_watch_private(l) < 0 || !one_from_parked(l, flags, &conn))
-        result = one_from_kernel(l, listener_fd, readable, flags, &conn);
-    if (forks != pps_process_forks()) { /* a child returned into its parent's wait: the connection is the parent's */
+    if (pps_watch_private(s->l) < 0 || !one_from_parked(s->l, s->flags, &s->conn))
+        result = one_from_kernel(s);
+    if (s->forks != pps_process_forks()) {
         if (result == PPS_SETTLED_READY)
-            real_close(conn.fd);
+            real_close(s->conn.fd);
         return PPS_SETTLED_NOTHING;
     }
     if (result == PPS_SETTLED_READY) {
-        p->conn = conn;
-        p->flags = flags;
+        s->place->conn = s->conn;
+        s->place->flags = s->flags;
     }
-    atomic_store(&p->state, result == PPS_SETTLED_READY ? FULL : EMPTY);
+    atomic_store(&s->place->state, result == PPS_SETTLED_READY ? FULL : EMPTY);
     return result;
 }
 
 /* --- what others call --- */
 
-enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable)
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, const sigset_t *mask)
 {
     struct place *p = place_of(l);
     int state = EMPTY;
@@ -177,7 +238,14 @@ enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool 
     }
     if (!atomic_compare_exchange_strong(&p->state, &state, FILLING))
         return state == FULL ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
-    return fill(p, l, listener_fd, readable);
+    struct settling s = {.place = p,
+                         .l = l,
+                         .listener_fd = listener_fd,
+                         .flags = atomic_load(&p->accepting) - 1,
+                         .readable = readable,
+                         .mask = mask,
+                         .forks = pps_process_forks()};
+    return fill(&s);
 }
 
 bool pps_settle_accepting(const struct pps_listener *l, int flags)
@@ -231,7 +299,8 @@ void pps_settle_closing(const struct pps_listener *l)
     close_held(place_of(l));
 }
 
-/* The child owns no held connection; whether it accepts is yet to be seen. */
+/* The child owns no held connection; whether it accepts is yet to be seen. What a wait passed on before the fork it may
+   have been made to accept: `passed` stays. */
 void pps_settle_after_fork(bool at_once)
 {
     for (struct place *p = places; p < places + atomic_load(&places_end); p++) {
@@ -239,7 +308,6 @@ void pps_settle_after_fork(bool at_once)
             real_close(p->conn.fd);
         atomic_store(&p->state, EMPTY);
         atomic_store(&p->accepting, 0);
-        atomic_store(&p->passed, false);
         atomic_store(&p->seen, false);
     }
 }

@@ -7,10 +7,15 @@
  * account it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <ppshim/guard.h>
 #include <ppshim/real.h>
 #include <ppshim/watch.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define REGISTRATIONS_MAX 4096 /* beyond: the server's wait shows the kernel's own readiness */
 
@@ -47,7 +52,7 @@ static struct registration *end(void)
 static uint32_t events_beside(const struct registration *r)
 {
     uint32_t events = atomic_load(&r->events);
-    if (!atomic_load(&r->fd) || atomic_load(&r->spent) || atomic_load(&r->ambiguous) || !(events & EPOLLIN))
+    if (!atomic_load(&r->fd) || atomic_load(&r->spent) || !(events & EPOLLIN))
         return 0;
     return EPOLLIN | (events & EPOLLONESHOT);
 }
@@ -143,6 +148,47 @@ static void arm(struct registration *r, const struct epoll_event *e)
     update_beside(r);
 }
 
+/* A server that gives its listener and another descriptor the same data cannot tell them apart, and nor can we: it gets
+   the kernel's own events, the private epoll's among them. */
+static void note_same_data(int epfd, uint64_t data)
+{
+    for (struct registration *r = registrations; r < end(); r++)
+        if (atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data)
+            atomic_store(&r->ambiguous, true);
+}
+
+static bool is_foreign(int epfd, int fd, const struct pps_listener *l)
+{
+    return !find(epfd, fd) && fd != pps_watch_private(l);
+}
+
+/* What was in the epoll before its first listener is in nobody's books but the kernel's (proc(5), fdinfo): lines of
+   "tfd: %d events: %x data: %x". */
+static bool others_have(int epfd, const struct pps_listener *l, uint64_t data)
+{
+    char path[48], text[512];
+    size_t have = 0;
+    ssize_t n;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", epfd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    while (info >= 0 && !found && (n = read(info, text + have, sizeof text - 1 - have)) > 0) {
+        char *line = text, *next;
+        have += (size_t)n;
+        text[have] = 0;
+        for (; !found && (next = strchr(line, '\n')); line = next + 1) {
+            const char *value = strstr(line, "data:");
+            if (strncmp(line, "tfd:", 4) == 0 && value && value < next)
+                found = strtoull(value + 5, NULL, 16) == data && is_foreign(epfd, atoi(line + 4), l);
+        }
+        have = strlen(line);
+        memmove(text, line, have);
+    }
+    if (info >= 0)
+        real_close(info);
+    return found;
+}
+
 static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
 {
     struct registration *r = find_place(epfd, l);
@@ -154,6 +200,7 @@ static void added(int epfd, int fd, const struct pps_listener *l, const struct e
     atomic_store(&r->listener, *l);
     atomic_store(&r->fd, fd + 1);
     atomic_store(&r->epfd, epfd + 1);
+    atomic_store(&r->ambiguous, others_have(epfd, l, e->data.u64));
     arm(r, e);
     pps_listener_mark(epfd, PPS_FD_EPOLL);
 }
@@ -167,15 +214,33 @@ static void removed(struct registration *r)
         atomic_store(&r->epfd, 0);
 }
 
-static void remember(int epfd, int op, int fd, const struct pps_listener *l, const struct epoll_event *e)
+/* Armed in our books before it is in the kernel: another thread that is woken at once must find it so. */
+static int modify(struct registration *r, int epfd, int fd, struct epoll_event *e)
+{
+    struct epoll_event before = {.events = atomic_load(&r->events), .data.u64 = atomic_load(&r->data)};
+    bool spent = atomic_load(&r->spent);
+    arm(r, e);
+    int result = real_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, e), why = errno;
+    if (result != 0) {
+        arm(r, &before);
+        atomic_store(&r->spent, spent);
+        update_beside(r);
+    }
+    errno = why;
+    return result;
+}
+
+static int control(int epfd, int op, int fd, const struct pps_listener *l, struct epoll_event *e)
 {
     struct registration *r = op == EPOLL_CTL_ADD ? NULL : find(epfd, fd);
-    if (op == EPOLL_CTL_ADD)
+    if (r && op == EPOLL_CTL_MOD && e)
+        return modify(r, epfd, fd, e);
+    int result = real_epoll_ctl(epfd, op, fd, e);
+    if (result == 0 && op == EPOLL_CTL_ADD)
         added(epfd, fd, l, e);
-    else if (r && op == EPOLL_CTL_MOD)
-        arm(r, e);
-    else if (r)
+    else if (result == 0 && r && op == EPOLL_CTL_DEL)
         removed(r);
+    return result;
 }
 
 void pps_watch_closing(int fd)
@@ -192,49 +257,53 @@ void pps_watch_closing(int fd)
 
 /* --- what others call --- */
 
-/* A server that gives its listener and another descriptor the same data cannot tell them apart, and nor can we: it gets
-   the kernel's own readiness. */
-static void find_ambiguity(int epfd, uint64_t data)
-{
-    for (struct registration *r = registrations; r < end(); r++)
-        if (atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data)
-            atomic_store(&r->ambiguous, true);
-}
-
 /* Whether what was just added to `epfd` is an epoll itself: it then says that it does not hold `epfd`. */
 static bool is_epoll(int fd, int epfd)
 {
     return real_epoll_ctl(fd, EPOLL_CTL_DEL, epfd, NULL) != 0 && errno == ENOENT;
 }
 
-static enum pps_fd_kind kind_of_added(int epfd, int fd, struct pps_listener *l)
+static int guarded_control(int epfd, int op, int fd, const struct pps_listener *l, struct epoll_event *event)
 {
-    enum pps_fd_kind before = pps_listener_kind(fd), kind = pps_listener_find(fd, l);
-    if (before != PPS_FD_UNKNOWN || kind != PPS_FD_NO_SOCKET || !is_epoll(fd, epfd))
-        return kind;
-    pps_listener_mark(fd, PPS_FD_EPOLL);
-    return PPS_FD_EPOLL;
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return real_epoll_ctl(epfd, op, fd, event);
+    pps_guard_enter(&g);
+    int result = control(epfd, op, fd, l, event), why = errno;
+    pps_guard_leave(&g);
+    errno = why;
+    return result;
+}
+
+/* Of a descriptor that is no listener. */
+static int control_other(int epfd, int op, int fd, struct epoll_event *event, bool new)
+{
+    struct pps_guard g;
+    static const struct pps_listener nested;
+    int result = real_epoll_ctl(epfd, op, fd, event), why = errno;
+    if (result == 0 && new && is_epoll(fd, epfd) && pps_process_is_owner()) {
+        pps_listener_mark(fd, PPS_FD_EPOLL);
+        pps_guard_enter(&g);
+        added(epfd, fd, &nested, event);
+        pps_guard_leave(&g);
+    } else if (result == 0 && op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL) {
+        pps_guard_enter(&g);
+        note_same_data(epfd, event->data.u64);
+        pps_guard_leave(&g);
+    }
+    errno = why;
+    return result;
 }
 
 int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     struct pps_listener l = {0};
-    struct pps_guard g;
-    int result = real_epoll_ctl(epfd, op, fd, event);
-    if (result != 0)
-        return result;
-    enum pps_fd_kind kind = op == EPOLL_CTL_ADD ? kind_of_added(epfd, fd, &l) : pps_listener_kind(fd);
-    if (kind != PPS_FD_GOVERNED && kind != PPS_FD_EPOLL) {
-        if (op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL)
-            find_ambiguity(epfd, event->data.u64);
-        return 0;
-    }
-    if (!pps_process_is_owner())
-        return 0;
-    pps_guard_enter(&g);
-    remember(epfd, op, fd, &l, event);
-    pps_guard_leave(&g);
-    return 0;
+    enum pps_fd_kind before = pps_listener_kind(fd), kind = before;
+    if (op == EPOLL_CTL_ADD)
+        kind = pps_listener_find(fd, &l);
+    if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
+        return guarded_control(epfd, op, fd, &l, event);
+    return control_other(epfd, op, fd, event, before == PPS_FD_UNKNOWN && kind == PPS_FD_NO_SOCKET);
 }
 
 bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)
@@ -249,7 +318,8 @@ bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)
                                   .epfd = epfd,
                                   .fd = fd - 1,
                                   .listener = atomic_load(&r->listener),
-                                  .events = atomic_load(&r->spent) ? 0 : atomic_load(&r->events),
+                                  .events = atomic_load(&r->events),
+                                  .spent = atomic_load(&r->spent),
                                   .data = atomic_load(&r->data)};
         return true;
     }
@@ -269,33 +339,44 @@ bool pps_watch_owed(const struct pps_watch *w)
 bool pps_watch_any(const struct pps_listener *l)
 {
     for (struct registration *r = registrations; r < end(); r++)
-        if (atomic_load(&r->fd) && !atomic_load(&r->ambiguous) && is_of(r, l))
+        if (atomic_load(&r->fd) && is_of(r, l))
             return true;
     return false;
 }
 
+static bool is_still(const struct registration *r, const struct pps_watch *w)
+{
+    return atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1;
+}
+
 /* Listener and private epoll are one one-shot between them: the kernel disarmed whichever fired. */
-static void set_one_shot(const struct pps_watch *w, bool spent)
+bool pps_watch_spend(const struct pps_watch *w)
 {
     struct pps_guard g;
     struct registration *r = &registrations[w->slot];
+    struct epoll_event disarmed = {.events = EPOLLONESHOT, .data.u64 = w->data};
     pps_guard_enter(&g);
-    if (atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1) {
-        struct epoll_event e = {.events = spent ? EPOLLONESHOT : w->events, .data.u64 = w->data};
-        atomic_store(&r->spent, spent);
-        if (!spent || r->beside)
-            real_epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &e);
+    bool first = is_still(r, w) && !atomic_exchange(&r->spent, true);
+    if (first && r->beside) {
+        real_epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &disarmed);
         update_beside(r);
     }
     pps_guard_leave(&g);
+    return first;
 }
 
-void pps_watch_spend(const struct pps_watch *w)
+bool pps_watch_rearm(const struct pps_watch *w)
 {
-    set_one_shot(w, true);
-}
-
-void pps_watch_rearm(const struct pps_watch *w)
-{
-    set_one_shot(w, false);
+    struct pps_guard g;
+    struct registration *r = &registrations[w->slot];
+    bool armed = false;
+    pps_guard_enter(&g);
+    if (is_still(r, w)) {
+        struct epoll_event e = {.events = atomic_load(&r->events), .data.u64 = atomic_load(&r->data)};
+        atomic_store(&r->spent, false);
+        armed = real_epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &e) == 0;
+        update_beside(r);
+    }
+    pps_guard_leave(&g);
+    return armed;
 }

@@ -30,6 +30,14 @@ void pps_guard_leave(struct pps_guard *g);
  */
 bool pps_process_is_owner(void);
 
+/* Makes a child forked behind the back of pthread_atfork the owner of its memory; looks at one word. Every way in from
+   the server begins with it. */
+void pps_process_notice_fork(void);
+
+/* Whether other threads, or processes forked from or before this one, may hold the same descriptors. No system call. */
+bool pps_process_may_share(void);
+bool pps_process_has_threads(void);
+
 /* Forks between the first process and this one. A call that finds it changed is in a child that returned into it from a
    signal handler: what it had counted or claimed was reset. No system call. */
 unsigned pps_process_forks(void);

@@ -67,6 +67,8 @@ bool pps_listener_forget(int fd, struct pps_listener *gone);
 /* One more than the highest number about which anything is known. */
 int pps_listener_fd_end(void);
 
+/* Whether a copy is of an earlier listener in the same record than `generation`'s. */
+bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation);
 bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b);
 
 #endif

@@ -50,7 +50,9 @@ bool pps_park_full(void);
 bool pps_park_evict(struct pps_conn *conn);
 
 void pps_park_ring_bell(const struct pps_listener *l);
+void pps_park_answer_bell(const struct pps_listener *l);
 void pps_park_pass_baton(const struct pps_listener *l);
+void pps_park_take_baton(const struct pps_listener *l);
 
 /* Makes the private epoll now, for a wait that must notice what another thread parks. */
 void pps_park_prepare(const struct pps_listener *l);

@@ -15,6 +15,7 @@
 
 #include <ppshim/admit.h>
 #include <ppshim/listener.h>
+#include <signal.h>
 #include <stdbool.h>
 
 /* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked
@@ -39,10 +40,13 @@ enum pps_settled {
     PPS_SETTLED_READY,   /* one is held */
     PPS_SETTLED_ERROR,   /* accept would fail with an error the server must see (EMFILE) */
     PPS_SETTLED_MORE,    /* none found yet among many: look again soon */
+    PPS_SETTLED_SIGNAL,  /* a signal came where the wait could have slept: it ends with EINTR */
     PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
 };
-/* `readable`: the kernel just said that the listener is. */
-enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable);
+/* `readable`: the kernel just said that the listener is. `mask`: if not NULL signals are blocked, and this is the mask to
+   sleep with. Only with a blocking listener, and only when another process or thread takes the connection in the moment
+   between the look and the call, does this sleep, as the server's own accept would have. */
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, const sigset_t *mask);
 
 bool pps_settle_holds(const struct pps_listener *l);
 /* Takes the held one, mended to these flags. */

@@ -25,7 +25,8 @@ struct pps_watch {
     unsigned slot; /* for pps_watch_* below */
     int epfd, fd;
     struct pps_listener listener;
-    uint32_t events; /* as the server asked, 0: removed or spent (EPOLLONESHOT) */
+    uint32_t events; /* as the server asked */
+    bool spent;      /* EPOLLONESHOT: told, and not armed since */
     uint64_t data;
 };
 
@@ -36,9 +37,10 @@ bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out);
 void pps_watch_set_owed(const struct pps_watch *w, bool owed);
 bool pps_watch_owed(const struct pps_watch *w);
 
-/* EPOLLONESHOT: the event was told to the server, or was dropped and must come again. */
-void pps_watch_spend(const struct pps_watch *w);
-void pps_watch_rearm(const struct pps_watch *w);
+/* EPOLLONESHOT: claims the event for telling it. false: another thread did. */
+bool pps_watch_spend(const struct pps_watch *w);
+/* Makes the kernel raise the event again if there is cause. false: it refuses (EPOLLEXCLUSIVE). */
+bool pps_watch_rearm(const struct pps_watch *w);
 
 /* Whether any epoll watches this listener. */
 bool pps_watch_any(const struct pps_listener *l);

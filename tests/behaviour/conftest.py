@@ -245,7 +245,7 @@ def serve(start):
     servers = []
 
     def starter(*arguments, nofile=None, stderr=subprocess.PIPE, **settings):
-        settings = {"trust": wire.TRUSTED, "timeout": "10s", **settings}
+        settings = {"trust": wire.TRUSTED, "timeout": "60s", **settings}
         servers.append(start([helper("server"), *arguments], environment(**settings), nofile=nofile, stderr=stderr))
         return servers[-1]
 

@@ -16,7 +16,7 @@ CLAIMS_A_CLIENT = {
     "v1-port-0": (wire.v1(("203.0.113.7", 0)), "203.0.113.7:0"),
     "v1-port-65535": (wire.v1(("203.0.113.7", 65535)), "203.0.113.7:65535"),
     "v2-tcp4": (wire.v2(), CLIENT_TEXT),
-    "v2-tcp4-with-tlvs": (wire.v2(tlvs=wire.tlv(wire.AUTHORITY, b"db.example") + wire.tlv(0xEA, b"\1vpce-1")), CLIENT_TEXT),
+    "v2-tcp4-with-tlvs": (wire.v2(tlvs=wire.tlv(wire.AUTHORITY, b"db.example") + wire.tlv(0xEA, b"\1v")), CLIENT_TEXT),
     "v2-tcp4-with-crc": (wire.v2_with_crc(), CLIENT_TEXT),
     "v2-tcp4-536-bytes": (wire.v2_of_length(536), CLIENT_TEXT),
     "v2-tcp4-537-bytes": (wire.v2_of_length(537), CLIENT_TEXT),
@@ -77,7 +77,7 @@ def rejected_alone(server, peer, reason):
     return line
 
 
-# --- trusted peers -----------------------------------------------------------------------------------------------------
+# --- trusted peers ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("header, client", param(CLAIMS_A_CLIENT))
@@ -176,7 +176,7 @@ def test_loopback_client_of_a_proxy_elsewhere_is_refused(serve):
         assert peer.send(wire.v2()).report()["peer"] == CLIENT_TEXT
 
 
-# --- real clients ------------------------------------------------------------------------------------------------------
+# --- real clients -----------------------------------------------------------------------------------------------------
 
 
 def test_denied_client_is_closed_even_where_it_is_allowed(serve):
@@ -193,7 +193,7 @@ def test_client_not_on_the_allow_list_is_closed(serve):
     server.serves(TRUSTED, wire.v2(("203.0.113.9", 1)), "203.0.113.9:1")
 
 
-# --- other peers -------------------------------------------------------------------------------------------------------
+# --- other peers ------------------------------------------------------------------------------------------------------
 
 
 def test_untrusted_peer_is_passed_on_with_every_byte(serve):
@@ -250,7 +250,7 @@ def test_port_that_is_not_governed_is_left_alone(serve):
     assert server.log.lines == []
 
 
-# --- address families --------------------------------------------------------------------------------------------------
+# --- address families -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family, host, source, header, expected, length", [
@@ -289,10 +289,11 @@ def test_server_that_asks_for_no_address_gets_ipv6_clients(serve):
         assert peer.send(wire.v2(CLIENT6)).report()["peer"] == CLIENT6_TEXT
 
 
-# --- every way of waiting ----------------------------------------------------------------------------------------------
+# --- every way of waiting ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [[], ["--call=accept4"], ["--flags=nonblock,cloexec"]], ids=["accept", "accept4", "flags"])
+@pytest.mark.parametrize("call", [[], ["--call=accept4"], ["--flags=nonblock,cloexec"]],
+                         ids=["accept", "accept4", "flags"])
 @pytest.mark.parametrize("style", STYLES)
 def test_every_way_of_waiting_gets_the_client_and_the_data(serve, style, call):
     server = serve(*STYLES[style], *call)
@@ -330,11 +331,12 @@ def test_server_on_several_ports_gets_each_client(serve):
                 peer.echo(DATA)
 
 
-# --- other people's servers --------------------------------------------------------------------------------------------
+# --- other people's servers -------------------------------------------------------------------------------------------
 
 
 def test_socat_prints_the_client(start):
-    server = start([tool("socat"), "-d", "-d", "TCP4-LISTEN:0,fork", "SYSTEM:echo $SOCAT_PEERADDR $SOCAT_PEERPORT; cat"],
+    told = "SYSTEM:echo $SOCAT_PEERADDR $SOCAT_PEERPORT; cat"
+    server = start([tool("socat"), "-d", "-d", "TCP4-LISTEN:0,fork", told],
                    environment(trust=TRUSTED), ready=r"listening on AF=2 0\.0\.0\.0:(\d+)$", ready_on="log")
     for header in wire.v1(), wire.v2():
         with server.peer() as peer:
@@ -345,8 +347,8 @@ def test_socat_prints_the_client(start):
 
 def test_socat_as_the_balancer(serve):
     server = serve()
-    answer = subprocess.run([tool("socat"), "-", f"TCP4:127.0.0.1:{server.port},bind={TRUSTED}"], input=wire.v1() + DATA,
-                            capture_output=True, timeout=wire.PATIENCE)
+    balancer = [tool("socat"), "-", f"TCP4:127.0.0.1:{server.port},bind={TRUSTED}"]
+    answer = subprocess.run(balancer, input=wire.v1() + DATA, capture_output=True, timeout=wire.PATIENCE)
     line, _, rest = answer.stdout.partition(b"\n")
     assert wire.fields(line.decode())["peer"] == CLIENT_TEXT
     assert rest == DATA

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the library is to the programs it is loaded into: which names it takes, what it needs, what it costs when off."""
+"""What the library is to a program it is loaded into: which names it takes, what it needs, what it costs when off."""
 import collections
 import os
 import re
@@ -39,8 +39,9 @@ def test_exports_the_interposed_names_and_its_own_only():
 
 
 def test_data_path_is_not_interposed():
-    assert exported() & {"read", "readv", "write", "writev", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
-                         "recvmsg", "recvmmsg", "sendfile", "splice", "malloc", "free"} == set()
+    data_path = {"read", "readv", "write", "writev", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
+                 "recvmsg", "recvmmsg", "sendfile", "splice", "malloc", "free"}
+    assert exported() & data_path == set()
 
 
 def test_depends_on_libc_only():
@@ -65,17 +66,19 @@ def test_keeps_its_build_id():
 def test_run_as_a_program_it_prints_its_version():
     version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M).group(1)
     assert output(str(LIBRARY)).strip() == f"libppshim {version}"
-    code = f"import ctypes; print((ctypes.c_char * {len(version)}).in_dll(ctypes.CDLL('{LIBRARY}'), 'ppshim_version').value)"
+    text = f"(ctypes.c_char * {len(version)}).in_dll(ctypes.CDLL('{LIBRARY}'), 'ppshim_version').value"
+    code = f"import ctypes; print({text})"
     assert output("/usr/bin/python3", "-c", code).strip() == repr(version.encode())
 
 
-# --- off means off -----------------------------------------------------------------------------------------------------
+# --- off means off ----------------------------------------------------------------------------------------------------
 
 
 def traced(argv, env, tmp_path, follow=None):
     """The system calls of a program as (name, text) in order, of its first process."""
     path = tmp_path / "trace"
-    started = subprocess.Popen([tool("strace"), "-o", str(path), *(f"-E{key}={value}" for key, value in env.items()), *argv],
+    settings = [f"-E{key}={value}" for key, value in env.items()]
+    started = subprocess.Popen([tool("strace"), "-o", str(path), *settings, *argv],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         if follow:
@@ -95,7 +98,8 @@ def without_loading(calls):
 
 
 def opened(calls):
-    return collections.Counter(re.search(r'"(.*?)"', text).group(1) for name, text in calls if name in ("openat", "open"))
+    paths = [re.search(r'"(.*?)"', text).group(1) for name, text in calls if name in ("openat", "open")]
+    return collections.Counter(paths)
 
 
 BARE = {"LD_PRELOAD": "", "PATH": "/usr/bin:/bin"}
@@ -146,7 +150,8 @@ def serve_calls(tmp_path, trust, header, source):
                 peer.echo(b"")
         stop(started)
 
-    calls = traced([helper("server"), "--accept=blocking", "--handle=inline"], environment(trust=trust), tmp_path, follow)
+    argv = [helper("server"), "--accept=blocking", "--handle=inline"]
+    calls = traced(argv, environment(trust=trust), tmp_path, follow)
     names = [name for name, _ in calls]
     accepts = [at for at, name in enumerate(names) if name.startswith("accept")]
     return collections.Counter(names[accepts[1]:accepts[2]])

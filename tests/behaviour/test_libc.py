@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What accept, accept4 and getpeername promise their caller; the cases themselves are in libc_semantics.c.
 
-The same code runs on the bare kernel, under a preload that is off, for a peer that is not trusted, and with headers: what
-is expected of the shim is what the kernel does.
+The same code runs on the bare kernel, under a preload that is off, for a peer that is not trusted, and with headers:
+what is expected of the shim is what the kernel does.
 """
 import subprocess
 
@@ -19,8 +19,8 @@ WORLDS = {
 
 
 def semantics(arguments, env):
-    return subprocess.run([helper("libc_semantics"), *arguments], env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=20)
+    return subprocess.run([helper("libc_semantics"), *arguments], env=env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=20)
 
 
 def cases():

@@ -22,7 +22,7 @@ def the_reject_line(server, who):
     return server.log.wait(rf": reject peer={re.escape(who)} ")[0]
 
 
-# --- the lines ---------------------------------------------------------------------------------------------------------
+# --- the lines --------------------------------------------------------------------------------------------------------
 
 
 def test_every_line_has_the_one_form(serve):
@@ -44,8 +44,8 @@ def test_reject_names_both_addresses_the_bytes_and_the_reason(serve):
     server = serve()
     who = reject_one(server, b"PROXY TCP4 1 ")
     line = the_reject_line(server, who)
-    assert re.fullmatch(rf"ppshim\[{server.pid}\]: reject peer={who} local=\S*:{server.port} got=13 reason=v1-bad-address",
-                        line)
+    local = rf"\S*:{server.port}"
+    assert re.fullmatch(rf"ppshim\[{server.pid}\]: reject peer={who} local={local} got=13 reason=v1-bad-address", line)
 
 
 def test_accepted_header_is_told_at_info_only(serve):
@@ -88,7 +88,7 @@ def test_program_that_does_not_listen_says_nothing():
         assert run(["/bin/true"], settings).stderr == ""
 
 
-# --- bytes from the network --------------------------------------------------------------------------------------------
+# --- bytes from the network -------------------------------------------------------------------------------------------
 
 
 def test_bytes_of_a_peer_are_escaped(serve):
@@ -116,7 +116,7 @@ def test_long_value_of_a_peer_does_not_hide_the_line(serve):
     assert LINE.fullmatch(line) and len(line) < 2000
 
 
-# --- the limit ---------------------------------------------------------------------------------------------------------
+# --- the limit --------------------------------------------------------------------------------------------------------
 
 
 def test_flood_of_lines_is_limited_and_counted(serve, now):
@@ -164,7 +164,7 @@ def test_nothing_is_lost_without_being_counted(serve):
     wire.eventually(complete, "every reject is told or counted")
 
 
-# --- where they go -----------------------------------------------------------------------------------------------------
+# --- where they go ----------------------------------------------------------------------------------------------------
 
 
 def test_log_file_takes_the_lines_and_stderr_none(serve, tmp_path):

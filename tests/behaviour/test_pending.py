@@ -29,7 +29,7 @@ def finish(peer, number):
     peer.close()
 
 
-# --- ends --------------------------------------------------------------------------------------------------------------
+# --- ends -------------------------------------------------------------------------------------------------------------
 
 
 def test_oldest_goes_when_too_many_wait(serve):
@@ -126,7 +126,7 @@ def test_probe_is_counted_at_debug(serve):
     assert [wire.fields(line)["count"] for line in server.log.wait(": probe ", count=3)] == ["1", "2", "3"]
 
 
-# --- the server is not kept waiting ------------------------------------------------------------------------------------
+# --- the server is not kept waiting -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("style", ["blocking", "blocking-then-fork", "threads", "prefork"])
@@ -139,7 +139,7 @@ def test_live_client_is_served_at_once_behind_silent_peers(serve, now, style, op
         for number in range(5):
             server.serves(TRUSTED, wire.v2(("203.0.113.7", number)), f"203.0.113.7:{number}")
             server.serves(DIRECT)
-        assert now() - start < 3
+        assert now() - start < 8
         for peer in peers:
             peer.close()
 
@@ -177,11 +177,11 @@ def test_silent_peers_of_two_ports_do_not_mix(serve):
         f"127.0.0.1:{port}" for port in reversed(server.ports)]
 
 
-# --- descriptors -------------------------------------------------------------------------------------------------------
+# --- descriptors ------------------------------------------------------------------------------------------------------
 
 
 def test_descriptors_return_to_what_they_were(serve):
-    server = serve(timeout="300ms")
+    server = serve(timeout="1s")
     finish(*silent(server, 1), 1)  # whatever is set up once, is now
     server.serves()
     server.settled()
@@ -262,7 +262,8 @@ def test_forked_child_holds_no_waiting_connection(serve):
 def test_program_started_by_the_server_holds_no_waiting_connection(start):
     """execve keeps no parked descriptor: they are close-on-exec whatever the server asked for."""
     server = start([tool("socat"), "-d", "-d", "TCP4-LISTEN:0,fork", "SYSTEM:ls -l /proc/self/fd"],
-                   environment(trust=TRUSTED, timeout="10s"), ready=r"listening on AF=2 0\.0\.0\.0:(\d+)$", ready_on="log")
+                   environment(trust=TRUSTED, timeout="60s"),
+                   ready=r"listening on AF=2 0\.0\.0\.0:(\d+)$", ready_on="log")
     peers = silent(server, 3)
     inodes = {f"socket:[{peer.inode()}]".encode() for peer in peers}
     with server.peer(DIRECT) as live:
@@ -272,7 +273,7 @@ def test_program_started_by_the_server_holds_no_waiting_connection(start):
         assert b"/proc" in live.buffer and not [inode for inode in inodes if inode in live.buffer]
 
 
-# --- openings that could spin ------------------------------------------------------------------------------------------
+# --- openings that could spin -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments, opening, urgent", [

@@ -105,8 +105,9 @@ GOOD = [
     {"trust": TRUST, "max_pending": "1"},
     {"trust": TRUST, "defer_accept": "on", "untrusted": "reject", "log": "stderr:debug"},
     # what Kubernetes makes for a service called ppshim
-    {"trust": TRUST, "port": "tcp://10.0.0.1:3306", "port_3306_tcp": "tcp://10.0.0.1:3306", "port_3306_tcp_proto": "tcp",
-     "port_3306_tcp_addr": "10.0.0.1", "service_host": "10.0.0.1", "service_port": "3306", "service_port_mysql": "3306"},
+    {"trust": TRUST, "port": "tcp://10.0.0.1:3306", "port_3306_tcp": "tcp://10.0.0.1:3306",
+     "port_3306_tcp_proto": "tcp", "port_3306_tcp_addr": "10.0.0.1", "service_host": "10.0.0.1", "service_port": "3306",
+     "service_port_mysql": "3306"},
 ]
 
 
@@ -119,7 +120,7 @@ def test_good_setting_starts_the_server(start, settings):
     assert server.stop() == 0
 
 
-# --- lists in files ----------------------------------------------------------------------------------------------------
+# --- lists in files ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["missing", "empty", "bad entry"])

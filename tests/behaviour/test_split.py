@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A header may arrive in any pieces: the address is right and the server reads exactly the data, wherever it was cut."""
+"""A header may arrive in any pieces: the address is right and the server reads exactly the data, wherever it is cut."""
 import pytest
 import wire
 from conftest import STYLES, Program, environment, helper

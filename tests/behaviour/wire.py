@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """wire.py: PROXY headers as bytes, and the peers that send them over raw sockets."""
+import errno
 import ipaddress
 import os
-import re
 import socket
 import struct
 import time
@@ -16,9 +16,9 @@ CLIENT6_TEXT = "[2001:db8::7]:4711"
 SERVICE = ("192.0.2.10", 3306)
 SERVICE6 = ("2001:db8::10", 3306)
 
-PATIENCE = 10  # seconds a test waits for what must come; never a measure of how fast it is
+PATIENCE = 20  # seconds a test waits for what must come; never a measure of how fast it is
 
-# --- headers -----------------------------------------------------------------------------------------------------------
+# --- headers ----------------------------------------------------------------------------------------------------------
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL, PROXY = 0, 1
@@ -39,7 +39,8 @@ def v2_raw(command, family, payload, version=2, length=None):
 
 
 def block(src, dst):
-    return (ipaddress.ip_address(src[0]).packed + ipaddress.ip_address(dst[0]).packed + struct.pack("!HH", src[1], dst[1]))
+    hosts = [ipaddress.ip_address(host).packed for host in (src[0], dst[0])]
+    return b"".join(hosts) + struct.pack("!HH", src[1], dst[1])
 
 
 def v2(src=CLIENT, dst=None, tlvs=b""):
@@ -78,7 +79,7 @@ def v2_with_crc(wrong=0):
     return header[:-4] + struct.pack("!I", crc32c(header) ^ wrong)
 
 
-# --- waiting -----------------------------------------------------------------------------------------------------------
+# --- waiting ----------------------------------------------------------------------------------------------------------
 
 
 def eventually(condition, what, patience=PATIENCE):
@@ -92,29 +93,37 @@ def eventually(condition, what, patience=PATIENCE):
         time.sleep(0.001)
 
 
-# --- the kernel's tables -----------------------------------------------------------------------------------------------
+# --- the server's end, as the kernel sees it --------------------------------------------------------------------------
+
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
 
 
-def accepted_inode(port, peer_port):
-    """The inode of the server's end of a connection; 0 while no process has accepted it."""
-    entry = re.compile(rb":%04X [0-9A-F]+:%04X \w\w \S+ \S+ \S+ +\d+ +\d+ (\d+)" % (port, peer_port))
-    for table in "/proc/net/tcp", "/proc/net/tcp6":
-        if os.path.exists(table):
-            with open(table, "rb") as file:
-                for inode in entry.findall(file.read()):
-                    if int(inode):
-                        return int(inode)
+def inode_of(local, remote):
+    """The inode of the server's end of a connection, 0 while no process has accepted it: sock_diag(7), one look-up
+    however many connections the host has."""
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    addresses = b"".join(socket.inet_pton(family, host).ljust(16, b"\0") for host in (local[0], remote[0]))
+    request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+    request += struct.pack("!HH", local[1], remote[1]) + addresses + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as diag:
+        diag.send(struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, 1, 0, 0) + request)
+        answer = diag.recv(4096)
+    kind, = struct.unpack_from("=H", answer, 4)
+    if kind == SOCK_DIAG_BY_FAMILY:
+        return struct.unpack_from("=I", answer, 16 + 4 + 48 + 16)[0]
+    error, = struct.unpack_from("=i", answer, 16)
+    assert error == -errno.ENOENT, os.strerror(-error)  # the connection is gone
     return 0
 
 
-# --- peers -------------------------------------------------------------------------------------------------------------
+# --- peers ------------------------------------------------------------------------------------------------------------
 
 
 class Peer:
     """One TCP connection to a server, from a chosen address. Sends bytes as they are, one segment a send."""
 
     def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=PATIENCE):
-        self.port = port
+        self.server = host, port
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.socket.settimeout(patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -135,7 +144,7 @@ class Peer:
         return "{}:{}".format(f"[{self.name[0]}]" if ":" in self.name[0] else self.name[0], self.name[1])
 
     def inode(self):
-        self.known_inode = self.known_inode or accepted_inode(self.port, self.name[1])
+        self.known_inode = self.known_inode or inode_of(self.server, self.name)
         return self.known_inode
 
     def send(self, data):
