@@ -57,4 +57,7 @@ void pps_cidr_abandon(struct pps_cidr_builder *b);
    does not fit into `size` (at least 8) bytes. Returns `out`. */
 const char *pps_cidr_quote(char *out, size_t size, const char *text, size_t len);
 
+/* An address as an entry names it, without its port: "10.0.0.1", "2001:db8::7". Returns `text`. */
+const char *pps_cidr_ip_text(const struct pps_addr *a, char text[PPS_ADDR_TEXT]);
+
 #endif

@@ -45,8 +45,8 @@ bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed);
 /* Only after a successful load. */
 enum pps_trust pps_trust_of(const struct pps_addr *peer);
 bool pps_client_allowed(const struct pps_addr *client);
-size_t
-pps_trust_prefixes(void); /* entries of PPSHIM_TRUST and PPSHIM_HEADER_OPTIONAL together, for the `active` line */
+/* Entries of PPSHIM_TRUST and PPSHIM_HEADER_OPTIONAL together, for the `active` line. */
+size_t pps_trust_prefixes(void);
 
 /* In a child of fork. */
 void pps_trust_after_fork(void);
