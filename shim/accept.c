@@ -133,7 +133,7 @@ static int accept_and_leave_kernel(struct attempt *a)
 
 /* --- among parked connections --- */
 
-/* The next one that leaves, if any. AGAIN: none, and *fds says what to wait for. */
+/* The next one that leaves, if any. AGAIN: none, and *fds, if asked for, says what to sleep on (park.h). */
 static int from_parked(const struct attempt *a, struct pps_park_fds *fds)
 {
     struct pps_conn c;
@@ -175,24 +175,43 @@ static uint64_t listener_deadline(const struct attempt *a)
     return ns ? a->started + ns : PPS_NEVER;
 }
 
+/* What to sleep on: some descriptors, or a door (park.h). */
+struct bed {
+    struct pollfd *fds;
+    nfds_t n;
+    int door; /* -1: the descriptors */
+    struct epoll_event event;
+};
+
+static int sleep_in(struct bed *bed, int ms)
+{
+    return bed->door < 0 ? real_poll(bed->fds, bed->n, ms) : real_epoll_wait(bed->door, &bed->event, 1, ms);
+}
+
 /* Waits with cancellation as the caller has it; `on_cancel` undoes what others rely on. AGAIN: something is ready or a
    signal that restarts came. */
-static int wait_for(struct attempt *a, struct pollfd *fds, nfds_t n, void (*on_cancel)(void *))
+static int wait_in(struct attempt *a, struct bed *bed, void (*on_cancel)(void *))
 {
     int ready;
     pthread_cleanup_push(on_cancel, a);
     cancel_as_called(a);
-    ready = real_poll(fds, n, pps_milliseconds_left(a->give_up));
+    ready = sleep_in(bed, pps_milliseconds_left(a->give_up));
     cancel_off();
     pthread_cleanup_pop(0);
     if (ready > 0)
         return AGAIN;
     if (ready < 0)
         return errno == EINTR && a->give_up == PPS_NEVER && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
-    if (pps_milliseconds_left(a->give_up) != 0) /* poll rounds its own way */
+    if (pps_milliseconds_left(a->give_up) != 0) /* the kernel rounds its own way */
         return AGAIN;
     errno = EAGAIN;
     return FAILED;
+}
+
+static int wait_for(struct attempt *a, struct pollfd *fds, nfds_t n, void (*on_cancel)(void *))
+{
+    struct bed bed = {.fds = fds, .n = n, .door = -1};
+    return wait_in(a, &bed, on_cancel);
 }
 
 /* Which crowd this thread leads: a signal handler that interrupted the leader and calls accept goes on as the leader,
@@ -231,24 +250,42 @@ static void stop_following(void *attempt)
         atomic_fetch_sub(&a->crowd->followers, 1);
 }
 
+/* Processes that share the listener wait for it too. Exclusive, so that the kernel wakes one of them for one connection
+   and not all, most to find it gone and sleep in the real call, where nobody watches what they have parked. */
+static void open_door(int door, int listener_fd)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = PPS_DOOR_LISTENER};
+    real_epoll_ctl(door, EPOLL_CTL_ADD, listener_fd, &e);
+}
+
+/* true when this thread is the one to enter the kernel, and counted in. */
+static bool may_enter(struct attempt *a)
+{
+    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
+    if (pps_process_may_share() && real_poll(&p, 1, 0) == 0) /* another process was quicker */
+        return false;
+    enter_kernel(a);
+    if (atomic_load(&a->crowd->in_kernel) == 1)
+        return true;
+    leave_kernel(a); /* somebody is there already */
+    return false;
+}
+
 /* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. It alone answers
    the bell: anybody else would take from it a word that it still sleeps on. */
 static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
 {
-    bool alone = atomic_load(&a->crowd->in_kernel) == 0;
-    struct pollfd p[3] = {{.fd = fds->epoll, .events = POLLIN},
-                          {.fd = alone ? a->listener_fd : -1, .events = POLLIN},
-                          {.fd = fds->bell, .events = POLLIN}};
-    int result = wait_for(a, p, 3, resign), why = errno;
-    bool inside = false;
-    if (result == AGAIN && p[2].revents)
+    struct bed bed = {.door = fds->door, .event.data.u64 = PPS_DOOR_PARKED};
+    bool alone = atomic_load(&a->crowd->in_kernel) == 0, inside = false;
+    if (alone)
+        open_door(fds->door, a->listener_fd);
+    int result = wait_in(a, &bed, resign), why = errno;
+    if (alone)
+        real_epoll_ctl(fds->door, EPOLL_CTL_DEL, a->listener_fd, NULL);
+    if (result == AGAIN && bed.event.data.u64 == PPS_DOOR_BELL)
         pps_park_answer_bell(&a->l);
-    if (result == AGAIN && p[1].revents) {
-        enter_kernel(a);
-        inside = atomic_load(&a->crowd->in_kernel) == 1;
-        if (!inside)
-            leave_kernel(a); /* somebody else is there already */
-    }
+    if (result == AGAIN && bed.event.data.u64 == PPS_DOOR_LISTENER)
+        inside = may_enter(a);
     if (!nested)
         resign(a);
     errno = why;
@@ -297,7 +334,7 @@ static int without_blocking(struct attempt *a, const struct pps_park_fds *fds)
     int fd = accept_and_leave_kernel(a);
     if (fd != FAILED || errno != EAGAIN || pps_settle_is_seen(&a->l))
         return fd;
-    struct pollfd p[2] = {{.fd = fds->epoll, .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
+    struct pollfd p[2] = {{.fd = fds->door, .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
     if (wait_for(a, p, 2, nothing_to_undo) == AGAIN)
         return AGAIN;
     errno = EAGAIN;
@@ -328,17 +365,33 @@ static int from_kernel(struct attempt *a)
     return AGAIN;
 }
 
+static int sleep_among(struct attempt *a, const struct pps_park_fds *fds)
+{
+    learn_listener(a);
+    if (a->nonblocking)
+        return without_blocking(a, fds);
+    bool nested = leading == a->crowd;
+    return nested || try_to_lead(a->crowd) ? lead(a, fds, nested) : follow(a, fds);
+}
+
+static void get_up(void *attempt)
+{
+    const struct attempt *a = attempt;
+    int saved = errno;
+    pps_park_get_up(&a->l);
+    errno = saved;
+}
+
 static int among_parked(struct attempt *a)
 {
     struct pps_park_fds fds;
     int fd = from_parked(a, &fds);
-    if (fd != AGAIN || fds.epoll < 0)
+    if (fd != AGAIN || fds.door < 0)
         return fd;
-    learn_listener(a);
-    if (a->nonblocking)
-        return without_blocking(a, &fds);
-    bool nested = leading == a->crowd;
-    return nested || try_to_lead(a->crowd) ? lead(a, &fds, nested) : follow(a, &fds);
+    pthread_cleanup_push(get_up, a);
+    fd = sleep_among(a, &fds);
+    pthread_cleanup_pop(1);
+    return fd;
 }
 
 /* --- what others call --- */
@@ -355,9 +408,8 @@ static void join_crowd(struct attempt *a)
    the kind accept(2) has for connections that went away meanwhile. */
 static int without_waiting(struct attempt *a)
 {
-    struct pps_park_fds fds;
     struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
-    int fd = from_parked(a, &fds);
+    int fd = from_parked(a, NULL);
     if (fd != AGAIN)
         return fd;
     if (real_poll(&p, 1, 0) == 1) {

@@ -42,7 +42,9 @@ _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
 /* The parked connections of one listener. Descriptors are plus one; 0: none. */
 struct lot {
     struct pps_listener listener; /* whose they are: a record can be reused */
-    int epoll, timer, bell, baton;
+    int epoll, timer;      /* what stands in the server's epolls, and its clock */
+    int door, bell, baton; /* see park.h: the stand */
+    unsigned asleep;       /* threads on the stand */
     uint32_t oldest, newest; /* slots, plus one */
     bool idle;               /* the timer is set for the epoll's own end */
     _Atomic unsigned waiting;
@@ -168,17 +170,18 @@ static void unlink_and_free(struct lot *lot, struct slot *s)
 
 /* --- one lot's epoll --- */
 
-static bool watch(struct lot *lot, int fd, uint32_t events, uint32_t number, uint32_t generation)
+static bool watch(int epoll, int fd, uint32_t events, uint64_t data)
 {
-    struct epoll_event e = {.events = events, .data.u64 = (uint64_t)generation << 32 | number};
-    return real_epoll_ctl(lot->epoll - 1, EPOLL_CTL_ADD, fd, &e) == 0;
+    struct epoll_event e = {.events = events, .data.u64 = data};
+    return real_epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 /* Edge-triggered: a low-water mark capped by a small receive buffer, an urgent byte or a FIN would make a level stay.
  */
 static bool watch_slot(struct lot *lot, struct slot *s)
 {
-    return watch(lot, s->conn.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, number_of(s), s->generation);
+    uint64_t data = (uint64_t)s->generation << 32 | number_of(s);
+    return watch(lot->epoll - 1, s->conn.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, data);
 }
 
 static uint64_t header_time(void)
@@ -195,14 +198,21 @@ static void set_timer(struct lot *lot)
     timerfd_settime(lot->timer - 1, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+static void close_stand(struct lot *lot)
+{
+    drop_descriptor(&lot->door);
+    drop_descriptor(&lot->bell);
+    drop_descriptor(&lot->baton);
+}
+
 static void close_epoll(struct lot *lot)
 {
     if (lot->epoll && pps_watch_private(&lot->listener) >= 0)
         pps_watch_attach(&lot->listener, -1);
     drop_descriptor(&lot->epoll);
     drop_descriptor(&lot->timer);
-    drop_descriptor(&lot->bell);
-    drop_descriptor(&lot->baton);
+    if (!lot->asleep) /* else the last to get up closes it */
+        close_stand(lot);
 }
 
 static bool open_descriptor(int *plus_one, int fd)
@@ -212,14 +222,21 @@ static bool open_descriptor(int *plus_one, int fd)
     return fd >= 0;
 }
 
+static bool open_stand(struct lot *lot)
+{
+    return lot->door || (open_descriptor(&lot->door, epoll_create1(EPOLL_CLOEXEC)) &&
+                         open_descriptor(&lot->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
+                         open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)) &&
+                         watch(lot->door - 1, lot->bell - 1, EPOLLIN, PPS_DOOR_BELL));
+}
+
 /* A new epoll with all that is parked in it. */
 static bool open_epoll(struct lot *lot)
 {
     bool ok = open_descriptor(&lot->epoll, epoll_create1(EPOLL_CLOEXEC)) &&
               open_descriptor(&lot->timer, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) &&
-              open_descriptor(&lot->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
-              open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)) &&
-              watch(lot, lot->timer - 1, EPOLLIN, TAG_TIMER, 0);
+              watch(lot->epoll - 1, lot->timer - 1, EPOLLIN, TAG_TIMER) && open_stand(lot) &&
+              watch(lot->door - 1, lot->epoll - 1, EPOLLIN, PPS_DOOR_PARKED);
     for (uint32_t i = lot->oldest; ok && i; i = slots[i - 1].next)
         ok = watch_slot(lot, &slots[i - 1]);
     if (!ok) {
@@ -243,7 +260,7 @@ static bool epoll_is_ours(const struct lot *lot)
 static void disown_epoll(struct lot *lot)
 {
     pps_watch_lost(&lot->listener);
-    lot->epoll = lot->timer = lot->bell = lot->baton = 0;
+    lot->epoll = lot->timer = lot->door = lot->bell = lot->baton = 0;
 }
 
 static bool have_epoll(struct lot *lot)
@@ -487,14 +504,15 @@ enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struc
                                   enum pps_reason *reason, struct pps_park_fds *fds)
 {
     struct pps_guard g;
-    *fds = (struct pps_park_fds){-1, -1, -1};
+    if (fds)
+        *fds = (struct pps_park_fds){-1, -1};
     if (!pps_process_is_owner())
         return PPS_PARK_NOTHING;
     pps_guard_enter(&g);
     struct lot *lot = lot_of(l);
     enum pps_park_event event = lot ? until_one_leaves(lot, flags, conn, reason) : PPS_PARK_NOTHING;
-    if (lot && atomic_load(&lot->waiting))
-        *fds = (struct pps_park_fds){lot->epoll - 1, lot->bell - 1, lot->baton - 1};
+    if (fds && lot && event == PPS_PARK_NOTHING && atomic_load(&lot->waiting) && ++lot->asleep)
+        *fds = (struct pps_park_fds){lot->door - 1, lot->baton - 1};
     pps_guard_leave(&g);
     return event;
 }
@@ -535,6 +553,16 @@ static void signal_threads(const struct pps_listener *l, const int *plus_one, ev
     pps_guard_leave(&g);
 }
 
+void pps_park_get_up(const struct pps_listener *l)
+{
+    struct pps_guard g;
+    pps_guard_enter(&g);
+    struct lot *lot = &lots[l->index];
+    if (lot->asleep && !--lot->asleep && !lot->epoll) /* 0: in the child of a fork, that returned into the sleep */
+        close_stand(lot);
+    pps_guard_leave(&g);
+}
+
 void pps_park_ring_bell(const struct pps_listener *l)
 {
     signal_threads(l, &lots[l->index].bell, 1);
@@ -570,7 +598,7 @@ void pps_park_prepare(const struct pps_listener *l)
 /* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
 static bool closing_companion(struct lot *lot, int fd)
 {
-    int *held[] = {&lot->epoll, &lot->timer, &lot->bell, &lot->baton};
+    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->bell, &lot->baton};
     for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
         if (*held[i] != fd + 1)
             continue;
@@ -617,6 +645,7 @@ void pps_park_after_fork(bool at_once)
 {
     for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
         pps_watch_lost(&lot->listener); /* what stands in the server's epolls is the parent's */
+        lot->asleep = 0;
         if (at_once || epoll_is_ours(lot))
             close_epoll(lot);
         disown_epoll(lot);

@@ -109,9 +109,8 @@ bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct socka
 static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_conn *conn)
 {
     enum pps_reason reason;
-    struct pps_park_fds unused;
     for (int i = 0; i < TRIES; i++) {
-        enum pps_park_event event = pps_park_next(l, flags, conn, &reason, &unused);
+        enum pps_park_event event = pps_park_next(l, flags, conn, &reason, NULL);
         if (event != PPS_PARK_GONE)
             return event == PPS_PARK_READY;
         pps_admit_close(conn, reason);
