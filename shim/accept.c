@@ -3,12 +3,11 @@
  * accept.c: where connections come from: straight from the kernel while nothing is parked, else from whichever is ready
  * first, a parked connection or the listener.
  *
- * Threads that block in accept on one listener must between them watch both. Those inside the real call watch the
- * listener. One, the leader, watches the parked connections, and the listener too while nobody is inside; whoever is
- * last to leave the real call wakes it to do so. The rest follow: they wait for the leader to hand on. The two counts
- * are looked at after one's own is changed (both sides sequentially consistent), so that no two threads can miss each
- * other. Across processes nothing watches another's parked connections, and O_NONBLOCK is never touched: it belongs to
- * the listener's other owners too.
+ * Of the threads that block in accept on one listener one leads: it alone is in the real call or, when connections are
+ * parked, watches them and the listener. The others follow: they sleep until the leader leaves, with a connection or
+ * without, and hands them the baton. So nothing is parked without a watcher, and no thread sleeps in the real call
+ * while something is. Across processes nothing watches another's parked connections, and O_NONBLOCK is never touched:
+ * it belongs to the listener's other owners too.
  *
  * Cancellation is off except where accept waits. Nothing is locked while it waits.
  */
@@ -24,6 +23,7 @@
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
 #include <ppshim/state.h>
+#include <ppshim/watch.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -31,9 +31,8 @@
 
 /* The threads of this process inside accept on one listener. Counts of a parent's threads mean nothing in its child. */
 static struct crowd {
-    _Atomic unsigned in_kernel; /* in the real call, or about to enter it */
-    _Atomic unsigned followers;
     atomic_bool led;
+    _Atomic unsigned followers;
 } crowds[PPS_LISTENERS_MAX];
 static _Atomic unsigned crowds_end; /* one more than the highest index in use */
 
@@ -49,8 +48,8 @@ struct attempt {
     bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
     bool nonblocking;
     uint64_t started, give_up; /* deadline.h */
-    int cancel_state; /* the caller's */
-    unsigned forks;   /* when it counted itself in: a handler may fork, and the child return from it into this call */
+    int cancel_state;          /* the caller's */
+    unsigned forks; /* when it counted itself in: a handler may fork, and the child return from it into this call */
 };
 
 enum { AGAIN = -2, FAILED = -1 }; /* in place of a descriptor; FAILED leaves the reason in errno */
@@ -91,35 +90,17 @@ static int take_in(const struct attempt *a, int fd, const struct sockaddr_storag
     return ready ? deliver(a, &c) : AGAIN;
 }
 
-/* --- from the kernel --- */
+/* --- sources --- */
 
-static void enter_kernel(struct attempt *a)
-{
-    a->forks = pps_process_forks();
-    atomic_fetch_add(&a->crowd->in_kernel, 1);
-}
-
-static void leave_kernel(void *attempt)
-{
-    const struct attempt *a = attempt;
-    if (a->forks != pps_process_forks())
-        return;
-    if (atomic_fetch_sub(&a->crowd->in_kernel, 1) == 1 && atomic_load(&a->crowd->led))
-        pps_park_ring_bell(&a->l); /* nobody watches the listener any more: the leader must */
-}
-
-/* The real call, after enter_kernel. */
-static int accept_and_leave_kernel(struct attempt *a)
+/* The real call. */
+static int from_kernel(struct attempt *a)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    int fd, why;
-    pthread_cleanup_push(leave_kernel, a);
     cancel_as_called(a);
-    fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
+    int fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
     cancel_off();
-    why = errno;
-    pthread_cleanup_pop(1);
+    int why = errno;
     if (fd >= 0)
         return take_in(a, fd, &peer, len);
     struct pps_conn oldest;
@@ -131,16 +112,14 @@ static int accept_and_leave_kernel(struct attempt *a)
     return FAILED;
 }
 
-/* --- among parked connections --- */
-
-/* The next one that leaves, if any. AGAIN: none, and *fds, if asked for, says what to sleep on (park.h). */
-static int from_parked(const struct attempt *a, struct pps_park_fds *fds)
+/* The next parked one that leaves; AGAIN: none can. */
+static int from_parked(const struct attempt *a)
 {
     struct pps_conn c;
     enum pps_reason reason;
     for (;;) {
         int fd;
-        switch (pps_park_next(&a->l, a->flags, &c, &reason, fds)) {
+        switch (pps_park_next(&a->l, a->flags, &c, &reason)) {
         case PPS_PARK_NOTHING:
             return AGAIN;
         case PPS_PARK_GONE:
@@ -153,6 +132,8 @@ static int from_parked(const struct attempt *a, struct pps_park_fds *fds)
         }
     }
 }
+
+/* --- waiting --- */
 
 /* accept(2) restarts after a handler installed with SA_RESTART, but which one ran is not told: all must have it. */
 static bool every_handler_restarts(void)
@@ -214,6 +195,37 @@ static int wait_for(struct attempt *a, struct pollfd *fds, nfds_t n, void (*on_c
     return wait_in(a, &bed, on_cancel);
 }
 
+static void nothing_to_undo(void *attempt)
+{
+    (void)attempt;
+}
+
+/* What of the listener matters only off the fast path, asked once a call. */
+static void learn_listener(struct attempt *a)
+{
+    if (a->learned)
+        return;
+    a->learned = true;
+    a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
+    a->give_up = a->nonblocking ? a->started + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return real_poll(&p, 1, 0) == 1;
+}
+
+static void get_up(void *attempt)
+{
+    const struct attempt *a = attempt;
+    int saved = errno;
+    pps_park_get_up(&a->l);
+    errno = saved;
+}
+
+/* --- leading and following --- */
+
 /* Which crowd this thread leads: a signal handler that interrupted the leader and calls accept goes on as the leader,
    it must not wait for itself. */
 static _Thread_local struct crowd *leading;
@@ -231,16 +243,65 @@ static bool try_to_lead(struct crowd *crowd)
 static void resign(void *attempt)
 {
     const struct attempt *a = attempt;
+    int saved = errno;
     atomic_store(&a->crowd->led, false);
     leading = NULL;
     if (atomic_load(&a->crowd->followers))
         pps_park_pass_baton(&a->l);
+    errno = saved;
 }
 
-static void start_following(struct attempt *a)
+/* Processes that share the listener wait for it too. Exclusive, so that the kernel wakes one of them for one connection
+   and not all, most to find it gone and sleep in the real call, where nobody watches what they have parked. */
+static int sleep_at_door(struct attempt *a, int door, uint64_t *what)
 {
-    a->forks = pps_process_forks();
-    atomic_fetch_add(&a->crowd->followers, 1);
+    struct bed bed = {.door = door, .event.data.u64 = PPS_DOOR_PARKED};
+    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = PPS_DOOR_LISTENER};
+    real_epoll_ctl(door, EPOLL_CTL_ADD, a->listener_fd, &e);
+    int result = wait_in(a, &bed, get_up), why = errno;
+    real_epoll_ctl(door, EPOLL_CTL_DEL, a->listener_fd, NULL);
+    *what = bed.event.data.u64;
+    errno = why;
+    return result;
+}
+
+/* The leader, with connections parked. */
+static int lead_among_parked(struct attempt *a)
+{
+    struct pps_park_stand stand;
+    uint64_t what = PPS_DOOR_PARKED;
+    int fd = from_parked(a);
+    if (fd != AGAIN || !pps_park_waiting(&a->l) || !pps_park_lie_down(&a->l, &stand))
+        return fd;
+    if (stand.door >= 0)
+        fd = sleep_at_door(a, stand.door, &what);
+    get_up(a);
+    if (fd == AGAIN && what == PPS_DOOR_BATON)
+        pps_park_take_baton(&a->l);
+    if (fd != AGAIN || what != PPS_DOOR_LISTENER)
+        return fd;
+    if (pps_process_may_share() && !is_readable(a->listener_fd))
+        return AGAIN; /* another process was quicker */
+    return from_kernel(a);
+}
+
+/* The leader, with nothing parked. Of a call that has met connections of no use before, SO_RCVTIMEO bounds the whole,
+   not each. */
+static int lead_in_kernel(struct attempt *a)
+{
+    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
+    if (a->learned && !a->nonblocking && a->give_up != PPS_NEVER && wait_for(a, &p, 1, nothing_to_undo) == FAILED)
+        return FAILED;
+    return from_kernel(a);
+}
+
+static int lead(struct attempt *a)
+{
+    int fd;
+    pthread_cleanup_push(resign, a);
+    fd = pps_park_waiting(&a->l) ? lead_among_parked(a) : lead_in_kernel(a);
+    pthread_cleanup_pop(0);
+    return fd;
 }
 
 static void stop_following(void *attempt)
@@ -248,56 +309,19 @@ static void stop_following(void *attempt)
     const struct attempt *a = attempt;
     if (a->forks == pps_process_forks())
         atomic_fetch_sub(&a->crowd->followers, 1);
+    get_up(attempt);
 }
 
-/* Processes that share the listener wait for it too. Exclusive, so that the kernel wakes one of them for one connection
-   and not all, most to find it gone and sleep in the real call, where nobody watches what they have parked. */
-static void open_door(int door, int listener_fd)
+/* Sleeps until the leader hands on. */
+static int follow(struct attempt *a)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = PPS_DOOR_LISTENER};
-    real_epoll_ctl(door, EPOLL_CTL_ADD, listener_fd, &e);
-}
-
-/* true when this thread is the one to enter the kernel, and counted in. */
-static bool may_enter(struct attempt *a)
-{
-    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
-    if (pps_process_may_share() && real_poll(&p, 1, 0) == 0) /* another process was quicker */
-        return false;
-    enter_kernel(a);
-    if (atomic_load(&a->crowd->in_kernel) == 1)
-        return true;
-    leave_kernel(a); /* somebody is there already */
-    return false;
-}
-
-/* Watches the parked connections, and the listener unless others do. Has the lead only while it waits. It alone answers
-   the bell: anybody else would take from it a word that it still sleeps on. */
-static int lead(struct attempt *a, const struct pps_park_fds *fds, bool nested)
-{
-    struct bed bed = {.door = fds->door, .event.data.u64 = PPS_DOOR_PARKED};
-    bool alone = atomic_load(&a->crowd->in_kernel) == 0, inside = false;
-    if (alone)
-        open_door(fds->door, a->listener_fd);
-    int result = wait_in(a, &bed, resign), why = errno;
-    if (alone)
-        real_epoll_ctl(fds->door, EPOLL_CTL_DEL, a->listener_fd, NULL);
-    if (result == AGAIN && bed.event.data.u64 == PPS_DOOR_BELL)
-        pps_park_answer_bell(&a->l);
-    if (result == AGAIN && bed.event.data.u64 == PPS_DOOR_LISTENER)
-        inside = may_enter(a);
-    if (!nested)
-        resign(a);
-    errno = why;
-    return inside ? accept_and_leave_kernel(a) : result;
-}
-
-/* Waits until the leader hands on. */
-static int follow(struct attempt *a, const struct pps_park_fds *fds)
-{
-    struct pollfd p = {.fd = fds->baton, .events = POLLIN};
+    struct pps_park_stand stand;
     int result = AGAIN, why = 0;
-    start_following(a);
+    if (!pps_park_lie_down(&a->l, &stand))
+        return lead_in_kernel(a); /* no descriptor to sleep on: as without us */
+    struct pollfd p = {.fd = stand.baton, .events = POLLIN};
+    a->forks = pps_process_forks();
+    atomic_fetch_add(&a->crowd->followers, 1);
     if (atomic_load(&a->crowd->led)) {
         result = wait_for(a, &p, 1, stop_following);
         why = errno;
@@ -305,93 +329,34 @@ static int follow(struct attempt *a, const struct pps_park_fds *fds)
             pps_park_take_baton(&a->l);
     }
     stop_following(a);
-    if (result == FAILED && atomic_load(&a->crowd->followers))
-        pps_park_pass_baton(&a->l); /* the word may have been for us: one too many does no harm */
     errno = why;
     return result;
-}
-
-/* When nothing is parked any more nobody will lead: those who follow must be told, one by the other. */
-static void release_followers(const struct attempt *a)
-{
-    int saved = errno;
-    if (!pps_park_waiting(&a->l) && atomic_load(&a->crowd->followers))
-        pps_park_pass_baton(&a->l);
-    errno = saved;
-}
-
-static void nothing_to_undo(void *attempt)
-{
-    (void)attempt;
 }
 
 /* The listener is non-blocking. A server that waits for it where we see it will be woken when a header completes; for
    one that waits by other means (raw system calls, io_uring) the header is waited for here, PPSHIM_TIMEOUT at most,
    unless somebody else is ready first. */
-static int without_blocking(struct attempt *a, const struct pps_park_fds *fds)
+static int without_blocking(struct attempt *a)
 {
-    enter_kernel(a);
-    int fd = accept_and_leave_kernel(a);
-    if (fd != FAILED || errno != EAGAIN || pps_settle_is_seen(&a->l))
+    int fd = from_parked(a);
+    if (fd == AGAIN)
+        fd = from_kernel(a);
+    if (fd != FAILED || errno != EAGAIN || pps_settle_is_seen(&a->l) || !pps_park_waiting(&a->l))
         return fd;
-    struct pollfd p[2] = {{.fd = fds->door, .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
+    struct pollfd p[2] = {{.fd = pps_watch_private(&a->l), .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
     if (wait_for(a, p, 2, nothing_to_undo) == AGAIN)
         return AGAIN;
     errno = EAGAIN;
     return FAILED;
 }
 
-/* What of the listener matters only when something is parked, asked once a call. */
-static void learn_listener(struct attempt *a)
-{
-    if (a->learned)
-        return;
-    a->learned = true;
-    a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
-    a->give_up = a->nonblocking ? a->started + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a);
-}
-
-/* Nothing is parked, or was a moment ago. Of a call that has met connections of no use before, SO_RCVTIMEO bounds the
-   whole, not each. */
-static int from_kernel(struct attempt *a)
-{
-    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
-    if (a->learned && !a->nonblocking && a->give_up != PPS_NEVER && wait_for(a, &p, 1, nothing_to_undo) == FAILED)
-        return FAILED;
-    enter_kernel(a);
-    if (!pps_park_waiting(&a->l))
-        return accept_and_leave_kernel(a);
-    leave_kernel(a);
-    return AGAIN;
-}
-
-static int sleep_among(struct attempt *a, const struct pps_park_fds *fds)
+/* Off the fast path: something is parked, or another thread leads. */
+static int among_others(struct attempt *a, bool led_already)
 {
     learn_listener(a);
     if (a->nonblocking)
-        return without_blocking(a, fds);
-    bool nested = leading == a->crowd;
-    return nested || try_to_lead(a->crowd) ? lead(a, fds, nested) : follow(a, fds);
-}
-
-static void get_up(void *attempt)
-{
-    const struct attempt *a = attempt;
-    int saved = errno;
-    pps_park_get_up(&a->l);
-    errno = saved;
-}
-
-static int among_parked(struct attempt *a)
-{
-    struct pps_park_fds fds;
-    int fd = from_parked(a, &fds);
-    if (fd != AGAIN || fds.door < 0)
-        return fd;
-    pthread_cleanup_push(get_up, a);
-    fd = sleep_among(a, &fds);
-    pthread_cleanup_pop(1);
-    return fd;
+        return without_blocking(a);
+    return led_already ? lead(a) : follow(a);
 }
 
 /* --- what others call --- */
@@ -408,14 +373,11 @@ static void join_crowd(struct attempt *a)
    the kind accept(2) has for connections that went away meanwhile. */
 static int without_waiting(struct attempt *a)
 {
-    struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
-    int fd = from_parked(a, NULL);
+    int fd = from_parked(a);
     if (fd != AGAIN)
         return fd;
-    if (real_poll(&p, 1, 0) == 1) {
-        enter_kernel(a);
-        return accept_and_leave_kernel(a);
-    }
+    if (is_readable(a->listener_fd))
+        return from_kernel(a);
     learn_listener(a);
     errno = a->nonblocking ? EAGAIN : ECONNABORTED;
     return FAILED;
@@ -431,10 +393,13 @@ static int next_connection(struct attempt *a)
     }
     if (a->must_not_wait)
         return without_waiting(a);
-    if (pps_park_waiting(&a->l))
-        return among_parked(a);
-    release_followers(a);
-    return from_kernel(a);
+    if (leading == a->crowd)
+        return among_others(a, true);
+    if (!try_to_lead(a->crowd))
+        return among_others(a, false);
+    int fd = pps_park_waiting(&a->l) ? among_others(a, true) : lead(a);
+    resign(a);
+    return fd;
 }
 
 static int governed(struct attempt *a)
@@ -445,7 +410,6 @@ static int governed(struct attempt *a)
         a->must_not_wait = pps_settle_accepting(&a->l, a->flags);
     a->begun = true;
     int fd = next_connection(a);
-    release_followers(a);
     cancel_as_called(a);
     return fd;
 }
@@ -505,7 +469,6 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 void pps_accept_after_fork(void)
 {
     for (struct crowd *c = crowds; c < crowds + atomic_load(&crowds_end); c++) {
-        atomic_store(&c->in_kernel, 0);
         atomic_store(&c->followers, 0);
         atomic_store(&c->led, false);
     }

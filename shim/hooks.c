@@ -75,7 +75,8 @@ EXPORT int close(int fd)
 EXPORT int close_range(unsigned first, unsigned last, int flags);
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-    if (first <= last && !(flags & ~(int)CLOSE_RANGE_UNSHARE)) /* CLOSE_RANGE_CLOEXEC closes nothing, others are refused */
+    if (first <= last &&
+        !(flags & ~(int)CLOSE_RANGE_UNSHARE)) /* CLOSE_RANGE_CLOEXEC closes nothing, others are refused */
         closing(first, last);
     return real_close_range(first, last, flags);
 }

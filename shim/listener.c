@@ -283,6 +283,16 @@ enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
     return PPS_FD_GOVERNED;
 }
 
+/* A server that is given its listener may change its root before it accepts: the lists are read while they can be. What
+   is wrong with them is said, and fatal, when it waits or accepts. */
+static void try_lists(int fd)
+{
+    struct facts f;
+    char error[PPS_ERROR_TEXT];
+    if (ask(fd, &f) && f.tcp && pps_config_governs(&pps_config, f.local.port))
+        pps_trust_load(&pps_config, error);
+}
+
 void pps_listener_scan(void)
 {
     struct pollfd open[SCANNED];
@@ -290,9 +300,14 @@ void pps_listener_scan(void)
         open[fd] = (struct pollfd){.fd = fd};
     if (real_poll(open, SCANNED, 0) < 0) /* RLIMIT_NOFILE is lower still: the first accept finds them */
         return;
-    for (int fd = 0; fd < SCANNED; fd++)
-        if (!(open[fd].revents & POLLNVAL))
-            set_word(fd, is_no_listener(fd) ? PPS_FD_OTHER : PPS_FD_INHERITED);
+    for (int fd = 0; fd < SCANNED; fd++) {
+        if (open[fd].revents & POLLNVAL)
+            continue;
+        bool other = is_no_listener(fd);
+        set_word(fd, other ? PPS_FD_OTHER : PPS_FD_INHERITED);
+        if (!other)
+            try_lists(fd);
+    }
 }
 
 bool pps_listener_forget(int fd, struct pps_listener *gone)

@@ -42,11 +42,12 @@ _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
 /* The parked connections of one listener. Descriptors are plus one; 0: none. */
 struct lot {
     struct pps_listener listener; /* whose they are: a record can be reused */
-    int epoll, timer;      /* what stands in the server's epolls, and its clock */
-    int door, bell, baton; /* see park.h: the stand */
-    unsigned asleep;       /* threads on the stand */
-    uint32_t oldest, newest; /* slots, plus one */
-    bool idle;               /* the timer is set for the epoll's own end */
+    int epoll, timer;             /* what stands in the server's epolls, and its clock */
+    int door, baton;              /* see park.h: the stand */
+    unsigned asleep;              /* threads on the stand */
+    bool abandoned;               /* the listener is closed: the last of them closes the stand */
+    uint32_t oldest, newest;      /* slots, plus one */
+    bool idle;                    /* the timer is set for the epoll's own end */
     _Atomic unsigned waiting;
 };
 
@@ -60,7 +61,6 @@ static int band; /* least number of the descriptors we hold */
 /* Long headers are looked at here; the guard's. */
 static uint8_t long_header[PPS_HEADER_MAX];
 
-#define EVERYBODY (1 << 20) /* more batons than threads */
 #define TAG_TIMER UINT32_MAX /* in place of a slot's number */
 
 /* --- descriptors of ours --- */
@@ -201,7 +201,6 @@ static void set_timer(struct lot *lot)
 static void close_stand(struct lot *lot)
 {
     drop_descriptor(&lot->door);
-    drop_descriptor(&lot->bell);
     drop_descriptor(&lot->baton);
 }
 
@@ -211,8 +210,6 @@ static void close_epoll(struct lot *lot)
         pps_watch_attach(&lot->listener, -1);
     drop_descriptor(&lot->epoll);
     drop_descriptor(&lot->timer);
-    if (!lot->asleep) /* else the last to get up closes it */
-        close_stand(lot);
 }
 
 static bool open_descriptor(int *plus_one, int fd)
@@ -222,12 +219,22 @@ static bool open_descriptor(int *plus_one, int fd)
     return fd >= 0;
 }
 
-static bool open_stand(struct lot *lot)
+/* Only for threads that block in accept: a server that polls never has them. */
+static bool have_baton(struct lot *lot)
 {
-    return lot->door || (open_descriptor(&lot->door, epoll_create1(EPOLL_CLOEXEC)) &&
-                         open_descriptor(&lot->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
-                         open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)) &&
-                         watch(lot->door - 1, lot->bell - 1, EPOLLIN, PPS_DOOR_BELL));
+    return lot->baton || open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static bool have_door(struct lot *lot)
+{
+    if (lot->door)
+        return true;
+    bool ok = open_descriptor(&lot->door, epoll_create1(EPOLL_CLOEXEC)) &&
+              watch(lot->door - 1, lot->baton - 1, EPOLLIN, PPS_DOOR_BATON) &&
+              watch(lot->door - 1, lot->epoll - 1, EPOLLIN, PPS_DOOR_PARKED);
+    if (!ok)
+        drop_descriptor(&lot->door);
+    return ok;
 }
 
 /* A new epoll with all that is parked in it. */
@@ -235,8 +242,8 @@ static bool open_epoll(struct lot *lot)
 {
     bool ok = open_descriptor(&lot->epoll, epoll_create1(EPOLL_CLOEXEC)) &&
               open_descriptor(&lot->timer, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) &&
-              watch(lot->epoll - 1, lot->timer - 1, EPOLLIN, TAG_TIMER) && open_stand(lot) &&
-              watch(lot->door - 1, lot->epoll - 1, EPOLLIN, PPS_DOOR_PARKED);
+              watch(lot->epoll - 1, lot->timer - 1, EPOLLIN, TAG_TIMER) &&
+              (!lot->door || watch(lot->door - 1, lot->epoll - 1, EPOLLIN, PPS_DOOR_PARKED));
     for (uint32_t i = lot->oldest; ok && i; i = slots[i - 1].next)
         ok = watch_slot(lot, &slots[i - 1]);
     if (!ok) {
@@ -260,14 +267,15 @@ static bool epoll_is_ours(const struct lot *lot)
 static void disown_epoll(struct lot *lot)
 {
     pps_watch_lost(&lot->listener);
-    lot->epoll = lot->timer = lot->door = lot->bell = lot->baton = 0;
+    lot->epoll = lot->timer = lot->door = lot->baton = 0;
 }
 
 static bool have_epoll(struct lot *lot)
 {
     if (epoll_is_ours(lot))
         return true;
-    disown_epoll(lot);
+    if (lot->epoll)
+        disown_epoll(lot);
     return open_epoll(lot);
 }
 
@@ -347,10 +355,8 @@ static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pp
 /* Threads asleep on what is about to be closed must look again. */
 static void wake_all(const struct lot *lot)
 {
-    if (lot->bell)
-        eventfd_write(lot->bell - 1, 1);
     if (lot->baton)
-        eventfd_write(lot->baton - 1, EVERYBODY);
+        eventfd_write(lot->baton - 1, 1);
 }
 
 static void abandon(struct lot *lot)
@@ -363,6 +369,9 @@ static void abandon(struct lot *lot)
         real_close(conn.fd);
     }
     close_epoll(lot);
+    lot->abandoned = true;
+    if (!lot->asleep)
+        close_stand(lot);
 }
 
 /* The lot of this very listener: what an earlier one left in the record is let go. NULL when the listener itself is the
@@ -374,6 +383,8 @@ static struct lot *lot_of(const struct pps_listener *l)
         return NULL;
     if (lot->listener.generation && !pps_listener_same(&lot->listener, l))
         abandon(lot);
+    if (!pps_listener_same(&lot->listener, l))
+        lot->abandoned = false;
     lot->listener = *l;
     if (lots_end <= l->index)
         lots_end = l->index + 1u;
@@ -501,18 +512,14 @@ bool pps_park_put(struct pps_conn *conn, int flags)
 }
 
 enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struct pps_conn *conn,
-                                  enum pps_reason *reason, struct pps_park_fds *fds)
+                                  enum pps_reason *reason)
 {
     struct pps_guard g;
-    if (fds)
-        *fds = (struct pps_park_fds){-1, -1};
     if (!pps_process_is_owner())
         return PPS_PARK_NOTHING;
     pps_guard_enter(&g);
     struct lot *lot = lot_of(l);
     enum pps_park_event event = lot ? until_one_leaves(lot, flags, conn, reason) : PPS_PARK_NOTHING;
-    if (fds && lot && event == PPS_PARK_NOTHING && atomic_load(&lot->waiting) && ++lot->asleep)
-        *fds = (struct pps_park_fds){lot->door - 1, lot->baton - 1};
     pps_guard_leave(&g);
     return event;
 }
@@ -539,18 +546,26 @@ bool pps_park_evict(struct pps_conn *conn)
     return lot;
 }
 
-/* Writes (count 1) or reads (count 0) one of the eventfds, if it is still this listener's. */
-static void signal_threads(const struct pps_listener *l, const int *plus_one, eventfd_t count)
+static bool lie_down(struct lot *lot, struct pps_park_stand *stand)
+{
+    bool parked = atomic_load(&lot->waiting);
+    if (lot->abandoned || !have_pool() || !have_baton(lot) || (parked && !(have_epoll(lot) && have_door(lot))))
+        return false;
+    *stand = (struct pps_park_stand){parked ? lot->door - 1 : -1, lot->baton - 1};
+    lot->asleep++;
+    return true;
+}
+
+bool pps_park_lie_down(const struct pps_listener *l, struct pps_park_stand *stand)
 {
     struct pps_guard g;
+    if (!pps_process_is_owner())
+        return false;
     pps_guard_enter(&g);
-    if (*plus_one && pps_listener_same(&lots[l->index].listener, l)) {
-        if (count)
-            eventfd_write(*plus_one - 1, count);
-        else
-            eventfd_read(*plus_one - 1, &count);
-    }
+    struct lot *lot = lot_of(l);
+    bool down = lot && lie_down(lot, stand);
     pps_guard_leave(&g);
+    return down;
 }
 
 void pps_park_get_up(const struct pps_listener *l)
@@ -558,29 +573,36 @@ void pps_park_get_up(const struct pps_listener *l)
     struct pps_guard g;
     pps_guard_enter(&g);
     struct lot *lot = &lots[l->index];
-    if (lot->asleep && !--lot->asleep && !lot->epoll) /* 0: in the child of a fork, that returned into the sleep */
+    bool last = lot->asleep && !--lot->asleep; /* 0: in the child of a fork, that returned into the sleep */
+    if (last && lot->abandoned)
         close_stand(lot);
     pps_guard_leave(&g);
 }
 
-void pps_park_ring_bell(const struct pps_listener *l)
+/* Passes the baton, or takes it, if it is still this listener's. One of a closed listener lies there for all. */
+static void move_baton(const struct pps_listener *l, bool pass)
 {
-    signal_threads(l, &lots[l->index].bell, 1);
-}
-
-void pps_park_answer_bell(const struct pps_listener *l)
-{
-    signal_threads(l, &lots[l->index].bell, 0);
+    struct pps_guard g;
+    eventfd_t one;
+    pps_guard_enter(&g);
+    const struct lot *lot = &lots[l->index];
+    if (lot->baton && !lot->abandoned && pps_listener_same(&lot->listener, l)) {
+        if (pass)
+            eventfd_write(lot->baton - 1, 1);
+        else
+            eventfd_read(lot->baton - 1, &one);
+    }
+    pps_guard_leave(&g);
 }
 
 void pps_park_pass_baton(const struct pps_listener *l)
 {
-    signal_threads(l, &lots[l->index].baton, 1);
+    move_baton(l, true);
 }
 
 void pps_park_take_baton(const struct pps_listener *l)
 {
-    signal_threads(l, &lots[l->index].baton, 0);
+    move_baton(l, false);
 }
 
 void pps_park_prepare(const struct pps_listener *l)
@@ -598,7 +620,7 @@ void pps_park_prepare(const struct pps_listener *l)
 /* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
 static bool closing_companion(struct lot *lot, int fd)
 {
-    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->bell, &lot->baton};
+    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->baton};
     for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
         if (*held[i] != fd + 1)
             continue;
@@ -606,6 +628,7 @@ static bool closing_companion(struct lot *lot, int fd)
         pps_watch_attach(&lot->listener, -1);
         *held[i] = 0;
         close_epoll(lot);
+        close_stand(lot);
         return true;
     }
     return false;
@@ -646,8 +669,10 @@ void pps_park_after_fork(bool at_once)
     for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
         pps_watch_lost(&lot->listener); /* what stands in the server's epolls is the parent's */
         lot->asleep = 0;
-        if (at_once || epoll_is_ours(lot))
+        if (at_once || epoll_is_ours(lot)) {
             close_epoll(lot);
+            close_stand(lot);
+        }
         disown_epoll(lot);
         lot->oldest = lot->newest = 0;
         atomic_store(&lot->waiting, 0);

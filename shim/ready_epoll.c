@@ -79,8 +79,8 @@ static bool put_readable(struct wait *w, const struct pps_watch *watch)
 
 /* --- settling --- */
 
-/* An event of an edge-triggered or one-shot registration does not come again by itself: armed anew, the kernel raises it
-   for whoever waits next. An exclusive one cannot be, so this epoll's next wait looks by itself. */
+/* An event of an edge-triggered or one-shot registration does not come again by itself: armed anew, the kernel raises
+   it for whoever waits next. An exclusive one cannot be, so this epoll's next wait looks by itself. */
 static void come_again(const struct pps_watch *watch)
 {
     if (watch->events & (EPOLLET | EPOLLONESHOT))
@@ -115,7 +115,9 @@ static bool due(const struct pps_watch *watch)
         return false;
     if (pps_watch_owed(watch))
         return true;
-    return watch->listener.generation && !(watch->events & EPOLLET) && pps_settle_holds(&watch->listener);
+    if (!watch->listener.generation)
+        return pps_epoll_is_due(watch->fd);
+    return !(watch->events & EPOLLET) && pps_settle_holds(&watch->listener);
 }
 
 bool pps_epoll_is_due(int epfd)
@@ -134,9 +136,16 @@ bool pps_epoll_is_ready(int epfd)
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (!watch.listener.generation || watch.spent || !(watch.events & READABLE))
+        if (watch.spent || !(watch.events & READABLE))
             continue;
-        if (pps_settle_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
+        pps_watch_set_owed(&watch, false);
+        if (!watch.listener.generation) {
+            if (pps_epoll_is_ready(watch.fd)) /* five deep at most, says the kernel */
+                return true;
+            continue;
+        }
+        if (pps_settle_holds(&watch.listener) ||
+            pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
             return true;
     }
     return real_poll(&inner, 1, 0) == 1;
@@ -145,8 +154,8 @@ bool pps_epoll_is_ready(int epfd)
 /* An epoll inside this one. */
 static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
 {
-    bool owed = pps_watch_owed(watch) || pps_epoll_is_due(watch->fd), said = take_readable(w, watch->data);
-    if (!said && !owed)
+    bool owed = due(watch), said = take_readable(w, watch->data);
+    if (watch->spent || (!said && !owed))
         return PPS_SETTLED_NOTHING;
     if (pps_epoll_is_ready(watch->fd))
         tell(w, watch, false);

@@ -253,7 +253,8 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 
 /* --- select --- */
 
-/* Servers give select more descriptors than an fd_set holds, in sets of their own size: FD_ISSET would abort on them. */
+/* Servers give select more descriptors than an fd_set holds, in sets of their own size: FD_ISSET would abort on them.
+ */
 static unsigned long bit(int fd)
 {
     return 1UL << (unsigned)fd % (8 * sizeof(long));

@@ -26,8 +26,9 @@ static struct place {
     _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
     atomic_bool passed;          /* a wait passed the kernel's readiness on */
     atomic_bool seen;
-    _Atomic int blocking; /* of the listener: 1 yes, -1 no, 0 not asked; one that turned blocking later is asked in vain */
-    int flags; /* the held connection was accepted with */
+    _Atomic int
+        blocking; /* of the listener: 1 yes, -1 no, 0 not asked; one that turned blocking later is asked in vain */
+    int flags;    /* the held connection was accepted with */
     struct pps_conn conn;
 } places[PPS_LISTENERS_MAX];
 static struct place nowhere; /* of listeners that are closed: nothing is accepted, nothing held */
@@ -110,7 +111,7 @@ static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_
 {
     enum pps_reason reason;
     for (int i = 0; i < TRIES; i++) {
-        enum pps_park_event event = pps_park_next(l, flags, conn, &reason, NULL);
+        enum pps_park_event event = pps_park_next(l, flags, conn, &reason);
         if (event != PPS_PARK_GONE)
             return event == PPS_PARK_READY;
         pps_admit_close(conn, reason);

@@ -221,7 +221,10 @@ static int modify(struct registration *r, int epfd, int fd, struct epoll_event *
     bool spent = atomic_load(&r->spent);
     arm(r, e);
     int result = real_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, e), why = errno;
-    if (result != 0) {
+    if (result == 0 && e->data.u64 != before.data.u64) {
+        struct pps_listener l = atomic_load(&r->listener);
+        atomic_store(&r->ambiguous, others_have(epfd, &l, e->data.u64));
+    } else if (result != 0) {
         arm(r, &before);
         atomic_store(&r->spent, spent);
         update_beside(r);
@@ -281,7 +284,7 @@ static int control_other(int epfd, int op, int fd, struct epoll_event *event, bo
     struct pps_guard g;
     static const struct pps_listener nested;
     int result = real_epoll_ctl(epfd, op, fd, event), why = errno;
-    if (result == 0 && new && is_epoll(fd, epfd) && pps_process_is_owner()) {
+    if (result == 0 && new &&is_epoll(fd, epfd) && pps_process_is_owner()) {
         pps_listener_mark(fd, PPS_FD_EPOLL);
         pps_guard_enter(&g);
         added(epfd, fd, &nested, event);

@@ -365,6 +365,15 @@ def read_to_end(sock):
         raise AssertionError(f"the connection was not ended; received {bytes(received)!r}") from None
 
 
+def exchange(endpoint, request):
+    """What comes back for these bytes and no more, on a connection of their own, until the other side ends it."""
+    with dial(endpoint) as sock:
+        with contextlib.suppress(OSError):
+            sock.sendall(request)
+            sock.shutdown(socket.SHUT_WR)
+        return read_to_end(sock)
+
+
 def reset(sock):
     """Closes with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -391,11 +400,15 @@ def accept_queue(port):
     return waiting
 
 
+_MAPPED = "0000000000000000FFFF0000"  # ::ffff: as /proc/net/tcp6 has it
+
+
 def _inodes(peer):
     """Socket inodes of the connections whose other end is `peer`, an IPv4 (address, port)."""
     address = "{:08X}:{:04X}".format(*struct.unpack("=I", socket.inet_aton(peer[0])), peer[1])
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[9]) for row in rows if row[2] == address}
+    rows = [line.split() for table in ("/proc/net/tcp", "/proc/net/tcp6")
+            for line in Path(table).read_text().splitlines()[1:]]
+    return {int(row[9]) for row in rows if row[2] in (address, _MAPPED + address)}
 
 
 def in_an_epoll(pid, peer):

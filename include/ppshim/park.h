@@ -31,31 +31,32 @@ enum pps_park_event {
     PPS_PARK_GONE,    /* *conn is the caller's to close with *reason */
 };
 
-/* Data of the door's events. */
-enum { PPS_DOOR_PARKED, PPS_DOOR_BELL, PPS_DOOR_LISTENER };
-
-/* For the threads that share a blocking accept; -1: nothing is parked. Ours, and valid until the server closes numbers
-   it does not know, after which the next pps_park_next makes new ones. accept.c says what bell and baton mean. */
-struct pps_park_fds {
-    int door;  /* an epoll: readable when somebody can move on or the bell rings. The leader adds the listener */
-    int baton; /* an eventfd, a semaphore */
-};
-
-/* Moves parked connections on until one leaves. On PPS_PARK_NOTHING *fds, if asked for, says what to sleep on; with a door
-   in it the caller counts as asleep until it calls pps_park_get_up, and what it sleeps on stays open until then, even
-   when the listener is closed: closed under a sleeper, an epoll forgets what it was to wake it for. */
+/* Moves parked connections on until one leaves. */
 enum pps_park_event pps_park_next(const struct pps_listener *l, int flags, struct pps_conn *conn,
-                                  enum pps_reason *reason, struct pps_park_fds *fds);
+                                  enum pps_reason *reason);
 
 /* At PPSHIM_MAX_PENDING. */
 bool pps_park_full(void);
 /* Takes out the one of all listeners that has waited longest, to make room; the caller closes it. */
 bool pps_park_evict(struct pps_conn *conn);
 
+/* Data of the door's events. */
+enum { PPS_DOOR_PARKED, PPS_DOOR_BATON, PPS_DOOR_LISTENER };
+
+/* What the threads that share a blocking accept sleep on (accept.c). */
+struct pps_park_stand {
+    int door;  /* an epoll: readable when somebody can move on or a baton is passed; the leader adds the listener. -1:
+                  nothing is parked */
+    int baton; /* an eventfd */
+};
+
+/* The caller counts as asleep until it calls get_up, and what it sleeps on stays open until then, even when the
+   listener is closed: closed under a sleeper, an epoll forgets what it was to wake it for. false: no descriptors left.
+ */
+bool pps_park_lie_down(const struct pps_listener *l, struct pps_park_stand *stand);
 void pps_park_get_up(const struct pps_listener *l);
 
-void pps_park_ring_bell(const struct pps_listener *l);
-void pps_park_answer_bell(const struct pps_listener *l);
+/* Both find nothing when the listener is gone. */
 void pps_park_pass_baton(const struct pps_listener *l);
 void pps_park_take_baton(const struct pps_listener *l);
 

@@ -43,9 +43,9 @@ enum pps_settled {
     PPS_SETTLED_SIGNAL,  /* a signal came where the wait could have slept: it ends with EINTR */
     PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
 };
-/* `readable`: the kernel just said that the listener is. `mask`: if not NULL signals are blocked, and this is the mask to
-   sleep with. Only with a blocking listener, and only when another process or thread takes the connection in the moment
-   between the look and the call, does this sleep, as the server's own accept would have. */
+/* `readable`: the kernel just said that the listener is. `mask`: if not NULL signals are blocked, and this is the mask
+   to sleep with. Only with a blocking listener, and only when another process or thread takes the connection in the
+   moment between the look and the call, does this sleep, as the server's own accept would have. */
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, const sigset_t *mask);
 
 bool pps_settle_holds(const struct pps_listener *l);

@@ -27,6 +27,13 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((f"log of {process.name} {process.pid}", process.log.tail()))
 
 
+def pytest_generate_tests(metafunc):
+    """`variant`: each kind of server that a file's VARIANTS names."""
+    if "variant" in metafunc.fixturenames:
+        variants = getattr(metafunc.module, "VARIANTS", [metafunc.module.SERVER])
+        metafunc.parametrize("variant", variants, ids=lambda variant: variant.__name__)
+
+
 @pytest.fixture(autouse=True)
 def _room_in_the_log():
     harness.room_in_the_log(3)

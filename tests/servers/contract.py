@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """contract.py: what must be true of every server under the shim, written once.
 
-A test file brings a Server, the little that differs from one server to the next, and `class TestContract(Contract)`.
+A test file brings a Server, the little that differs from one server to the next, and `class TestContract(Contract)`,
+or of the contract's parts those that its server can be asked about. A server that can be set up to accept in several
+ways names these in VARIANTS: whatever starts a server of its own to keep it waiting does so with each.
 """
 import os
 import socket
@@ -15,6 +17,7 @@ from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, MOD
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
 
 NORMAL = 3.0  # seconds; a login takes a tenth of that on a quiet machine
+CROWD = 300
 
 
 class Refused(Exception):
@@ -33,6 +36,9 @@ class Server(Process):
     settings: the shim's, as shim_env takes them; None for a bare server.
     """
     accept_error = None  # pattern of a log line about a failed accept
+    nonsense = b"\r\n" * 20  # what this server refuses and ends the connection for
+    keeps_waiting = True  # False: a process may turn from the listener, and so from those whose header it waits for
+    ipv6_routes = ("ipv6-v1", "ipv6-v2")  # (none: it cannot name an IPv6 client of an IPv4 listener)
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
         super().__init__(directory, shim_env(**settings) if settings is not None else {})
@@ -47,6 +53,25 @@ class Server(Process):
     def port(self):
         return self.endpoint[1]
 
+    @property
+    def listens_on(self):
+        return text(self.endpoint)
+
+    def acceptors(self):
+        """The processes that accept clients."""
+        return [self.pid]
+
+    def speakers(self):
+        """The processes that were given the listener, or made it: each says once that the shim is active."""
+        return [self.pid]
+
+    def holds_back(self, peer):
+        """Whether the shim waits for the header of this (address, port)."""
+        return any(in_an_epoll(pid, peer) for pid in self.acceptors())
+
+    def open_files(self):
+        return sum(map(open_files, self.acceptors()))
+
     def login(self, endpoint):
         """Logs in there as a client that only the balancer's client address lets in, where the server has such rules:
         the Peer that the session reports, or Refused."""
@@ -57,7 +82,11 @@ class Server(Process):
         raise NotImplementedError
 
     def log_names(self, peer, since):
-        """Whether the server's own log names this (address, port) as its client's."""
+        """Whether the server's own log names this (address, port) as its client's; since client_log's mark."""
+        raise NotImplementedError
+
+    def log_names_refused(self, peer, since):
+        """Whether it names this (address, port) as that of a client that sent nonsense; since log's mark."""
         raise NotImplementedError
 
     def start_children(self, endpoint):
@@ -78,7 +107,6 @@ class Bad(NamedTuple):
 
 V1, V2 = proxy_v1(), proxy_v2()
 V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
-NO_PROTOCOL = b"\r\n" * 20  # what every server here refuses and ends the connection for
 
 BAD = [
     Bad("tls_hello", "not-a-header", bytes.fromhex("16030100a5010000a10303") + bytes(100)),
@@ -106,7 +134,7 @@ def misbehave(server, bad, source=BALANCER):
         name = peer.getsockname()
         peer.sendall(bad.sent)
         if bad.then == "reset":
-            until(lambda: in_an_epoll(server.pid, name), "the shim waits for the rest")
+            until(lambda: server.holds_back(name), "the shim waits for the rest")
             reset(peer)
             return b"", name
         if bad.then == "shutdown":
@@ -151,19 +179,45 @@ class TrustFile:
         os.replace(new, self.path)
 
 
-class Contract:
-    """Tests that hold for every server."""
+def assert_served(server, balancer, mark):
+    """The next client is, in normal time and as itself, and the server met no error since mark."""
+    peer, took = timed(server.login, balancer["send-proxy-v2"])
+    assert peer == CLIENT and took < NORMAL
+    assert server.accept_errors(mark) == []
 
-    # --- without the shim: that these tests measure the shim and nothing else ---
 
+def crowd(server):
+    """Trusted peers that stay silent, some of them in the middle of a header."""
+    peers = [dial(server.endpoint, BALANCER) for _ in range(CROWD)]
+    for one, another in zip(peers[::3], peers[1::3]):
+        one.sendall(V1[:17])
+        another.sendall(V2[:20])
+    return peers
+
+
+def begin_badly(server, peer, how):
+    """Does what a first peer should not, until the shim has seen it."""
+    if how == "silence":
+        until(lambda: server.holds_back(peer.getsockname()), "the shim waits for a header")
+    elif how == "garbage":
+        peer.sendall(BAD[0].sent)
+        server.log.wait_event("reject")
+    else:
+        peer.shutdown(socket.SHUT_WR)
+        server.log.wait_event("probe")
+
+
+class TheClient:
+    """A server, in what it tells its clients and its log, knows everybody by their own address."""
+
+    # Without the shim: that these tests measure the shim and nothing else.
     def test_without_the_shim_no_client_gets_through_the_balancer(self, start, balance):
         bare = start(bare=True)
         balancer = balance(bare)
+        mark = bare.client_log.mark()
         assert bare.direct_login().address == "127.0.0.1"
         assert all(refused(bare.login, balancer[mode]) for mode in MODES)
-        assert not bare.log_names(CLIENT, 0)
-
-    # --- the client ---
+        assert not bare.log_names(CLIENT, mark)
 
     @pytest.mark.parametrize("route", [*MODES, "send-proxy-v2-crc32c"])
     def test_a_session_serves_the_client_behind_the_balancer(self, server, balancer, route):
@@ -194,7 +248,7 @@ class Contract:
         until(lambda: server.log_names(peer, mark[1]), "the direct client in the server's log")
 
     def test_clients_at_the_same_time_are_not_mixed_up(self, server, balancer):
-        expected = {"send-proxy": CLIENT, "send-proxy-v2-ssl-cn": CLIENT, "ipv6-v1": CLIENT6, "ipv6-v2": CLIENT6}
+        expected = {"send-proxy": CLIENT, "send-proxy-v2-ssl-cn": CLIENT, **dict.fromkeys(server.ipv6_routes, CLIENT6)}
         with ThreadPoolExecutor(8) as pool:
             direct = [pool.submit(server.direct_login) for _ in range(4)]
             told = [(route, pool.submit(server.login, balancer[route])) for route in list(expected) * 4]
@@ -204,18 +258,21 @@ class Contract:
 
     def test_the_shim_says_once_that_it_is_active(self, server, balancer):
         server.start_children(balancer["send-proxy"])
-        [active] = server.log.events("active")
-        assert active.pid == server.pid
-        assert active.listen == "{}:{}".format(*server.endpoint)
-        assert (active.trust, active.timeout, active.untrusted) == ("1-prefixes", "30s", "pass")
+        events = server.log.events("active")
+        assert sorted(active.pid for active in events) == sorted(server.speakers())
+        for active in events:
+            assert active.listen == server.listens_on
+            assert (active.trust, active.timeout, active.untrusted) == ("1-prefixes", "30s", "pass")
 
-    # --- trusted peers that do it wrong ---
+
+class BadHeaders:
+    """Trusted peers that do it wrong: the server never hears of them. And untrusted ones that send a header."""
 
     @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
     def test_a_bad_header_ends_the_connection_and_nothing_else(self, server, balancer, bad):
         mark = server.log.mark()
         self.assert_ends_with_one_line(server, bad)
-        self.assert_served_as_if_nothing_happened(server, balancer, mark)
+        assert_served(server, balancer, mark)
         assert len(server.log.events("reject", mark)) == 1
 
     @pytest.mark.parametrize("bad", LATE, ids=lambda bad: bad.name)
@@ -239,79 +296,87 @@ class Contract:
     def test_a_probe_that_says_nothing_leaves_no_trace(self, server, balancer):
         mark = server.log.mark()
         dial(server.endpoint, BALANCER).close()
-        self.assert_served_as_if_nothing_happened(server, balancer, mark)
+        assert_served(server, balancer, mark)
         assert server.log.events("reject", mark) == []
         assert BALANCER not in own_lines(server, mark)
 
-    def assert_served_as_if_nothing_happened(self, server, balancer, mark):
-        peer, took = timed(server.login, balancer["send-proxy-v2"])
-        assert peer == CLIENT and took < NORMAL
-        assert server.accept_errors(mark) == []
-
     def test_rejected_connections_leave_no_descriptor_behind(self, server, balancer):
-        misbehave(server, BAD[-1])  # from its first wait on the shim keeps two of its own
+        misbehave(server, BAD[-1])  # from its first wait on the shim keeps two of its own, in each process
         server.login(balancer["send-proxy-v2"])
-        before = open_files(server.pid)
+        before = server.open_files() + 2 * (len(server.acceptors()) - 1)
         for bad in BAD * 3:
             misbehave(server, bad)
         server.login(balancer["send-proxy-v2"])
-        until(lambda: open_files(server.pid) <= before, f"no more than {before} descriptors")
+        until(lambda: server.open_files() <= before, f"no more than {before} descriptors")
         room_in_the_log(LINES_A_SECOND)  # the next test starts with a fresh allowance
 
     @pytest.mark.parametrize("header", [V1_UNKNOWN, proxy_v2(None, command=V2_LOCAL)], ids=["unknown", "local"])
     def test_a_health_check_in_a_header_is_the_balancers_own(self, server, header):
-        mark = server.log.mark()
+        mark = server.log.mark(), server.client_log.mark()
         with dial(server.endpoint, BALANCER) as peer:
-            peer.sendall(header + NO_PROTOCOL)
+            name = peer.getsockname()
+            peer.sendall(header + server.nonsense)
             read_to_end(peer)
-            until(lambda: server.log_names_refused(peer.getsockname(), mark), "the balancer in the server's log")
-        assert server.log.events("reject", mark) == []
-
-    # --- untrusted peers ---
+        until(lambda: server.log_names_refused(name, mark[0]), "the balancer in the server's log")
+        assert server.log.events("reject", mark[0]) == []
 
     @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
     def test_a_header_from_an_untrusted_peer_is_the_servers_to_refuse(self, server, balancer, header):
         mark = server.log.mark(), server.client_log.mark()
         with dial(server.endpoint) as peer:
             name = peer.getsockname()
-            peer.sendall(header + NO_PROTOCOL)
+            peer.sendall(header + server.nonsense)
             read_to_end(peer)
         until(lambda: server.log_names_refused(name, mark[0]), "the real peer in the server's log")
         assert not server.log_names(CLIENT, mark[1])
         assert server.log.events("reject", mark[0]) == []
-        self.assert_served_as_if_nothing_happened(server, balancer, mark[0])
+        assert_served(server, balancer, mark[0])
 
     def test_with_untrusted_peers_rejected_only_the_balancer_gets_in(self, start, balance):
         server = start(UNTRUSTED="reject")
         assert refused(server.direct_login)
-        [event] = server.log.events("reject")
+        event = server.log.wait_event("reject")
         assert (event.reason, event.got, event.peer.partition(":")[0]) == ("untrusted", "0", "127.0.0.1")
         assert server.login(balance(server)["send-proxy-v2"]) == CLIENT
         assert len(server.accept_errors()) <= 1
 
-    # --- peers that keep it waiting ---
 
-    def test_two_hundred_silent_peers_delay_nobody(self, start, balance):
-        server = start(TIMEOUT="60s", LOG="stderr:notice")
+class Waiting:
+    """Peers that keep the server waiting for a header, and cost nobody else anything."""
+
+    def test_three_hundred_silent_peers_delay_nobody(self, start, balance, variant):
+        server = start(kind=variant, TIMEOUT="60s", MAX_PENDING=str(2 * CROWD), LOG="stderr:notice")
         balancer = balance(server)
         server.login(balancer["send-proxy"])
-        silent = [dial(server.endpoint, BALANCER) for _ in range(200)]
-        for peer in silent[::2]:
-            peer.sendall(V2[:20])
         mark = server.log.mark()
+        silent = crowd(server)
         until(lambda: accept_queue(server.port) == 0, "the silent peers were taken in")
         for mode in MODES:
             peer, took = timed(server.login, balancer[mode])
             assert peer == CLIENT and took < NORMAL
         peer, took = timed(server.direct_login)
         assert peer.address == "127.0.0.1" and took < NORMAL
-        assert ended_among(silent) == []
+        assert ended_among(silent) == [] or not server.keeps_waiting
         assert server.accept_errors(mark) == []
-        while len(silent) > 100:
+        while len(silent) > CROWD / 2:
             silent.pop().close()
         server.login(balancer["send-proxy"])
         server.stop()
         until(lambda: ended_among(silent) == silent, "the end of those that still waited")
+
+    def test_silent_peers_are_ended_on_time_while_the_server_idles(self, start, balance, variant):
+        server = start(kind=variant, TIMEOUT="1s", MAX_PENDING=str(2 * CROWD), LOG="stderr:notice")
+        balancer = balance(server)
+        began = time.monotonic()
+        silent = crowd(server)  # the more slowly, the shorter the server's backlog
+        all_there = time.monotonic()
+        until(lambda: ended_among(silent), "the end of the first")
+        assert 1 <= time.monotonic() - began
+        until(lambda: ended_among(silent) == silent, "the end of all")
+        assert time.monotonic() - all_there < 1 + NORMAL
+        assert {read_to_end(peer) for peer in silent} == {b""}
+        assert len(server.accept_errors()) <= 1
+        assert_served(server, balancer, server.log.mark())
 
     def test_a_header_that_comes_in_pieces_is_a_header(self, server):
         mark = server.log.mark()
@@ -323,39 +388,51 @@ class Contract:
             peer.sendall(V1[-1:])
             accepted = server.log.wait_event("accept", mark, peer=text(peer.getsockname()))
             assert accepted.client == text(CLIENT)
-            peer.sendall(NO_PROTOCOL)
+            peer.sendall(server.nonsense)
             read_to_end(peer)
         assert server.log.events("reject", mark) == []
 
+    def test_a_header_may_come_late_while_others_are_served(self, start, balance, variant):
+        server = start(kind=variant, TIMEOUT="60s", **({} if variant.keeps_waiting else {"DEFER_ACCEPT": "on"}))
+        balancer = balance(server)
+        room_in_the_log(8)
+        late = [dial(server.endpoint, BALANCER) for _ in range(4)]
+        until(lambda: accept_queue(server.port) == 0, "the late peers were taken in")
+        for route in ("send-proxy", "send-proxy-v2"):
+            assert server.login(balancer[route]) == CLIENT
+        for peer in late:
+            peer.sendall(V1)
+            accepted, took = timed(self.wait_accepted, server, peer)
+            assert accepted.client == text(CLIENT) and took < NORMAL
+
+    def wait_accepted(self, server, peer):
+        return server.log.wait_event("accept", peer=text(peer.getsockname()))
+
     @pytest.mark.parametrize("first", ["probe", "garbage", "silence"])
-    def test_a_bad_peer_may_be_the_first_ever(self, start, balance, first):
-        server = start(TIMEOUT="60s", LOG="stderr:debug")
+    def test_a_bad_peer_may_be_the_first_ever(self, start, balance, variant, first):
+        server = start(kind=variant, TIMEOUT="60s", LOG="stderr:debug")
         balancer = balance(server)
         with dial(server.endpoint, BALANCER) as peer:
-            self.begin_badly(server, peer, first)
+            begin_badly(server, peer, first)
             who, took = timed(server.login, balancer["send-proxy-v2"])
             assert who == CLIENT and took < NORMAL
-            assert ended_among([peer]) == ([] if first == "silence" else [peer])
+            if first != "silence":
+                assert ended_among([peer]) == [peer]
+            elif server.keeps_waiting:
+                assert ended_among([peer]) == []
         assert len(server.accept_errors()) <= 1
 
-    def begin_badly(self, server, peer, how):
-        if how == "silence":
-            until(lambda: in_an_epoll(server.pid, peer.getsockname()), "the shim waits for a header")
-        elif how == "garbage":
-            peer.sendall(BAD[0].sent)
-            server.log.wait_event("reject")
-        else:
-            peer.shutdown(socket.SHUT_WR)
-            server.log.wait_event("probe")
-
-    def test_a_probe_as_the_first_peer_leaves_the_server_able_to_stop(self, start):
-        server = start(LOG="stderr:debug")
+    def test_a_probe_as_the_first_peer_leaves_the_server_able_to_stop(self, start, variant):
+        server = start(kind=variant, LOG="stderr:debug")
         with dial(server.endpoint, BALANCER) as peer:
-            self.begin_badly(server, peer, "probe")
+            begin_badly(server, peer, "probe")
         server.stop()
         assert len(server.accept_errors()) <= 1
 
-    # --- the list file ---
+
+class ListFile:
+    """A list in a file."""
+    list_server = None  # the kind of server, if not the file's SERVER
 
     def test_a_list_that_is_not_there_stops_the_server_at_start(self, start, trust_directory):
         with pytest.raises(EndedAtStart) as ended:
@@ -366,7 +443,8 @@ class Contract:
 
     def test_a_list_file_broken_and_mended_while_the_server_runs(self, start, balance, trust_directory):
         trust = TrustFile(trust_directory, "# the balancer", BALANCER)
-        server = start(TRUST=f"@{trust.path}", LOG="stderr:notice")
+        more = {"kind": self.list_server} if self.list_server else {}
+        server = start(TRUST=f"@{trust.path}", LOG="stderr:notice", **more)
         balancer = balance(server)
         assert server.login(balancer["send-proxy"]) == CLIENT
         first_served = server.log.mark()
@@ -391,3 +469,6 @@ class Contract:
         assert server.direct_login().address == "127.0.0.1"
         assert server.accept_errors(first_served) == []
 
+
+class Contract(TheClient, BadHeaders, Waiting, ListFile):
+    """All of it."""

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from contract import Contract, Peer, Refused, Server
-from harness import CLIENT, CLIENT6, MODES, clean_env, run, tool, unprivileged, until
+from contract import NORMAL, Contract, Peer, Refused, Server, timed
+from harness import BALANCER, CLIENT, CLIENT6, MODES, clean_env, dial, run, tool, unprivileged, until
 
 # Over TCP app is let in from the test's clients alone, direct from this host alone.
 HBA = f"""\
@@ -152,3 +152,17 @@ def test_backends_and_background_workers_see_their_client_for_as_long_as_it_live
     answer = server.query("select string_agg(host(client_addr) || ' ' || client_port, ',') from pg_stat_activity "
                           "where pid = pg_backend_pid()", balancer["send-proxy"], "app")
     assert answer == f"{CLIENT[0]} {CLIENT[1]}"
+
+
+@pytest.mark.parametrize("first", ["probe", "silence"])
+def test_after_a_bad_first_peer_the_unix_socket_answers_at_once_and_sigterm_stops_the_server(start, first):
+    """The postmaster waits for all its listeners in one place: it must not be stuck at one of them."""
+    server = start(TIMEOUT="60s")
+    server.stop_signal = signal.SIGTERM
+    with dial(server.endpoint, BALANCER) as peer:
+        if first == "probe":
+            peer.close()
+        answer, took = timed(server.on_unix_socket, "select 1")
+        assert answer == "1" and took < NORMAL
+        server.stop()
+    assert len(server.accept_errors()) <= 1

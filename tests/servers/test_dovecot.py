@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Dovecot: a master watches the listener (epoll_wait) and lets imap-login, which it executes and hands the listener,
+accept; that one asks getpeername(). The master hands its children no more of its environment than it is told to."""
+import contextlib
+import functools
+import itertools
+import os
+import signal
+
+from contract import Contract, Peer, Refused, Server, TrustFile
+from harness import BALANCER, CLIENT, descendants, dial, tool
+
+
+@functools.cache
+def program():
+    return tool("dovecot")
+
+
+class Dovecot(Server):
+    """As its documentation advises for many clients: one imap-login serves any number of them."""
+    name = "dovecot"
+    ready_line = r"master: Info: Dovecot v\S+ .*starting up"
+    stop_signal = signal.SIGTERM
+    accept_error = r".*accept\(.*\) failed.*|.*(?:Panic|Fatal):.*"
+    service = "service_count = 0\n  process_min_avail = 1"
+
+    users = itertools.count(1)
+
+    @classmethod
+    def make_template(cls, directory):
+        program()
+
+    def __init__(self, directory, template, settings, host="127.0.0.1"):
+        super().__init__(directory, template, settings, host)
+        self.client_log = self.log
+
+    def argv(self):
+        config, d = self.directory / "dovecot.conf", self.directory
+        config.write_text(f"""\
+protocols = imap
+listen = {self.endpoint[0]}
+base_dir = {d}/run
+state_dir = {d}/state
+log_path = {self.log.path}
+import_environment = {" ".join(["TZ", *self.env])}
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={d}/mail/%u
+}}
+mail_location = maildir:~
+login_log_format_elements = user=<%u> rip=%r rport=%{{rport}}
+service imap-login {{
+  {self.service}
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+""")
+        (d / "mail").mkdir(exist_ok=True)
+        (d / "mail").chmod(0o777)
+        return [program(), "-F", "-c", config]
+
+    def acceptors(self):
+        return [pid for pid, _ in descendants(self.pid) if self.is_login(pid)]
+
+    @staticmethod
+    def is_login(pid):
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/{pid}/exe").endswith("/imap-login")
+
+    def speakers(self):
+        return [self.pid, *self.acceptors()]
+
+    def login(self, endpoint):
+        """The protocol has no question for one's own address: the log tells it of this user."""
+        user, mark = f"user{next(self.users)}", self.log.mark()
+        with dial(endpoint) as sock, sock.makefile("rwb") as imap:
+            try:
+                said = imap.readline()
+                if not said.startswith(b"* OK "):
+                    raise Refused(said)
+                imap.write(b"a login %s secret\r\nb logout\r\n" % user.encode())
+                imap.flush()
+                said = imap.read()
+            except ConnectionError as error:
+                raise Refused(error) from None
+        if not said.startswith(b"a OK "):  # before it stands what became of a header in front of it
+            raise Refused(said)
+        [(address, port)] = self.log.wait(rf"imap-login: Info: Login: user=<{user}>, rip=(\S+), rport=(\d+)", mark)
+        return Peer(address, int(port))
+
+    def direct_login(self):
+        return self.login(self.endpoint)
+
+    def log_names(self, peer, since):
+        return self.log.find(rf"imap-login: Info: Login: user=<\w+>, rip={peer[0]}, rport={peer[1]}$", since)
+
+    def log_names_refused(self, peer, since):
+        return self.log.find(rf"imap-login: Info: .*\(no auth attempts.*rip={peer[0]}, rport={peer[1]}", since)
+
+
+class DovecotPerClient(Dovecot):
+    """As it comes: an imap-login for each client, executed when that is there. PPSHIM_DEFER_ACCEPT is for these: a
+    process that waits for a header and gets another client first has no further use for the late one."""
+    service = "service_count = 1"
+    keeps_waiting = False
+
+
+class DovecotPrestarted(DovecotPerClient):
+    """The same, with some that wait for their client."""
+    service = "service_count = 1\n  process_min_avail = 2"
+
+
+class DovecotUnconfined(Dovecot):
+    """imap-login changes its root directory; a list file that it is to read again must be within reach."""
+    service = f"{Dovecot.service}\n  chroot ="
+
+
+SERVER = Dovecot
+VARIANTS = [Dovecot, DovecotPerClient, DovecotPrestarted]
+
+
+class TestContract(Contract):
+    list_server = DovecotUnconfined
+
+
+def test_a_list_file_is_read_before_imap_login_changes_its_root(start, balance, trust_directory):
+    server = start(TRUST=f"@{TrustFile(trust_directory, BALANCER).path}")
+    assert server.login(balance(server)["send-proxy"]) == CLIENT

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Node: libuv's epoll_pwait(), accept4() and getpeername(), on a dual-stack [::] unless told otherwise; in a cluster
+the primary process hands accepted sockets to its workers, or shares the listener with them."""
+import functools
+import signal
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from contract import Contract, Peer, Server
+from harness import CLIENT, CLIENT6, MODES, descendants, tool
+from web import get
+
+SCRIPT = Path(__file__).with_name("node_server.js")
+
+
+@functools.cache
+def program():
+    return tool("node", "/usr/bin/nodejs")
+
+
+def unmapped(address):
+    """Every IPv4 client of a dual-stack socket is ::ffff:a.b.c.d."""
+    return str(ip_address(address).ipv4_mapped or address)
+
+
+class Node(Server):
+    name = "node"
+    stop_signal = signal.SIGTERM
+    accept_error = r"^error .*"
+    nonsense = b"\0\r\n\r\n"
+    how = "alone"
+    listeners = 1
+
+    @classmethod
+    def make_template(cls, directory):
+        program()
+
+    def __init__(self, directory, template, settings, host="127.0.0.1"):
+        super().__init__(directory, template, settings, host)
+        self.client_log = self.log
+
+    @property
+    def listens_on(self):
+        return f"[::]:{self.port}"
+
+    def argv(self):
+        return [program(), SCRIPT, self.port, self.how]
+
+    def is_ready(self, mark):
+        return len(self.log.find(r"^listening$", mark)) == self.listeners
+
+    def login(self, endpoint):
+        address, port, _ = get(endpoint).split()
+        return Peer(unmapped(address), int(port))
+
+    def direct_login(self):
+        return self.login(self.endpoint)
+
+    def log_names(self, peer, since):
+        return self.log.find(rf"^served (?:::ffff:)?{peer[0]} {peer[1]}$", since)
+
+    def log_names_refused(self, peer, since):
+        return self.log.find(rf"^refused (?:::ffff:)?{peer[0]} {peer[1]} HPE_INVALID", since)
+
+
+class ClusterHanded(Node):
+    how = "handed"
+    listeners = 2
+
+
+class ClusterShared(ClusterHanded):
+    how = "shared"
+
+    def acceptors(self):
+        return [pid for pid, _ in descendants(self.pid)]
+
+
+SERVER = Node
+VARIANTS = [Node, ClusterHanded, ClusterShared]
+
+
+class TestContract(Contract):
+    pass
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_ipv4_client_of_a_dual_stack_socket_is_mapped(server, balancer, mode):
+    assert get(balancer[mode]).split()[0] == f"::ffff:{CLIENT[0]}"
+    assert get(server.endpoint).split()[0] == "::ffff:127.0.0.1"
+
+
+@pytest.mark.parametrize("kind", [ClusterHanded, ClusterShared])
+def test_every_worker_of_a_cluster_knows_its_clients(start, balance, kind):
+    server = start(kind=kind)
+    balancer = balance(server)
+    served = [get(balancer[route]).split() for route in [*MODES, "ipv6-v1", "ipv6-v2"] * 4]
+    assert [unmapped(address) for address, _, _ in served] == ([CLIENT[0]] * 3 + [CLIENT6[0]] * 2) * 4
+    assert {int(pid) for _, _, pid in served} <= {pid for pid, _ in descendants(server.pid)}
