@@ -25,7 +25,7 @@ SHIM_LDFLAGS := -shared -Wl,-soname,libppshim.so -Wl,--version-script=shim/libpp
 SRC := $(wildcard shim/*.c)
 OBJ := $(SRC:%.c=$(B)/%.o)
 
-.PHONY: all help check check-unit check-behaviour check-servers check-docs demo fuzz lint format install uninstall clean
+.PHONY: all help check check-unit check-behaviour check-servers check-docs demo bench fuzz lint format install uninstall clean
 all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -73,6 +73,13 @@ check-docs: all ## whether README.md and make help say what the source says
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
 	$(Q)scripts/demo $(SERVER)
+
+# What the shim costs, as ratios within one run.
+$(B)/bench/%: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -o $@ $<
+bench: all $(B)/bench/connections ## connections a second with the shim and without, side by side
+	$(Q)$(B)/bench/connections $(abspath $(B)/libppshim.so)
 
 # Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in $(B)/fuzz/corpus.
 FUZZ_SECONDS ?= 60

@@ -260,14 +260,14 @@ static unsigned long bit(int fd)
     return 1UL << (unsigned)fd % (8 * sizeof(long));
 }
 
-static unsigned long *word(fd_set *set, int fd)
+static size_t word(int fd)
 {
-    return (unsigned long *)set + (unsigned)fd / (8 * sizeof(long));
+    return (size_t)fd / (8 * sizeof(long));
 }
 
 static bool has(int fd, const fd_set *set)
 {
-    return set && *word((fd_set *)(uintptr_t)set, fd) & bit(fd);
+    return set && ((const unsigned long *)set)[word(fd)] & bit(fd);
 }
 
 bool pps_select_concerns(int n, const fd_set *readable)
@@ -327,7 +327,7 @@ static int move_bit(int fd, fd_set *set, bool ready)
     if (!has(fd, set))
         return 0;
     if (!ready)
-        *word(set, fd) &= ~bit(fd);
+        ((unsigned long *)set)[word(fd)] &= ~bit(fd);
     return ready;
 }
 

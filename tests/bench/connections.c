@@ -5,9 +5,9 @@
  *     connections LIBRARY
  *
  * Two copies of one small server run side by side, one bare and one under LIBRARY. A client opens short connections to
- * them in turn, round by round, so that whatever else the machine does falls on both alike. Through the shim each begins
- * with a PROXY header; to the bare server it sends as many bytes, which that server reads and throws away. Prints the
- * median over the rounds of shim / bare.
+ * them in turn, round by round, so that whatever else the machine does falls on both alike. Through the shim each
+ * begins with a PROXY header; to the bare server it sends as many bytes, which that server reads and throws away.
+ * Prints the median over the rounds of shim / bare.
  */
 #include <arpa/inet.h>
 #include <err.h>
