@@ -407,7 +407,7 @@ static int governed(struct attempt *a)
     join_crowd(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
     if (!a->begun)
-        a->must_not_wait = pps_settle_accepting(&a->l, a->flags);
+        a->must_not_wait |= pps_settle_accepting(&a->l, a->flags);
     a->begun = true;
     int fd = next_connection(a);
     cancel_as_called(a);
@@ -452,6 +452,8 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
     struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags, .started = pps_now()};
     int saved = errno, fd;
+    /* Of a number never met, a wait before this call has told what the kernel said. */
+    a.must_not_wait = pps_listener_kind(listener_fd) == PPS_FD_UNKNOWN;
     pps_process_notice_fork();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);

@@ -237,6 +237,29 @@ static bool have_door(struct lot *lot)
     return ok;
 }
 
+/* Behind our back, by raw system calls or in a child that ran before we could clean up, the number may have become
+   somebody else's. */
+static bool still_copy_of(int fd, const struct pps_conn *conn)
+{
+    struct sockaddr_storage ss;
+    struct pps_addr peer;
+    socklen_t len = sizeof ss;
+    return real_getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
+           pps_addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len) && memcmp(peer.ip, conn->peer.ip, 16) == 0 &&
+           peer.port == conn->peer.port;
+}
+
+/* All that is parked, but for sockets that are no longer there. */
+static void watch_all(struct lot *lot)
+{
+    for (uint32_t i = lot->oldest, next; i; i = next) {
+        struct slot *s = &slots[i - 1];
+        next = s->next;
+        if (!still_copy_of(s->conn.fd, &s->conn) || !watch_slot(lot, s))
+            unlink_and_free(lot, s);
+    }
+}
+
 /* A new epoll with all that is parked in it. */
 static bool open_epoll(struct lot *lot)
 {
@@ -244,12 +267,11 @@ static bool open_epoll(struct lot *lot)
               open_descriptor(&lot->timer, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) &&
               watch(lot->epoll - 1, lot->timer - 1, EPOLLIN, TAG_TIMER) &&
               (!lot->door || watch(lot->door - 1, lot->epoll - 1, EPOLLIN, PPS_DOOR_PARKED));
-    for (uint32_t i = lot->oldest; ok && i; i = slots[i - 1].next)
-        ok = watch_slot(lot, &slots[i - 1]);
     if (!ok) {
         close_epoll(lot);
         return false;
     }
+    watch_all(lot);
     set_timer(lot);
     pps_watch_attach(&lot->listener, lot->epoll - 1);
     return true;
@@ -652,17 +674,6 @@ void pps_park_abandon(const struct pps_listener *l)
 }
 
 /* --- after fork --- */
-
-/* In a child that ran before we could clean up, the number may be somebody else's by now. */
-static bool still_copy_of(int fd, const struct pps_conn *conn)
-{
-    struct sockaddr_storage ss;
-    struct pps_addr peer;
-    socklen_t len = sizeof ss;
-    return real_getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-           pps_addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len) && memcmp(peer.ip, conn->peer.ip, 16) == 0 &&
-           peer.port == conn->peer.port;
-}
 
 void pps_park_after_fork(bool at_once)
 {

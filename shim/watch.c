@@ -191,6 +191,9 @@ static bool others_have(int epfd, const struct pps_listener *l, uint64_t data)
 
 static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
 {
+    struct registration *stale = find(epfd, fd);
+    if (stale) /* the number was closed behind our back, or the kernel would have it still */
+        atomic_store(&stale->epfd, 0);
     struct registration *r = find_place(epfd, l);
     if (!r)
         return;

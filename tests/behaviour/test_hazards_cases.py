@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c and
+hazards_life.c, each run in a process of its own."""
+import subprocess
+
+import pytest
+import wire
+from conftest import environment, helper, missing
+
+# Headers are waited for longer than any case takes, but for the cases that are about that time.
+SETTINGS = {
+    "accept_after_an_unseen_wait_ends_in_time": {"timeout": "300ms"},
+    "private_epoll_goes_after_ten_idle_timeouts_of_poll": {"timeout": "100ms"},
+    "private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait": {"timeout": "100ms"},
+    "private_epoll_stays_while_peers_come": {"timeout": "100ms"},
+    "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
+}
+
+# Not true yet, and so not collected. The first two: a handler that runs between the kernel's answer and our first look
+# does not end the wait; to close the gap costs two system calls a wait. The third: its parent's private epoll stays in an
+# epoll that parent and child share. The last two are not understood.
+OPEN = {
+    "signal_is_not_lost_when_a_silent_peer_comes_with_it",
+    "signal_let_in_by_the_mask_is_not_lost_when_a_silent_peer_comes_with_it",
+    "child_with_its_parents_epoll_does_not_spin_for_its_parents_peers",
+    "number_of_a_closed_listener_is_anybodys",
+    "copy_of_a_listener_never_hangs_the_first_accept",
+}
+
+
+def case(program, name, **settings):
+    return subprocess.run([helper(program), name], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40,
+                          env=environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings}))
+
+
+def cases(program):
+    listed = case(program, "--list")
+    assert listed.returncode == 0 and listed.stdout, listed
+    return pytest.mark.parametrize("name", [name for name in listed.stdout.split() if name not in OPEN])
+
+
+def passes(program, name):
+    answer = case(program, name, **SETTINGS.get(name, {}))
+    if answer.returncode == 77:
+        missing(answer.stdout.strip())
+    assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
+    assert answer.returncode == 0
+
+
+@cases("hazards_wait")
+def test_wait(name):
+    passes("hazards_wait", name)
+
+
+@cases("hazards_life")
+def test_life(name):
+    passes("hazards_life", name)
+
+
+def test_cases_with_settings_of_their_own_exist():
+    listed = {name for program in ("hazards_wait", "hazards_life") for name in case(program, "--list").stdout.split()}
+    assert set(SETTINGS) | OPEN <= listed
