@@ -451,17 +451,20 @@ static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
 int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
     struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags, .started = pps_now()};
+    /* Of a number never met, a wait before this call may have told what the kernel said: once that connection turned
+       out to be of no use, there is nothing to wait for. */
+    bool unmet = pps_listener_kind(listener_fd) == PPS_FD_UNKNOWN;
     int saved = errno, fd;
-    /* Of a number never met, a wait before this call has told what the kernel said. */
-    a.must_not_wait = pps_listener_kind(listener_fd) == PPS_FD_UNKNOWN;
     pps_process_notice_fork();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
         if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)
             return FAILED;
         fd = kind == PPS_FD_GOVERNED ? governed(&a) : ungoverned(&a, kind);
-        if (fd == AGAIN)
+        if (fd == AGAIN) {
             learn_listener(&a);
+            a.must_not_wait |= unmet;
+        }
     } while (fd == AGAIN);
     if (fd >= 0)
         errno = saved;
