@@ -27,7 +27,8 @@ static void accept_once(void)
     struct sockaddr_in any = {.sin_family = AF_INET};
     socklen_t length = sizeof any;
     int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(l, (struct sockaddr *)&any, length) != 0 || listen(l, 5) != 0 ||
+    if (setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+        bind(l, (struct sockaddr *)&any, length) != 0 || listen(l, 5) != 0 ||
         getsockname(l, (struct sockaddr *)&any, &length) != 0 || connect(c, (struct sockaddr *)&any, length) != 0 ||
         close(accept(l, NULL, NULL)) != 0)
         err(1, "accept");

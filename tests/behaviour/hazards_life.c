@@ -93,7 +93,8 @@ static int listener(int flags)
 {
     struct sockaddr_in any = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
-    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0 && listen(fd, 1024) == 0);
+    MUST(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0 &&
+         bind(fd, (struct sockaddr *)&any, sizeof any) == 0 && listen(fd, 1024) == 0);
     return fd;
 }
 

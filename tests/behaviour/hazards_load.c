@@ -58,7 +58,8 @@ static struct server start(void)
     struct server s = {.where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
     socklen_t length = sizeof s.where;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (bind(listener, (struct sockaddr *)&s.where, length) != 0 || listen(listener, 4096) != 0 ||
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+        bind(listener, (struct sockaddr *)&s.where, length) != 0 || listen(listener, 4096) != 0 ||
         getsockname(listener, (struct sockaddr *)&s.where, &length) != 0)
         err(1, "listener");
     s.pid = fork();

@@ -38,7 +38,8 @@ static int open_listener(int flags)
 {
     struct sockaddr_in any = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || listen(fd, 1024) != 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+        bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || listen(fd, 1024) != 0)
         err(1, "listener");
     return fd;
 }

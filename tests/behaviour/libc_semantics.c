@@ -80,7 +80,8 @@ static int listener_with(enum kind kind, int flags)
     int v6only = kind == V6ONLY, fd = socket(any.sin6_family, SOCK_STREAM | flags, 0);
     MUST(fd >= 0);
     MUST(kind == INET || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) == 0);
-    MUST(bind(fd, (struct sockaddr *)&any, length) == 0 && listen(fd, 64) == 0);
+    MUST(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0 &&
+         bind(fd, (struct sockaddr *)&any, length) == 0 && listen(fd, 64) == 0);
     return fd;
 }
 

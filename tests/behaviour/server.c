@@ -426,7 +426,8 @@ static void open_listeners(void)
             die("IPV6_V6ONLY");
         if (opt.receive_buffer && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.receive_buffer, sizeof(int)) != 0)
             die("SO_RCVBUF");
-        if (bind(fd, (struct sockaddr *)&any, length) != 0 || listen(fd, 1024) != 0)
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+            bind(fd, (struct sockaddr *)&any, length) != 0 || listen(fd, 1024) != 0)
             die("listen");
         getsockname(fd, (struct sockaddr *)&any, &length);
         snprintf(line + strlen(line), 8, " %u", ntohs(any.sin6_port));
