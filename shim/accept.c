@@ -83,10 +83,10 @@ static int deliver(const struct attempt *a, struct pps_conn *c)
 }
 
 /* A connection fresh from the kernel. */
-static int take_in(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len)
+static int take_in(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len, unsigned forks)
 {
     struct pps_conn c;
-    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, &c);
+    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, forks, &c);
     return ready ? deliver(a, &c) : AGAIN;
 }
 
@@ -97,12 +97,13 @@ static int from_kernel(struct attempt *a)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
+    unsigned forks = pps_process_forks();
     cancel_as_called(a);
     int fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
     cancel_off();
     int why = errno;
     if (fd >= 0)
-        return take_in(a, fd, &peer, len);
+        return take_in(a, fd, &peer, len, forks);
     struct pps_conn oldest;
     if (why == EMFILE && pps_park_waiting(&a->l) && pps_park_evict(&oldest)) {
         pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING); /* parked peers must not cost the server a live one */
@@ -424,7 +425,7 @@ static int found_late(struct attempt *a, int fd)
         return AGAIN;
     }
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
-    fd = take_in(a, fd, &peer, len);
+    fd = take_in(a, fd, &peer, len, pps_process_forks());
     cancel_as_called(a);
     return fd;
 }

@@ -87,22 +87,21 @@ static void park(struct pps_conn *c, int flags)
 }
 
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                        int flags, struct pps_conn *conn)
+                        int flags, unsigned forks, struct pps_conn *conn)
 {
     uint8_t buf[PPS_ADMIT_STACK];
     enum pps_reason reason;
     refresh_trust();
-    switch (pps_admit_begin(conn, l, fd, peer, peer_len, buf, sizeof buf, &reason)) {
-    case PPS_ADMIT_READY:
-        return true;
-    case PPS_ADMIT_WAIT:
-        park(conn, flags);
+    enum pps_admission a = pps_admit_begin(conn, l, fd, peer, peer_len, buf, sizeof buf, &reason);
+    if (forks != pps_process_forks()) {
+        real_close(fd); /* without a shutdown: it is the parent's */
         return false;
-    case PPS_ADMIT_GONE:
-        break;
     }
-    pps_admit_close(conn, reason);
-    return false;
+    if (a == PPS_ADMIT_WAIT)
+        park(conn, flags);
+    else if (a == PPS_ADMIT_GONE)
+        pps_admit_close(conn, reason);
+    return a == PPS_ADMIT_READY;
 }
 
 /* --- settling; the place is claimed --- */
@@ -199,9 +198,7 @@ static enum pps_settled one_from_kernel(struct settling *s)
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
         if (fd < 0)
             result = after_failure(s, errno);
-        else if (s->forks != pps_process_forks())
-            real_close(fd);
-        else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, &s->conn))
+        else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, &s->conn))
             result = PPS_SETTLED_READY;
     }
     return result;

@@ -19,9 +19,10 @@
 #include <stdbool.h>
 
 /* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked
-   or closed. */
+   or closed. `forks` is pps_process_forks from before it was accepted: the child of a handler that interrupted us and
+   forked leaves the connection to its parent. */
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                        int flags, struct pps_conn *conn);
+                        int flags, unsigned forks, struct pps_conn *conn);
 
 /* The server calls accept4 with these flags: from now on waits may settle. Returns whether a wait passed the kernel's
    readiness on since the last call: then accept must not wait, for it was not told the truth. */

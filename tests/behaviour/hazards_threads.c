@@ -104,9 +104,12 @@ static int dial(int listener)
 {
     struct sockaddr_in to, from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
     socklen_t length = sizeof to;
+    static const struct linger at_once = {1, 0};
     static const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* halves of a header are not held back */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);        /* halves of a header are not held back */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); /* no port is left in TIME_WAIT */
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     if (fd < 0 || getsockname(listener, (struct sockaddr *)&to, &length) != 0)
         err(1, "client");
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
