@@ -157,14 +157,14 @@ static void note_same_data(int epfd, uint64_t data)
             atomic_store(&r->ambiguous, true);
 }
 
-static bool is_foreign(int epfd, int fd, const struct pps_listener *l)
+static bool is_foreign(int epfd, int fd)
 {
-    return !find(epfd, fd) && fd != pps_watch_private(l);
+    return !find(epfd, fd) && pps_listener_kind(fd) != PPS_FD_OURS;
 }
 
 /* What was in the epoll before its first listener is in nobody's books but the kernel's (proc(5), fdinfo): lines of
    "tfd: %d events: %x data: %x". */
-static bool others_have(int epfd, const struct pps_listener *l, uint64_t data)
+static bool others_have(int epfd, uint64_t data)
 {
     char path[48], text[512];
     size_t have = 0;
@@ -179,7 +179,7 @@ static bool others_have(int epfd, const struct pps_listener *l, uint64_t data)
         for (; !found && (next = strchr(line, '\n')); line = next + 1) {
             const char *value = strstr(line, "data:");
             if (strncmp(line, "tfd:", 4) == 0 && value && value < next)
-                found = strtoull(value + 5, NULL, 16) == data && is_foreign(epfd, atoi(line + 4), l);
+                found = strtoull(value + 5, NULL, 16) == data && is_foreign(epfd, atoi(line + 4));
         }
         have = strlen(line);
         memmove(text, line, have);
@@ -187,25 +187,6 @@ static bool others_have(int epfd, const struct pps_listener *l, uint64_t data)
     if (info >= 0)
         real_close(info);
     return found;
-}
-
-static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
-{
-    struct registration *stale = find(epfd, fd);
-    if (stale) /* the number was closed behind our back, or the kernel would have it still */
-        atomic_store(&stale->epfd, 0);
-    struct registration *r = find_place(epfd, l);
-    if (!r)
-        return;
-    if (!atomic_load(&r->epfd))
-        r->beside = false;
-    atomic_store(&r->ambiguous, false);
-    atomic_store(&r->listener, *l);
-    atomic_store(&r->fd, fd + 1);
-    atomic_store(&r->epfd, epfd + 1);
-    atomic_store(&r->ambiguous, others_have(epfd, l, e->data.u64));
-    arm(r, e);
-    pps_listener_mark(epfd, PPS_FD_EPOLL);
 }
 
 static void removed(struct registration *r)
@@ -217,6 +198,25 @@ static void removed(struct registration *r)
         atomic_store(&r->epfd, 0);
 }
 
+static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
+{
+    struct registration *stale = find(epfd, fd);
+    if (stale) /* the number was closed behind our back, or the kernel would have it still */
+        removed(stale);
+    struct registration *r = find_place(epfd, l);
+    if (!r)
+        return;
+    if (!atomic_load(&r->epfd))
+        r->beside = false;
+    atomic_store(&r->ambiguous, false);
+    atomic_store(&r->listener, *l);
+    atomic_store(&r->fd, fd + 1);
+    atomic_store(&r->epfd, epfd + 1);
+    atomic_store(&r->ambiguous, others_have(epfd, e->data.u64));
+    arm(r, e);
+    pps_listener_mark(epfd, PPS_FD_EPOLL);
+}
+
 /* Armed in our books before it is in the kernel: another thread that is woken at once must find it so. */
 static int modify(struct registration *r, int epfd, int fd, struct epoll_event *e)
 {
@@ -225,8 +225,7 @@ static int modify(struct registration *r, int epfd, int fd, struct epoll_event *
     arm(r, e);
     int result = real_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, e), why = errno;
     if (result == 0 && e->data.u64 != before.data.u64) {
-        struct pps_listener l = atomic_load(&r->listener);
-        atomic_store(&r->ambiguous, others_have(epfd, &l, e->data.u64));
+        atomic_store(&r->ambiguous, others_have(epfd, e->data.u64));
     } else if (result != 0) {
         arm(r, &before);
         atomic_store(&r->spent, spent);

@@ -73,10 +73,12 @@ static struct server start(void)
 
 static int dial(const struct server *s)
 {
+    static const struct linger at_once = {1, 0};
     static const int on = 1;
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); /* no port is left in TIME_WAIT */
     if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof from) != 0 ||
         connect(fd, (const struct sockaddr *)&s->where, sizeof s->where) != 0)
         err(1, "client");
@@ -93,14 +95,12 @@ static double microseconds(void)
 /* From before the connection to the server's answer. */
 static double live_client(const struct server *s)
 {
-    static const struct linger at_once = {1, 0};
     char answer;
     double before = microseconds();
     int fd = dial(s);
     if (write(fd, opening, sizeof opening - 1) != sizeof opening - 1 || read(fd, &answer, 1) != 1)
         err(1, "client");
     double took = microseconds() - before;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); /* no port is left in TIME_WAIT */
     close(fd);
     return took;
 }
