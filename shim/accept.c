@@ -104,11 +104,8 @@ static int from_kernel(struct attempt *a)
     int why = errno;
     if (fd >= 0)
         return take_in(a, fd, &peer, len, forks);
-    struct pps_conn oldest;
-    if (why == EMFILE && pps_park_waiting(&a->l) && pps_park_evict(&oldest)) {
-        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING); /* parked peers must not cost the server a live one */
-        return AGAIN;
-    }
+    if (why == EMFILE && pps_park_waiting(&a->l) && pps_settle_make_room())
+        return AGAIN; /* parked peers must not cost the server a live one */
     errno = why;
     return FAILED;
 }
@@ -177,14 +174,14 @@ static int wait_in(struct attempt *a, struct bed *bed, void (*on_cancel)(void *)
     int ready;
     pthread_cleanup_push(on_cancel, a);
     cancel_as_called(a);
-    ready = sleep_in(bed, pps_milliseconds_left(a->give_up));
+    ready = sleep_in(bed, pps_milliseconds(pps_time_left(a->give_up)));
     cancel_off();
     pthread_cleanup_pop(0);
     if (ready > 0)
         return AGAIN;
     if (ready < 0)
         return errno == EINTR && a->give_up == PPS_NEVER && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
-    if (pps_milliseconds_left(a->give_up) != 0) /* the kernel rounds its own way */
+    if (pps_time_left(a->give_up) != 0) /* the kernel rounds its own way */
         return AGAIN;
     errno = EAGAIN;
     return FAILED;
@@ -208,13 +205,7 @@ static void learn_listener(struct attempt *a)
         return;
     a->learned = true;
     a->nonblocking = fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK;
-    a->give_up = a->nonblocking ? a->started + (uint64_t)pps_config.timeout_ms * 1000000 : listener_deadline(a);
-}
-
-static bool is_readable(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return real_poll(&p, 1, 0) == 1;
+    a->give_up = a->nonblocking ? a->started + pps_config_timeout(&pps_config) : listener_deadline(a);
 }
 
 static void get_up(void *attempt)
@@ -281,7 +272,7 @@ static int lead_among_parked(struct attempt *a)
         pps_park_take_baton(&a->l);
     if (fd != AGAIN || what != PPS_DOOR_LISTENER)
         return fd;
-    if (pps_process_may_share() && !is_readable(a->listener_fd))
+    if (pps_process_may_share() && !pps_settle_is_readable(a->listener_fd))
         return AGAIN; /* another process was quicker */
     return from_kernel(a);
 }
@@ -377,7 +368,7 @@ static int without_waiting(struct attempt *a)
     int fd = from_parked(a);
     if (fd != AGAIN)
         return fd;
-    if (is_readable(a->listener_fd))
+    if (pps_settle_is_readable(a->listener_fd))
         return from_kernel(a);
     learn_listener(a);
     errno = a->nonblocking ? EAGAIN : ECONNABORTED;

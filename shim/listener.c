@@ -114,11 +114,10 @@ static bool ask(int fd, struct facts *f)
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     *f = (struct facts){0};
-    if (is_no_listener(fd))
-        return true;
-    f->listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN) > 0;
+    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    f->listens = listens > 0;
     if (!f->listens)
-        return false;
+        return listens == 0 || errno == ENOTSOCK;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
         !pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
         return true;

@@ -184,16 +184,12 @@ static bool watch_slot(struct lot *lot, struct slot *s)
     return watch(lot->epoll - 1, s->conn.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, data);
 }
 
-static uint64_t header_time(void)
-{
-    return (uint64_t)pps_config.timeout_ms * 1000000;
-}
-
 static void set_timer(struct lot *lot)
 {
     struct itimerspec at = {0};
     lot->idle = !lot->oldest;
-    uint64_t when = lot->idle ? pps_now() + IDLE_TIMEOUTS * header_time() : slots[lot->oldest - 1].deadline;
+    uint64_t when =
+        lot->idle ? pps_now() + IDLE_TIMEOUTS * pps_config_timeout(&pps_config) : slots[lot->oldest - 1].deadline;
     at.it_value = pps_timespec(when);
     timerfd_settime(lot->timer - 1, TFD_TIMER_ABSTIME, &at, NULL);
 }
@@ -285,10 +281,9 @@ static bool epoll_is_ours(const struct lot *lot)
     return lot->epoll && lot->timer && real_epoll_ctl(lot->epoll - 1, EPOLL_CTL_MOD, lot->timer - 1, &e) == 0;
 }
 
-/* Forgets, without touching, descriptors that are no longer ours. */
-static void disown_epoll(struct lot *lot)
+/* Forgets, without touching them, descriptors that are no longer ours. */
+static void forget_descriptors(struct lot *lot)
 {
-    pps_watch_lost(&lot->listener);
     lot->epoll = lot->timer = lot->door = lot->baton = 0;
 }
 
@@ -296,8 +291,10 @@ static bool have_epoll(struct lot *lot)
 {
     if (epoll_is_ours(lot))
         return true;
-    if (lot->epoll)
-        disown_epoll(lot);
+    if (lot->epoll) {
+        pps_watch_lost(&lot->listener);
+        forget_descriptors(lot);
+    }
     return open_epoll(lot);
 }
 
@@ -403,11 +400,12 @@ static struct lot *lot_of(const struct pps_listener *l)
     struct lot *lot = &lots[l->index];
     if (pps_listener_is_older(l, lot->listener.generation))
         return NULL;
-    if (lot->listener.generation && !pps_listener_same(&lot->listener, l))
-        abandon(lot);
-    if (!pps_listener_same(&lot->listener, l))
+    if (!pps_listener_same(&lot->listener, l)) {
+        if (lot->listener.generation)
+            abandon(lot);
+        lot->listener = *l;
         lot->abandoned = false;
-    lot->listener = *l;
+    }
     if (lots_end <= l->index)
         lots_end = l->index + 1u;
     return lot;
@@ -492,7 +490,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->lowat = get_option(conn->fd, SO_RCVLOWAT);
     s->rcvbuf = s->asked = 0;
     s->flags = flags;
-    s->deadline = pps_now() + header_time();
+    s->deadline = pps_now() + pps_config_timeout(&pps_config);
     s->conn = *conn;
     wait_for_bytes(s); /* if it cannot be, the next look says so */
     link_youngest(lot, s);
@@ -684,7 +682,7 @@ void pps_park_after_fork(bool at_once)
             close_epoll(lot);
             close_stand(lot);
         }
-        disown_epoll(lot);
+        forget_descriptors(lot);
         lot->oldest = lot->newest = 0;
         atomic_store(&lot->waiting, 0);
     }

@@ -31,7 +31,7 @@ struct wait {
 
 static int sleep_milliseconds(const struct wait *w, uint64_t left)
 {
-    int ms = left == PPS_NEVER ? -1 : left / 1000000 < INT32_MAX ? (int)((left + 999999) / 1000000) : INT32_MAX;
+    int ms = pps_milliseconds(left);
     return w->signals.mask ? real_epoll_pwait(w->epfd, w->events, w->max, ms, w->signals.mask)
                            : real_epoll_wait(w->epfd, w->events, w->max, ms);
 }
@@ -225,7 +225,7 @@ static int wait_and_resolve(struct wait *w)
     for (;;) {
         bool hurry = pps_epoll_is_due(w->epfd);
         int cancel_state;
-        w->told = w->sleep(w, hurry ? 0 : w->deadline == PPS_NEVER ? PPS_NEVER : pps_time_left(w->deadline));
+        w->told = w->sleep(w, hurry ? 0 : pps_time_left(w->deadline));
         if (w->told < 0 || (w->told == 0 && !hurry))
             return w->told;
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);

@@ -15,8 +15,8 @@
 #include <ppshim/watch.h>
 #include <stdatomic.h>
 
-#define TRIES                                                                                                          \
-    64 /* connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared */
+/* How many connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared. */
+#define TRIES 64
 
 enum { EMPTY, FILLING, FULL, TAKING };
 
@@ -26,9 +26,8 @@ static struct place {
     _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
     atomic_bool passed;          /* a wait passed the kernel's readiness on */
     atomic_bool seen;
-    _Atomic int
-        blocking; /* of the listener: 1 yes, -1 no, 0 not asked; one that turned blocking later is asked in vain */
-    int flags;    /* the held connection was accepted with */
+    _Atomic int blocking; /* the listener: 1 yes, -1 no, 0 not asked yet; a later change goes unnoticed */
+    int flags;            /* the held connection was accepted with */
     struct pps_conn conn;
 } places[PPS_LISTENERS_MAX];
 static struct place nowhere; /* of listeners that are closed: nothing is accepted, nothing held */
@@ -77,11 +76,19 @@ static void refresh_trust(void)
     pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
 }
 
-static void park(struct pps_conn *c, int flags)
+bool pps_settle_make_room(void)
 {
     struct pps_conn oldest;
-    while (pps_park_full() && pps_park_evict(&oldest))
-        pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
+    if (!pps_park_evict(&oldest))
+        return false;
+    pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
+    return true;
+}
+
+static void park(struct pps_conn *c, int flags)
+{
+    while (pps_park_full() && pps_settle_make_room())
+        ;
     if (!pps_park_put(c, flags))
         pps_admit_close(c, PPS_REASON_NO_ROOM);
 }
@@ -116,13 +123,6 @@ static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_
         pps_admit_close(conn, reason);
     }
     return false;
-}
-
-/* A listener need not be non-blocking, and O_NONBLOCK is not ours to set. */
-static bool is_readable(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return real_poll(&p, 1, 0) == 1;
 }
 
 /* One settling of one listener. */
@@ -163,7 +163,7 @@ static int accept_with_mask(const struct settling *s, struct sockaddr *peer, soc
 static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
     bool may_sleep = pps_process_may_share() && is_blocking(s);
-    if ((!s->readable || may_sleep) && !is_readable(s->listener_fd)) {
+    if ((!s->readable || may_sleep) && !pps_settle_is_readable(s->listener_fd)) {
         errno = EAGAIN;
         return -1;
     }
@@ -171,7 +171,7 @@ static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
     return may_sleep ? accept_with_mask(s, peer, len) : real_accept4(s->listener_fd, peer, len, s->flags);
 }
 
-static enum pps_settled after_failure(struct settling *s, int why)
+static enum pps_settled after_failure(int why)
 {
     switch (why) {
     case EINTR:
@@ -181,10 +181,7 @@ static enum pps_settled after_failure(struct settling *s, int why)
     case ECONNABORTED:
         return PPS_SETTLED_MORE;
     case EMFILE:
-        if (!pps_park_evict(&s->conn))
-            return PPS_SETTLED_ERROR;
-        pps_admit_close(&s->conn, PPS_REASON_TOO_MANY_PENDING);
-        return PPS_SETTLED_MORE;
+        return pps_settle_make_room() ? PPS_SETTLED_MORE : PPS_SETTLED_ERROR;
     }
     return PPS_SETTLED_ERROR;
 }
@@ -197,7 +194,7 @@ static enum pps_settled one_from_kernel(struct settling *s)
         socklen_t len = sizeof peer;
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
         if (fd < 0)
-            result = after_failure(s, errno);
+            result = after_failure(errno);
         else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, &s->conn))
             result = PPS_SETTLED_READY;
     }
@@ -245,17 +242,18 @@ enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool 
     return fill(&s);
 }
 
+bool pps_settle_is_readable(int listener_fd)
+{
+    struct pollfd p = {.fd = listener_fd, .events = POLLIN};
+    return real_poll(&p, 1, 0) == 1;
+}
+
 bool pps_settle_accepting(const struct pps_listener *l, int flags)
 {
     struct place *p = place_of(l);
     if (atomic_load(&p->accepting) != flags + 1)
         atomic_store(&p->accepting, flags + 1);
     return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
-}
-
-bool pps_settle_is_accepting(const struct pps_listener *l)
-{
-    return atomic_load(&place_of(l)->accepting) != 0;
 }
 
 void pps_settle_seen(const struct pps_listener *l)

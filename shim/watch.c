@@ -281,12 +281,12 @@ static int guarded_control(int epfd, int op, int fd, const struct pps_listener *
 }
 
 /* Of a descriptor that is no listener. */
-static int control_other(int epfd, int op, int fd, struct epoll_event *event, bool new)
+static int control_other(int epfd, int op, int fd, struct epoll_event *event, bool first_seen)
 {
     struct pps_guard g;
     static const struct pps_listener nested;
     int result = real_epoll_ctl(epfd, op, fd, event), why = errno;
-    if (result == 0 && new &&is_epoll(fd, epfd) && pps_process_is_owner()) {
+    if (result == 0 && first_seen && is_epoll(fd, epfd) && pps_process_is_owner()) {
         pps_listener_mark(fd, PPS_FD_EPOLL);
         pps_guard_enter(&g);
         added(epfd, fd, &nested, event);

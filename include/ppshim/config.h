@@ -45,6 +45,12 @@ struct pps_config {
  */
 bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ERROR_TEXT]);
 
+/* PPSHIM_TIMEOUT in nanoseconds (deadline.h). */
+static inline uint64_t pps_config_timeout(const struct pps_config *c)
+{
+    return (uint64_t)c->timeout_ms * 1000000;
+}
+
 static inline bool pps_config_governs(const struct pps_config *c, uint16_t port)
 {
     return c->ports[port / 8] >> (port % 8) & 1;

@@ -26,6 +26,7 @@ static inline uint64_t pps_deadline_after(const struct timespec *t)
     return pps_now() + (uint64_t)t->tv_sec * PPS_SECOND + (uint64_t)t->tv_nsec;
 }
 
+/* PPS_NEVER stays PPS_NEVER. */
 static inline uint64_t pps_time_left(uint64_t deadline)
 {
     uint64_t now = deadline == PPS_NEVER ? 0 : pps_now();
@@ -38,10 +39,12 @@ static inline struct timespec pps_timespec(uint64_t ns)
 }
 
 /* For poll and epoll_wait: rounded up, so that nobody wakes before time; -1 for ever. */
-static inline int pps_milliseconds_left(uint64_t deadline)
+static inline int pps_milliseconds(uint64_t left)
 {
-    uint64_t ms = (pps_time_left(deadline) + 999999) / 1000000;
-    return deadline == PPS_NEVER ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
+    if (left == PPS_NEVER)
+        return -1;
+    uint64_t ms = (left + 999999) / 1000000;
+    return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 
 #endif

@@ -24,12 +24,16 @@
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
                         int flags, unsigned forks, struct pps_conn *conn);
 
+/* Closes the connection that has waited longest for its header, because descriptors ran out. false: none waits. */
+bool pps_settle_make_room(void);
+
+/* Whether accept would find something, or an error, now. A listener need not be non-blocking, and O_NONBLOCK is not
+   ours to set. */
+bool pps_settle_is_readable(int listener_fd);
+
 /* The server calls accept4 with these flags: from now on waits may settle. Returns whether a wait passed the kernel's
    readiness on since the last call: then accept must not wait, for it was not told the truth. */
 bool pps_settle_accepting(const struct pps_listener *l, int flags);
-
-/* Whether this process accepts on it, so that waits settle. */
-bool pps_settle_is_accepting(const struct pps_listener *l);
 
 /* A wait of this process names the listener (poll, select); epolls are known to watch.h. */
 void pps_settle_seen(const struct pps_listener *l);
