@@ -189,7 +189,7 @@ static enum pps_settled after_failure(int why)
 static enum pps_settled one_from_kernel(struct settling *s)
 {
     enum pps_settled result = PPS_SETTLED_MORE;
-    for (int i = 0; i < TRIES && result == PPS_SETTLED_MORE; i++) {
+    for (int i = 0; i < TRIES && result == PPS_SETTLED_MORE && s->forks == pps_process_forks(); i++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
