@@ -54,7 +54,7 @@ $(B)/unit-tests: $(UNIT_OBJ)
 
 # Test servers and other helpers of the behaviour tests: plain programs that know nothing of the shim.
 HELPERS := $(patsubst tests/behaviour/%.c,$(B)/tests/%,$(wildcard tests/behaviour/*.c))
-$(B)/tests/%: tests/behaviour/%.c Makefile
+$(B)/tests/%: tests/behaviour/%.c $(wildcard tests/behaviour/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
 

@@ -7,6 +7,7 @@
  * the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that nobody
  * runs out of it, unless a case says otherwise.
  */
+#include "hazards.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,169 +33,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define HANGS_AFTER 12               /* seconds; also the longest any case can take */
-#define LONG 8000                    /* milliseconds for what must come; never a measure of how fast it is */
-#define MOMENT 40                    /* milliseconds for what must not come */
-#define TOKEN UINT64_C(0x70726f7879) /* a registration's data, that nobody would guess */
-
-static const char *name = "?", *step = "";
-
-__attribute__((format(printf, 2, 3), noreturn)) static void fail(int line, const char *format, ...)
-{
-    int error = errno;
-    va_list args;
-    printf("not ok %s: line %d: ", name, line);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf(" (%s; errno %d, %s)\n", step, error, strerror(error));
-    fflush(stdout);
-    _exit(1);
-}
-
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            fail(__LINE__, "%s", #condition);                                                                          \
-    } while (0)
-#define IS(expected, call)                                                                                             \
-    do {                                                                                                               \
-        long got_ = (long)(call);                                                                                      \
-        if (got_ != (long)(expected))                                                                                  \
-            fail(__LINE__, "%s is %ld, not %s", #call, got_, #expected);                                               \
-    } while (0)
-#define FAILS_WITH(error, call)                                                                                        \
-    do {                                                                                                               \
-        errno = 0;                                                                                                     \
-        long got_ = (long)(call);                                                                                      \
-        if (got_ != -1 || errno != (error))                                                                            \
-            fail(__LINE__, "%s gave %ld, not %s", #call, got_, #error);                                                \
-    } while (0)
-
-static void on_alarm(int number)
-{
-    (void)number;
-    printf("not ok %s: hung for %d s (%s)\n", name, HANGS_AFTER, step);
-    fflush(stdout);
-    _exit(1);
-}
-
-static int64_t microseconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
-/* --- listeners, clients --- */
-
-static int listener(int flags)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
-    MUST(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0 &&
-         bind(fd, (struct sockaddr *)&any, sizeof any) == 0 && listen(fd, 1024) == 0);
-    return fd;
-}
-
-struct client {
-    int fd;
-    in_port_t number; /* its header says it is 203.0.113.7 and this port */
-};
-
-static struct client dial(int to)
-{
-    static _Atomic uint16_t last = 1000;
-    struct sockaddr_in address, from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
-    socklen_t length = sizeof address;
-    struct client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .number = ++last};
-    MUST(c.fd >= 0 && getsockname(to, (struct sockaddr *)&address, &length) == 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    MUST(bind(c.fd, (struct sockaddr *)&from, sizeof from) == 0);
-    MUST(connect(c.fd, (struct sockaddr *)&address, sizeof address) == 0);
-    return c;
-}
-
-static void speak(const struct client *c)
-{
-    char line[80];
-    int length = snprintf(line, sizeof line, "PROXY TCP4 203.0.113.7 192.0.2.10 %u 3306\r\n", c->number);
-    MUST(write(c->fd, line, (size_t)length) == length);
-}
-
-/* Returns when the server's kernel has every byte. */
-static void introduce(const struct client *c)
-{
-    struct pollfd p = {.fd = c->fd};
-    int unacknowledged = 1;
-    speak(c);
-    while (unacknowledged) {
-        MUST(ioctl(c->fd, SIOCOUTQ, &unacknowledged) == 0);
-        IS(0, syscall(SYS_poll, &p, 1, 0)); /* the server's end was not closed */
-    }
-}
-
-static struct client introduced(int to)
-{
-    struct client c = dial(to);
-    introduce(&c);
-    return c;
-}
-
-static int number_of(int fd)
-{
-    struct sockaddr_in a;
-    socklen_t length = sizeof a;
-    return getpeername(fd, (struct sockaddr *)&a, &length) == 0 && a.sin_addr.s_addr == htonl(0xcb007107)
-               ? ntohs(a.sin_port)
-               : -1;
-}
-
-static bool works(int fd, const struct client *c)
-{
-    char byte = 0;
-    return number_of(fd) == c->number && write(c->fd, "x", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'x';
-}
-
-/* accept gives this client now, and it works. */
-static void accepts(int l, const struct client *c)
-{
-    int fd = accept(l, NULL, NULL);
-    MUST(fd >= 0);
-    MUST(works(fd, c));
-    MUST(close(fd) == 0 && close(c->fd) == 0);
-}
-
-/* The process has accepted once: from now on its waits are exact. */
-static void warm(int l)
-{
-    struct client c = introduced(l);
-    accepts(l, &c);
-}
-
-static bool in_kernel_queue(int l)
-{
-    struct pollfd p = {.fd = l, .events = POLLIN};
-    return syscall(SYS_poll, &p, 1, 0) == 1;
-}
-
-static void arrived(int l)
-{
-    struct pollfd p = {.fd = l, .events = POLLIN};
-    IS(1, syscall(SYS_poll, &p, 1, LONG));
-}
-
-/* A silent peer that the library has taken from the kernel. The listener is warm. */
-static struct client parked(int l)
-{
-    struct pollfd p = {.fd = l, .events = POLLIN};
-    struct client c = dial(l);
-    arrived(l);
-    while (in_kernel_queue(l))
-        IS(0, poll(&p, 1, 0));
-    return c;
-}
 
 /* Closed by the server: nothing was said, and nothing will be. */
 static void is_closed(const struct client *c)
@@ -279,12 +117,6 @@ struct watch {
     int listener, epoll;
 };
 
-static void control(int epoll, int operation, int fd, uint32_t events, uint64_t data)
-{
-    struct epoll_event e = {.events = events, .data.u64 = data};
-    IS(0, epoll_ctl(epoll, operation, fd, &e));
-}
-
 static struct watch watching(enum way way, int l)
 {
     struct watch w = {way, l, way == EPOLL ? epoll_create1(EPOLL_CLOEXEC) : -1};
@@ -352,21 +184,6 @@ static int stat_of(pid_t tid)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     MUST(fd >= 0);
     return fd;
-}
-
-static bool asleep(int stat)
-{
-    char text[512];
-    ssize_t n = pread(stat, text, sizeof text - 1, 0);
-    MUST(n > 0);
-    text[n] = 0;
-    return strstr(text, ") S ") != NULL;
-}
-
-static void until_asleep(int stat)
-{
-    while (!asleep(stat))
-        usleep(200);
 }
 
 static void block_usr1(bool block)
@@ -1887,14 +1704,7 @@ static void deferred_listener_leaves_silent_peers_to_the_kernel(void)
 
 /* --- the list --- */
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} cases[] = {
-#define CASE(name)                                                                                                     \
-    {                                                                                                                  \
-#name, name                                                                                                    \
-    }
+static const struct hazard cases[] = {
     CASE(child_forked_in_a_handler_that_interrupted_poll_has_no_waiting_peers),
     CASE(child_forked_in_a_handler_that_interrupted_select_has_no_waiting_peers),
     CASE(child_forked_in_a_handler_that_interrupted_epoll_wait_has_no_waiting_peers),
@@ -1943,25 +1753,14 @@ static const struct {
     CASE(private_epoll_stays_while_peers_come),
     CASE(listener_is_not_deferred_unless_told),
     CASE(deferred_listener_leaves_silent_peers_to_the_kernel),
-#undef CASE
 };
 
 int main(int argc, char **argv)
 {
-    bool list = argc == 2 && strcmp(argv[1], "--list") == 0, found = list;
-    name = argc == 2 ? argv[1] : "?";
-    struct sigaction hung = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    sigaction(SIGALRM, &hung, NULL);
-    alarm(HANGS_AFTER);
+    begin(argc, argv);
     if (argc == 2 && strcmp(argv[1], "--sockets") == 0)
         return inherited();
     if (argc == 3 && strcmp(argv[1], "--listener") == 0)
         return started_with_a_listener(atoi(argv[2]));
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (list)
-            puts(cases[i].name);
-        else if (strcmp(name, cases[i].name) == 0)
-            found = (cases[i].run(), printf("ok %s\n", name), true);
-    }
-    return found ? 0 : 64;
+    return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
 }
