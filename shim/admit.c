@@ -114,6 +114,18 @@ static bool consume(const struct pps_conn *c, uint8_t *buf, size_t length)
     return recv(c->fd, buf, length, MSG_DONTWAIT) == (ssize_t)length;
 }
 
+/* Also that there is nothing to remember: what inherits the socket must not look for a header again. */
+static bool remember(const struct pps_conn *c)
+{
+    return pps_peer_remember(c->fd, &c->peer, &c->client);
+}
+
+static enum pps_admission without_header(const struct pps_conn *c)
+{
+    remember(c);
+    return PPS_ADMIT_READY;
+}
+
 static enum pps_reason take(struct pps_conn *c, uint8_t *buf, const struct pps_header *h)
 {
     c->claims_client = h->has_client;
@@ -124,10 +136,8 @@ static enum pps_reason take(struct pps_conn *c, uint8_t *buf, const struct pps_h
     say_accepted(c, h); /* while its views are what was peeked */
     if (!consume(c, buf, h->length))
         return PPS_REASON_HEADER_STUCK;
-    if (!h->has_client)
-        return PPS_REASON_NONE;
-    c->has_client = true;
-    return pps_peer_remember(c->fd, &c->peer, &c->client) ? PPS_REASON_NONE : PPS_REASON_CANNOT_REMEMBER;
+    c->client.has_addr = h->has_client;
+    return remember(c) || !h->has_client ? PPS_REASON_NONE : PPS_REASON_CANNOT_REMEMBER;
 }
 
 static enum pps_admission gone(enum pps_reason why, enum pps_reason *reason)
@@ -145,9 +155,7 @@ static enum pps_admission verdict(struct pps_conn *c, uint8_t *buf, enum pps_rea
         c->need = (uint32_t)need;
         return PPS_ADMIT_WAIT;
     case PPS_HEADER_INVALID:
-        if (*reason == PPS_REASON_NOT_A_HEADER && c->trust == PPS_OPTIONAL)
-            return PPS_ADMIT_READY;
-        return PPS_ADMIT_GONE;
+        return *reason == PPS_REASON_NOT_A_HEADER && c->trust == PPS_OPTIONAL ? without_header(c) : PPS_ADMIT_GONE;
     case PPS_HEADER_COMPLETE:
         break;
     }
@@ -176,7 +184,7 @@ enum pps_admission pps_admit_timeout(struct pps_conn *c, uint8_t *buf, size_t si
     if (a != PPS_ADMIT_WAIT)
         return a;
     if (c->trust == PPS_OPTIONAL && c->have == 0)
-        return PPS_ADMIT_READY;
+        return without_header(c);
     return gone(PPS_REASON_TIMEOUT, reason);
 }
 

@@ -46,7 +46,8 @@ int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
     if (real_getpeername(fd, sa, len) != 0)
         return -1;
     socklen_t full = *len;
-    if (is_inet_length(full) && whole_peer(fd, sa, room, full, &peer) && pps_peer_recall(fd, &peer, &client)) {
+    if (is_inet_length(full) && whole_peer(fd, sa, room, full, &peer) && pps_peer_recall(fd, &peer, &client) &&
+        client.has_addr) {
         sa_family_t family = full == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6;
         if (!pps_answer_fits(&client, family, room)) {
             errno = ENOBUFS;

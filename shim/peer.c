@@ -25,6 +25,8 @@ struct tag {
 };
 _Static_assert(sizeof(struct tag) == 32, "the kernel takes exactly two keys of 16 bytes");
 
+#define NO_ADDR 0xff /* in place of a form */
+
 static const uint8_t tag_magic[4] = {0x9c, 'P', 'P', 0x01};
 
 static void peer_sum(const struct pps_addr *peer, uint8_t out[4])
@@ -35,12 +37,14 @@ static void peer_sum(const struct pps_addr *peer, uint8_t out[4])
 
 bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client)
 {
-    struct tag tag = {.form = (uint8_t)client->form};
+    struct tag tag = {.form = client->has_addr ? (uint8_t)client->form : NO_ADDR};
     memcpy(tag.magic, tag_magic, sizeof tag.magic);
     peer_sum(peer, tag.peer_sum);
-    tag.port[0] = (uint8_t)(client->addr.port >> 8);
-    tag.port[1] = (uint8_t)client->addr.port;
-    memcpy(tag.ip, client->addr.ip, sizeof tag.ip);
+    if (client->has_addr) {
+        tag.port[0] = (uint8_t)(client->addr.port >> 8);
+        tag.port[1] = (uint8_t)client->addr.port;
+        memcpy(tag.ip, client->addr.ip, sizeof tag.ip);
+    }
     return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, sizeof tag) == 0;
 }
 
@@ -49,7 +53,7 @@ static bool genuine(const struct tag *tag, const struct pps_addr *peer)
     uint8_t sum[4];
     peer_sum(peer, sum);
     return memcmp(tag->magic, tag_magic, sizeof tag_magic) == 0 && memcmp(tag->peer_sum, sum, sizeof sum) == 0 &&
-           tag->form <= PPS_FORM_INET6;
+           (tag->form <= PPS_FORM_INET6 || tag->form == NO_ADDR);
 }
 
 bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
@@ -58,7 +62,10 @@ bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out
     socklen_t len = sizeof tag;
     if (getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) != 0 || len != sizeof tag || !genuine(&tag, peer))
         return false;
-    *out = (struct pps_client){.form = (enum pps_addr_form)tag.form};
+    *out = (struct pps_client){.has_addr = tag.form != NO_ADDR};
+    if (!out->has_addr)
+        return true;
+    out->form = (enum pps_addr_form)tag.form;
     out->addr.port = (uint16_t)(tag.port[0] << 8 | tag.port[1]);
     memcpy(out->addr.ip, tag.ip, sizeof tag.ip);
     return true;
@@ -67,7 +74,7 @@ bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out
 bool pps_peer_supported(void)
 {
     static const struct pps_addr nobody;
-    static const struct pps_client none = {.form = PPS_FORM_INET6};
+    static const struct pps_client none = {.has_addr = false};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) /* an IPv6-only container */
         fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);

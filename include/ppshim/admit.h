@@ -26,10 +26,9 @@ struct pps_conn {
     struct sockaddr_in6 peer_raw; /* the same as the kernel told it, scope id and all; or a sockaddr_in */
     socklen_t peer_raw_len;
     enum pps_trust trust;
-    uint32_t have, need; /* bytes of the header seen so far; least number with which to look again */
-    bool claims_client;  /* its header names the one in client.addr, believed or not: for the log */
-    bool has_client;     /* after PPS_ADMIT_READY: client is the answer, else the real peer is */
-    struct pps_client client;
+    uint32_t have, need;      /* bytes of the header seen so far; least number with which to look again */
+    bool claims_client;       /* its header names the one in client.addr, believed or not: for the log */
+    struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address */
 };
 
 enum pps_admission {

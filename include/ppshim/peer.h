@@ -14,7 +14,9 @@
 #include <ppshim/addr.h>
 #include <stdbool.h>
 
+/* Of a connection whose header was taken, or that is known to send none. */
 struct pps_client {
+    bool has_addr; /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
     struct pps_addr addr;
     enum pps_addr_form form; /* how the server shall see it */
 };
@@ -23,7 +25,7 @@ struct pps_client {
    misnamed. false: the kernel refused. */
 bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
 
-/* false: nothing is remembered, the real peer is the answer. */
+/* false: nothing is remembered: no header was ever taken from this socket. */
 bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
 
 /* Whether this kernel keeps the bytes at all; asks a socket of its own. */
