@@ -22,6 +22,7 @@
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
+#include <ppshim/signals.h>
 #include <ppshim/state.h>
 #include <ppshim/watch.h>
 #include <pthread.h>
@@ -86,7 +87,7 @@ static int deliver(const struct attempt *a, struct pps_conn *c)
 static int take_in(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len, unsigned forks)
 {
     struct pps_conn c;
-    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, forks, &c);
+    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, forks, NULL, &c);
     return ready ? deliver(a, &c) : AGAIN;
 }
 
@@ -133,17 +134,6 @@ static int from_parked(const struct attempt *a)
 
 /* --- waiting --- */
 
-/* accept(2) restarts after a handler installed with SA_RESTART, but which one ran is not told: all must have it. */
-static bool every_handler_restarts(void)
-{
-    struct sigaction sa;
-    for (int sig = 1; sig < NSIG; sig++)
-        if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN &&
-            !(sa.sa_flags & SA_RESTART))
-            return false;
-    return true;
-}
-
 /* SO_RCVTIMEO of the listener bounds accept (socket(7)). */
 static uint64_t listener_deadline(const struct attempt *a)
 {
@@ -180,7 +170,7 @@ static int wait_in(struct attempt *a, struct bed *bed, void (*on_cancel)(void *)
     if (ready > 0)
         return AGAIN;
     if (ready < 0)
-        return errno == EINTR && a->give_up == PPS_NEVER && every_handler_restarts() ? AGAIN : (errno = EINTR, FAILED);
+        return errno == EINTR && a->give_up == PPS_NEVER && pps_signals_all_restart() ? AGAIN : (errno = EINTR, FAILED);
     if (pps_time_left(a->give_up) != 0) /* the kernel rounds its own way */
         return AGAIN;
     errno = EAGAIN;

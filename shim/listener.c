@@ -27,10 +27,9 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-#define SCANNED 256           /* numbers looked at when the image starts */
-#define NUMBERS_MAX (1 << 20) /* higher numbers are asked about each time */
+#define SCANNED 256 /* numbers looked at when the image starts */
 
-static _Atomic uint16_t numbers[NUMBERS_MAX]; /* a pps_fd_kind, or PPS_FD_GOVERNED + index of the record */
+_Atomic uint16_t pps_listener_numbers[PPS_NUMBERS_MAX];
 static _Atomic int numbers_end;
 
 static struct record {
@@ -46,28 +45,17 @@ static bool first_governed = true;
 
 static void set_word(int fd, unsigned word)
 {
-    if (fd < 0 || fd >= NUMBERS_MAX)
+    if (fd < 0 || fd >= PPS_NUMBERS_MAX)
         return;
-    atomic_store_explicit(&numbers[fd], (uint16_t)word, memory_order_release);
+    atomic_store_explicit(&pps_listener_numbers[fd], (uint16_t)word, memory_order_release);
     int end = atomic_load_explicit(&numbers_end, memory_order_relaxed);
     while (word != PPS_FD_UNKNOWN && end <= fd && !atomic_compare_exchange_weak(&numbers_end, &end, fd + 1))
         ;
 }
 
-static unsigned get_word(int fd)
-{
-    return fd < 0 || fd >= NUMBERS_MAX ? PPS_FD_UNKNOWN : atomic_load_explicit(&numbers[fd], memory_order_acquire);
-}
-
-enum pps_fd_kind pps_listener_kind(int fd)
-{
-    unsigned word = get_word(fd);
-    return word < PPS_FD_GOVERNED ? word : PPS_FD_GOVERNED;
-}
-
 void pps_listener_mark(int fd, enum pps_fd_kind kind)
 {
-    if (get_word(fd) != kind)
+    if (pps_listener_word(fd) != kind)
         set_word(fd, kind);
 }
 
@@ -135,7 +123,7 @@ static bool ask(int fd, struct facts *f)
 
 static struct record *record_of(int fd)
 {
-    unsigned word = get_word(fd);
+    unsigned word = pps_listener_word(fd);
     return word >= PPS_FD_GOVERNED ? &records[word - PPS_FD_GOVERNED] : NULL;
 }
 
@@ -268,7 +256,7 @@ enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
 
 enum pps_fd_kind pps_listener_find(int fd, struct pps_listener *out)
 {
-    unsigned word = get_word(fd);
+    unsigned word = pps_listener_word(fd);
     if (word == PPS_FD_UNKNOWN && is_no_listener(fd)) {
         enum pps_fd_kind kind = errno == ENOTSOCK ? PPS_FD_NO_SOCKET : PPS_FD_OTHER;
         set_word(fd, kind);

@@ -6,18 +6,22 @@
  * that one of the two fired. Such events are settled before the server sees them. Those that come to nothing are taken
  * out of the array; the wait goes on when none is left.
  */
-#include "ready_parts.h"
 #include <errno.h>
+#include <poll.h>
 #include <ppshim/deadline.h>
 #include <ppshim/guard.h>
+#include <ppshim/park.h>
 #include <ppshim/readiness.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
+#include <ppshim/signals.h>
 #include <ppshim/watch.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define READABLE (EPOLLIN | EPOLLRDNORM)
+#define PATIENCE 16 /* rounds of one wait that came to nothing */
+#define NAP (PPS_SECOND / 1000)
 
 /* One epoll_wait of whichever kind. */
 struct wait {
@@ -26,7 +30,7 @@ struct wait {
     int max, told;
     int (*sleep)(const struct wait *w, uint64_t left);
     uint64_t deadline;
-    struct wait_signals signals;
+    struct pps_signals signals;
 };
 
 static int sleep_milliseconds(const struct wait *w, uint64_t left)
@@ -164,7 +168,7 @@ static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *w
     return PPS_SETTLED_NOTHING;
 }
 
-static enum pps_settled settle(const struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
+static enum pps_settled settle(struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
 {
     if (pps_settle_holds(&watch->listener))
         return PPS_SETTLED_READY;
@@ -172,7 +176,7 @@ static enum pps_settled settle(const struct wait *w, const struct pps_watch *wat
         return PPS_SETTLED_MORE;
     /* With a private epoll beside it, it may not have been the listener that fired. */
     bool certain = said && pps_watch_private(&watch->listener) < 0;
-    return pps_settle(&watch->listener, watch->fd, certain, mask_to_sleep_with(&w->signals));
+    return pps_settle(&watch->listener, watch->fd, certain, &w->signals);
 }
 
 static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
@@ -220,11 +224,34 @@ static bool resolve(struct wait *w)
     return !signalled;
 }
 
+static bool peers_are_silent(int epfd)
+{
+    struct pps_watch watch;
+    unsigned cursor = 0;
+    while (pps_watch_next(epfd, &cursor, &watch))
+        if (watch.listener.generation && pps_park_waiting(&watch.listener))
+            return true;
+    return false;
+}
+
+/* An epoll that was shared by fork may hold the private epoll of the process it was shared with, which stays readable
+   until that process sees to it: nothing to settle, nothing to mute. Rather late than spinning. false: a signal came.
+ */
+static bool rest_from_others_events(const struct wait *w, unsigned rounds)
+{
+    uint64_t left = pps_time_left(w->deadline);
+    struct timespec nap = pps_timespec(left < NAP ? left : NAP);
+    return rounds < PATIENCE || !pps_process_forks() || real_ppoll(NULL, 0, &nap, w->signals.mask) == 0;
+}
+
 static int wait_and_resolve(struct wait *w)
 {
-    for (;;) {
+    unsigned rounds = 0;
+    for (bool wary = peers_are_silent(w->epfd);; wary = true) {
         bool hurry = pps_epoll_is_due(w->epfd);
         int cancel_state;
+        if (wary)
+            pps_signals_block(&w->signals);
         w->told = w->sleep(w, hurry ? 0 : pps_time_left(w->deadline));
         if (w->told < 0 || (w->told == 0 && !hurry))
             return w->told;
@@ -237,16 +264,23 @@ static int wait_and_resolve(struct wait *w)
         }
         if (w->told || pps_time_left(w->deadline) == 0)
             return w->told;
-        block_signals(&w->signals);
+        if (!rest_from_others_events(w, rounds++))
+            return -1;
     }
+}
+
+static void restore(void *wait)
+{
+    pps_signals_restore(&((struct wait *)wait)->signals);
 }
 
 static int run(struct wait *w)
 {
-    int saved = errno;
+    int saved = errno, result;
     pps_process_notice_fork();
-    int result = wait_and_resolve(w);
-    restore_signals(&w->signals);
+    pthread_cleanup_push(restore, w);
+    result = wait_and_resolve(w);
+    pthread_cleanup_pop(1);
     if (result >= 0)
         errno = saved;
     return result;

@@ -7,7 +7,6 @@
  * When a listener or its private epoll fires, settle; when nothing came of it, go on waiting with what is left of the
  * time.
  */
-#include "ready_parts.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ppshim/deadline.h>
@@ -17,6 +16,7 @@
 #include <ppshim/readiness.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
+#include <ppshim/signals.h>
 #include <ppshim/watch.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -67,13 +67,14 @@ struct wait {
     struct listened *listeners;
     unsigned count;
     uint64_t deadline;
-    struct wait_signals signals;
+    struct pps_signals signals;
     bool hurry; /* something is held already: do not sleep */
+    bool wary;  /* peers are silent: an event may come to nothing */
 };
 
 static bool may_govern(const struct pollfd *p)
 {
-    return p->fd >= 0 && (p->events & READABLE) && pps_listener_may_govern(pps_listener_kind(p->fd));
+    return pps_listener_may_govern(p->fd) && (p->events & READABLE);
 }
 
 static unsigned count_candidates(const struct pollfd *fds, nfds_t n)
@@ -121,6 +122,7 @@ static void add_private_epolls(struct wait *w)
         case PPS_FD_GOVERNED:
             beside->fd = private_epoll(&one->l);
             w->hurry |= pps_settle_holds(&one->l);
+            w->wary |= pps_park_waiting(&one->l);
             break;
         case PPS_FD_EPOLL:
             w->hurry |= pps_epoll_is_due(fd);
@@ -158,7 +160,7 @@ static enum pps_settled resolve_one(struct wait *w, const struct listened *one, 
     if (holds)
         settled = PPS_SETTLED_READY;
     else if (may_settle)
-        settled = pps_settle(&one->l, p->fd, said, mask_to_sleep_with(&w->signals));
+        settled = pps_settle(&one->l, p->fd, said, &w->signals);
     p->revents &= ~READABLE;
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR)
         p->revents |= asked;
@@ -195,21 +197,30 @@ static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
         add_private_epolls(w);
+        if (w->wary)
+            pps_signals_block(&w->signals);
         int ready = sleep_until_something(w);
         if (ready < 0 || (ready == 0 && !w->hurry))
             return ready;
         int told = resolve(w);
         if (told || pps_time_left(w->deadline) == 0)
             return told;
-        block_signals(&w->signals);
+        w->wary = true;
     }
+}
+
+static void restore(void *wait)
+{
+    pps_signals_restore(&((struct wait *)wait)->signals);
 }
 
 static int wait_with_scratch(struct wait *w, struct scratch *scratch)
 {
     int result;
     pthread_cleanup_push(scratch_release, scratch);
+    pthread_cleanup_push(restore, w);
     result = wait_and_resolve(w);
+    pthread_cleanup_pop(1);
     pthread_cleanup_pop(0);
     return result;
 }
@@ -245,7 +256,6 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
     int result = wait_with_scratch(&w, &scratch), why = result < 0 ? errno : saved;
     if (result >= 0)
         give_back(&w, fds);
-    restore_signals(&w.signals);
     scratch_release(&scratch);
     errno = why;
     return result;
@@ -255,14 +265,16 @@ int pps_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 
 /* Servers give select more descriptors than an fd_set holds, in sets of their own size: FD_ISSET would abort on them.
  */
+#define BITS ((int)(8 * sizeof(long)))
+
 static unsigned long bit(int fd)
 {
-    return 1UL << (unsigned)fd % (8 * sizeof(long));
+    return 1UL << (fd % BITS);
 }
 
 static size_t word(int fd)
 {
-    return (size_t)fd / (8 * sizeof(long));
+    return (size_t)(fd / BITS);
 }
 
 static bool has(int fd, const fd_set *set)
@@ -273,9 +285,13 @@ static bool has(int fd, const fd_set *set)
 bool pps_select_concerns(int n, const fd_set *readable)
 {
     int end = pps_listener_fd_end(); /* numbers beyond have never been met: nor may there be memory for them */
-    for (int fd = 0; readable && fd < n && fd < end; fd++)
-        if (pps_listener_may_govern(pps_listener_kind(fd)) && has(fd, readable))
-            return true;
+    end = n < end ? n : end;
+    for (int first = 0; readable && first < end; first += BITS)
+        for (unsigned long bits = ((const unsigned long *)readable)[word(first)]; bits; bits &= bits - 1) {
+            int fd = first + __builtin_ctzl(bits);
+            if (fd < end && pps_listener_may_govern(fd))
+                return true;
+        }
     return false;
 }
 

@@ -12,6 +12,7 @@
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
+#include <ppshim/signals.h>
 #include <ppshim/watch.h>
 #include <stdatomic.h>
 
@@ -94,7 +95,7 @@ static void park(struct pps_conn *c, int flags)
 }
 
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                        int flags, unsigned forks, struct pps_conn *conn)
+                        int flags, unsigned forks, struct pps_signals *signals, struct pps_conn *conn)
 {
     uint8_t buf[PPS_ADMIT_STACK];
     enum pps_reason reason;
@@ -104,6 +105,8 @@ bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct socka
         real_close(fd); /* without a shutdown: it is the parent's */
         return false;
     }
+    if (a != PPS_ADMIT_READY && signals)
+        pps_signals_block(signals); /* the wait will go on: parking takes its time */
     if (a == PPS_ADMIT_WAIT)
         park(conn, flags);
     else if (a == PPS_ADMIT_GONE)
@@ -131,7 +134,7 @@ struct settling {
     const struct pps_listener *l;
     int listener_fd, flags;
     bool readable; /* the kernel just said so */
-    const sigset_t *mask;
+    struct pps_signals *signals;
     unsigned forks; /* a child that returns into its parent's wait must leave the parent's connections alone */
     struct pps_conn conn;
 };
@@ -146,15 +149,20 @@ static bool is_blocking(const struct settling *s)
     return known > 0;
 }
 
-/* accept4 where it might sleep: signals come through then. */
-static int accept_with_mask(const struct settling *s, struct sockaddr *peer, socklen_t *len)
+/* accept4 where it might sleep: signals come through then. One that strikes in the very moment of an accept4 that does
+   not sleep, and gets a silent peer, does not end the wait: nobody can tell that it did. */
+static int accept_with_signals(const struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
     sigset_t blocked;
-    if (s->mask)
-        pthread_sigmask(SIG_SETMASK, s->mask, &blocked);
+    if (!s->signals || !s->signals->mask)
+        return real_accept4(s->listener_fd, peer, len, s->flags);
+    if (pps_signals_let_in(s->signals->mask)) {
+        errno = EINTR;
+        return -1;
+    }
+    pthread_sigmask(SIG_SETMASK, s->signals->mask, &blocked);
     int fd = real_accept4(s->listener_fd, peer, len, s->flags), why = errno;
-    if (s->mask)
-        pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     errno = why;
     return fd;
 }
@@ -168,7 +176,7 @@ static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
         return -1;
     }
     s->readable = false;
-    return may_sleep ? accept_with_mask(s, peer, len) : real_accept4(s->listener_fd, peer, len, s->flags);
+    return may_sleep ? accept_with_signals(s, peer, len) : real_accept4(s->listener_fd, peer, len, s->flags);
 }
 
 static enum pps_settled after_failure(int why)
@@ -195,7 +203,7 @@ static enum pps_settled one_from_kernel(struct settling *s)
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
         if (fd < 0)
             result = after_failure(errno);
-        else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, &s->conn))
+        else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, s->signals, &s->conn))
             result = PPS_SETTLED_READY;
     }
     return result;
@@ -221,7 +229,7 @@ static enum pps_settled fill(struct settling *s)
 
 /* --- what others call --- */
 
-enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, const sigset_t *mask)
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals)
 {
     struct place *p = place_of(l);
     int state = EMPTY;
@@ -237,7 +245,7 @@ enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool 
                          .listener_fd = listener_fd,
                          .flags = atomic_load(&p->accepting) - 1,
                          .readable = readable,
-                         .mask = mask,
+                         .signals = signals,
                          .forks = pps_process_forks()};
     return fill(&s);
 }

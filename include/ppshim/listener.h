@@ -14,6 +14,7 @@
 #define PPSHIM_LISTENER_H
 
 #include <ppshim/addr.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,14 +32,30 @@ enum pps_fd_kind {
     PPS_FD_UNKNOWN,
     PPS_FD_OTHER,      /* not a listener when last asked */
     PPS_FD_NO_SOCKET,  /* nor any socket */
-    PPS_FD_INHERITED,  /* a listener that was there at start, not looked at yet */
     PPS_FD_UNGOVERNED, /* a listener whose port or family is none of ours */
     PPS_FD_OURS,       /* the shim's own descriptor */
-    PPS_FD_EPOLL,      /* an epoll that holds, or held, a governed listener, or stands in another epoll */
+    /* Of these, and none above, may a governed listener be. */
+    PPS_FD_INHERITED, /* a listener that was there at start, not looked at yet */
+    PPS_FD_EPOLL,     /* an epoll that holds, or held, a governed listener, or stands in another epoll */
     PPS_FD_GOVERNED,
 };
 
-enum pps_fd_kind pps_listener_kind(int fd); /* one array look-up */
+/* The table; listener.c alone writes it. Numbers beyond it are asked about each time. */
+#define PPS_NUMBERS_MAX (1 << 20)
+extern _Atomic uint16_t pps_listener_numbers[PPS_NUMBERS_MAX]; /* a pps_fd_kind, or GOVERNED + index of the record */
+
+static inline unsigned pps_listener_word(int fd)
+{
+    if ((unsigned)fd >= PPS_NUMBERS_MAX)
+        return PPS_FD_UNKNOWN;
+    return atomic_load_explicit(&pps_listener_numbers[fd], memory_order_acquire);
+}
+
+static inline enum pps_fd_kind pps_listener_kind(int fd)
+{
+    unsigned word = pps_listener_word(fd);
+    return word < PPS_FD_GOVERNED ? word : PPS_FD_GOVERNED;
+}
 
 /* At start: marks the listeners this image was given (socket activation, exec), so that its first wait finds them. They
    are not governed before the server waits or accepts: an image that only happens to have one must not be failed by a
@@ -46,9 +63,9 @@ enum pps_fd_kind pps_listener_kind(int fd); /* one array look-up */
 void pps_listener_scan(void);
 
 /* Whether a wait that names this number may name a governed listener. */
-static inline bool pps_listener_may_govern(enum pps_fd_kind kind)
+static inline bool pps_listener_may_govern(int fd)
 {
-    return kind == PPS_FD_GOVERNED || kind == PPS_FD_INHERITED || kind == PPS_FD_EPOLL;
+    return pps_listener_word(fd) >= PPS_FD_INHERITED;
 }
 
 /* Kind of `fd`, asking the kernel about an unknown one; fills *out when PPS_FD_GOVERNED. When a process first governs a

@@ -15,14 +15,15 @@
 
 #include <ppshim/admit.h>
 #include <ppshim/listener.h>
-#include <signal.h>
+#include <ppshim/signals.h>
 #include <stdbool.h>
 
 /* A connection fresh from the kernel, accepted with these accept4 flags: true when *conn is ready; else it was parked
    or closed. `forks` is pps_process_forks from before it was accepted: the child of a handler that interrupted us and
-   forked leaves the connection to its parent. */
+   forked leaves the connection to its parent. `signals`: of the wait that will go on if this comes to nothing, or NULL;
+   they are blocked then. */
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
-                        int flags, unsigned forks, struct pps_conn *conn);
+                        int flags, unsigned forks, struct pps_signals *signals, struct pps_conn *conn);
 
 /* Closes the connection that has waited longest for its header, because descriptors ran out. false: none waits. */
 bool pps_settle_make_room(void);
@@ -48,10 +49,10 @@ enum pps_settled {
     PPS_SETTLED_SIGNAL,  /* a signal came where the wait could have slept: it ends with EINTR */
     PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
 };
-/* `readable`: the kernel just said that the listener is. `mask`: if not NULL signals are blocked, and this is the mask
-   to sleep with. Only with a blocking listener, and only when another process or thread takes the connection in the
-   moment between the look and the call, does this sleep, as the server's own accept would have. */
-enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, const sigset_t *mask);
+/* `readable`: the kernel just said that the listener is. `signals`: of the wait that asks, or NULL. Only with a
+   blocking listener, and only when another process or thread takes the connection in the moment between the look and
+   the call, does this sleep, as the server's own accept would have. */
+enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals);
 
 bool pps_settle_holds(const struct pps_listener *l);
 /* Takes the held one, mended to these flags. */

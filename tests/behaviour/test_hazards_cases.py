@@ -16,16 +16,6 @@ SETTINGS = {
     "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
 }
 
-# Not true yet, and so not collected. A handler that runs between the kernel's answer and our first look does not end the
-# wait when the event is dropped: to close the gap costs two system calls a wait. With a mask, accept on a blocking listener
-# opens it and finds a silent peer. A parent's private epoll stays in an epoll that parent and child share.
-OPEN = {
-    "signal_is_not_lost_when_a_silent_peer_comes_with_it",
-    "signal_let_in_by_the_mask_is_not_lost_when_a_silent_peer_comes_with_it",
-    "child_with_its_parents_epoll_does_not_spin_for_its_parents_peers",
-}
-
-
 def case(program, name, **settings):
     return subprocess.run([helper(program), name], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40,
                           env=environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings}))
@@ -34,7 +24,7 @@ def case(program, name, **settings):
 def cases(program):
     listed = case(program, "--list")
     assert listed.returncode == 0 and listed.stdout, listed
-    return pytest.mark.parametrize("name", [name for name in listed.stdout.split() if name not in OPEN])
+    return pytest.mark.parametrize("name", [name for name in listed.stdout.split()])
 
 
 def passes(program, name):
@@ -57,4 +47,4 @@ def test_life(name):
 
 def test_cases_with_settings_of_their_own_exist():
     listed = {name for program in ("hazards_wait", "hazards_life") for name in case(program, "--list").stdout.split()}
-    assert set(SETTINGS) | OPEN <= listed
+    assert set(SETTINGS) <= listed
