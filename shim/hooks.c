@@ -48,10 +48,12 @@ EXPORT int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict
 EXPORT int listen(int fd, int backlog)
 {
     int saved = errno, result = real_listen(fd, backlog);
-    struct pps_listener unused;
+    struct pps_listener l;
     if (off() || result != 0)
         return result;
-    pps_listener_recheck(fd, &unused);
+    bool known = pps_listener_kind(fd) == PPS_FD_GOVERNED;
+    if (pps_listener_recheck(fd, &l) == PPS_FD_GOVERNED && !known)
+        pps_watch_adopt(fd, &l);
     errno = saved;
     return 0;
 }

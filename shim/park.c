@@ -384,8 +384,7 @@ static void abandon(struct lot *lot)
     struct pps_conn conn;
     while (lot->oldest) {
         take_out_gone(lot, &slots[lot->oldest - 1], &conn);
-        shutdown(conn.fd, SHUT_RDWR);
-        real_close(conn.fd);
+        pps_admit_close(&conn, PPS_REASON_LISTENER_CLOSED);
     }
     close_epoll(lot);
     lot->abandoned = true;

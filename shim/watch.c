@@ -7,15 +7,13 @@
  * account it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <ppshim/fdinfo.h>
 #include <ppshim/guard.h>
 #include <ppshim/real.h>
 #include <ppshim/watch.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+
+#define NUMBERS_ADOPTED 256
 
 #define REGISTRATIONS_MAX 4096 /* beyond: the server's wait shows the kernel's own readiness */
 
@@ -162,31 +160,21 @@ static bool is_foreign(int epfd, int fd)
     return !find(epfd, fd) && pps_listener_kind(fd) != PPS_FD_OURS;
 }
 
-/* What was in the epoll before its first listener is in nobody's books but the kernel's (proc(5), fdinfo): lines of
-   "tfd: %d events: %x data: %x". */
+struct sought {
+    int epfd;
+    uint64_t data;
+};
+
+static bool is_others(void *context, int fd, const struct epoll_event *event)
+{
+    const struct sought *s = context;
+    return event->data.u64 == s->data && is_foreign(s->epfd, fd);
+}
+
+/* What was in the epoll before its first listener is in nobody's books but the kernel's. */
 static bool others_have(int epfd, uint64_t data)
 {
-    char path[48], text[512];
-    size_t have = 0;
-    ssize_t n;
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", epfd);
-    int info = open(path, O_RDONLY | O_CLOEXEC);
-    while (info >= 0 && !found && (n = read(info, text + have, sizeof text - 1 - have)) > 0) {
-        char *line = text, *next;
-        have += (size_t)n;
-        text[have] = 0;
-        for (; !found && (next = strchr(line, '\n')); line = next + 1) {
-            const char *value = strstr(line, "data:");
-            if (strncmp(line, "tfd:", 4) == 0 && value && value < next)
-                found = strtoull(value + 5, NULL, 16) == data && is_foreign(epfd, atoi(line + 4));
-        }
-        have = strlen(line);
-        memmove(text, line, have);
-    }
-    if (info >= 0)
-        real_close(info);
-    return found;
+    return pps_fdinfo_epoll(epfd, is_others, &(struct sought){epfd, data});
 }
 
 static void removed(struct registration *r)
@@ -309,6 +297,35 @@ int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
     if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
         return guarded_control(epfd, op, fd, &l, event);
     return control_other(epfd, op, fd, event, before == PPS_FD_UNKNOWN && kind == PPS_FD_NO_SOCKET);
+}
+
+struct adoption {
+    int epfd, fd;
+    const struct pps_listener *l;
+};
+
+static bool adopt(void *context, int fd, const struct epoll_event *event)
+{
+    const struct adoption *a = context;
+    if (fd != a->fd)
+        return false;
+    added(a->epfd, a->fd, a->l, event);
+    return true;
+}
+
+void pps_watch_adopt(int fd, const struct pps_listener *l)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return;
+    pps_guard_enter(&g);
+    for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
+        enum pps_fd_kind kind = pps_listener_kind(epfd);
+        bool may_be_epoll = kind == PPS_FD_UNKNOWN || kind == PPS_FD_NO_SOCKET || kind == PPS_FD_EPOLL;
+        if (may_be_epoll && !find(epfd, fd))
+            pps_fdinfo_epoll(epfd, adopt, &(struct adoption){epfd, fd, l});
+    }
+    pps_guard_leave(&g);
 }
 
 bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)

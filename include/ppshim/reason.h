@@ -39,6 +39,7 @@
     X(PEER_LEFT, "peer-left", "the peer closed or reset inside the header")                                            \
     X(HEADER_STUCK, "header-stuck", "the header cannot be taken whole: urgent data or a receive buffer too small")     \
     X(TOO_MANY_PENDING, "too-many-pending", "the oldest of more than PPSHIM_MAX_PENDING waiting connections")          \
+    X(LISTENER_CLOSED, "listener-closed", "the server closed its listener before the header was complete")             \
     X(NO_ROOM, "no-room", "no descriptor or memory to wait for the header with")                                       \
     X(CANNOT_REMEMBER, "cannot-remember", "the kernel refused to keep the client's address in the socket")
 

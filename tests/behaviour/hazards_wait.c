@@ -469,6 +469,34 @@ static void peer_that_waits_at_a_listener_with_the_data_of_another_is_told(void)
     data_shared_while_peers_wait(false);
 }
 
+static void socket_put_into_an_epoll_before_listen_is_watched(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), other[2];
+    int epolls[2] = {epoll_create1(EPOLL_CLOEXEC), epoll_create1(EPOLL_CLOEXEC)};
+    MUST(pipe(other) == 0);
+    control(epolls[0], EPOLL_CTL_ADD, other[0], EPOLLIN, TOKEN + 1);
+    control(epolls[0], EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+    control(epolls[1], EPOLL_CTL_ADD, l, EPOLLIN | EPOLLET, TOKEN);
+    IS(0, bind(l, (struct sockaddr *)&any, sizeof any));
+    IS(0, listen(l, 1024));
+    warm(l);
+    for (int i = 0; i < 2; i++) {
+        step = i ? "edge-triggered" : "level-triggered";
+        while (told(epolls[i], 0))
+            ;
+        struct client silent = dial(l);
+        IS(0, told(epolls[i], MOMENT));
+        struct client c = introduced(l);
+        IS(1, told(epolls[i], LONG));
+        accepts(l, &c);
+        IS(0, told(epolls[i], MOMENT));
+        introduce(&silent);
+        IS(1, told(epolls[i], LONG));
+        accepts(l, &silent);
+    }
+}
+
 /* --- cases: several of each --- */
 
 static void exclusive_listener_is_told_of_waiting_peers(void)
@@ -1279,6 +1307,7 @@ static const struct hazard cases[] = {
     CASE(silent_peer_spends_no_one_shot),
     CASE(spent_one_shot_is_not_told_until_armed_again),
     CASE(listener_and_waiting_peers_are_one_one_shot),
+    CASE(socket_put_into_an_epoll_before_listen_is_watched),
     CASE(removed_listener_is_not_told_of_waiting_peers),
     CASE(silenced_listener_is_not_told_of_waiting_peers),
     CASE(held_connection_is_not_told_while_the_listener_is_out),
