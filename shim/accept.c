@@ -50,6 +50,7 @@ struct attempt {
     bool nonblocking;
     uint64_t started, give_up; /* deadline.h */
     int cancel_state;          /* the caller's */
+    struct pps_signals signals;
     unsigned forks; /* when it counted itself in: a handler may fork, and the child return from it into this call */
 };
 
@@ -84,27 +85,43 @@ static int deliver(const struct attempt *a, struct pps_conn *c)
 }
 
 /* A connection fresh from the kernel. */
-static int take_in(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len, unsigned forks)
+static int take_in(struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len, unsigned forks)
 {
     struct pps_conn c;
-    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, forks, NULL, &c);
+    bool ready = pps_settle_take_in(&a->l, fd, (const struct sockaddr *)peer, len, a->flags, forks, &a->signals, &c);
     return ready ? deliver(a, &c) : AGAIN;
 }
 
 /* --- sources --- */
 
-/* The real call. */
-static int from_kernel(struct attempt *a)
+/* Whether accept(2) goes on after this error. Which handler ran is not told, so all must have SA_RESTART. */
+static bool restarts(const struct attempt *a, int why)
+{
+    return why == EINTR && a->give_up == PPS_NEVER && pps_signals_all_restart();
+}
+
+/* Among this process's threads one leads, so that what it saw is there for it, unless others wait for it otherwise. */
+static bool may_be_taken(const struct attempt *a)
+{
+    return pps_process_has_family() || pps_settle_is_seen(&a->l);
+}
+
+/* The real call. `readable`: it was just said to be. */
+static int from_kernel(struct attempt *a, bool readable)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
     unsigned forks = pps_process_forks();
     cancel_as_called(a);
-    int fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
+    bool sleeps = !a->nonblocking && (!readable || may_be_taken(a));
+    int fd = !sleeps ? real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags)
+                     : pps_signals_accept4(&a->signals, a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
     cancel_off();
     int why = errno;
     if (fd >= 0)
         return take_in(a, fd, &peer, len, forks);
+    if (a->signals.blocked && restarts(a, why))
+        return AGAIN;
     if (why == EMFILE && pps_park_waiting(&a->l) && pps_settle_make_room())
         return AGAIN; /* parked peers must not cost the server a live one */
     errno = why;
@@ -152,9 +169,12 @@ struct bed {
     struct epoll_event event;
 };
 
-static int sleep_in(struct bed *bed, int ms)
+static int sleep_in(struct bed *bed, uint64_t left, const sigset_t *mask)
 {
-    return bed->door < 0 ? real_poll(bed->fds, bed->n, ms) : real_epoll_wait(bed->door, &bed->event, 1, ms);
+    struct timespec t = pps_timespec(left);
+    if (bed->door < 0)
+        return real_ppoll(bed->fds, bed->n, left == PPS_NEVER ? NULL : &t, mask);
+    return real_epoll_pwait(bed->door, &bed->event, 1, pps_milliseconds(left), mask);
 }
 
 /* Waits with cancellation as the caller has it; `on_cancel` undoes what others rely on. AGAIN: something is ready or a
@@ -164,13 +184,13 @@ static int wait_in(struct attempt *a, struct bed *bed, void (*on_cancel)(void *)
     int ready;
     pthread_cleanup_push(on_cancel, a);
     cancel_as_called(a);
-    ready = sleep_in(bed, pps_milliseconds(pps_time_left(a->give_up)));
+    ready = sleep_in(bed, pps_time_left(a->give_up), a->signals.mask);
     cancel_off();
     pthread_cleanup_pop(0);
     if (ready > 0)
         return AGAIN;
     if (ready < 0)
-        return errno == EINTR && a->give_up == PPS_NEVER && pps_signals_all_restart() ? AGAIN : (errno = EINTR, FAILED);
+        return restarts(a, errno) ? AGAIN : FAILED;
     if (pps_time_left(a->give_up) != 0) /* the kernel rounds its own way */
         return AGAIN;
     errno = EAGAIN;
@@ -264,7 +284,7 @@ static int lead_among_parked(struct attempt *a)
         return fd;
     if (pps_process_may_share() && !pps_settle_is_readable(a->listener_fd))
         return AGAIN; /* another process was quicker */
-    return from_kernel(a);
+    return from_kernel(a, true);
 }
 
 /* The leader, with nothing parked. Of a call that has met connections of no use before, SO_RCVTIMEO bounds the whole,
@@ -274,7 +294,7 @@ static int lead_in_kernel(struct attempt *a)
     struct pollfd p = {.fd = a->listener_fd, .events = POLLIN};
     if (a->learned && !a->nonblocking && a->give_up != PPS_NEVER && wait_for(a, &p, 1, nothing_to_undo) == FAILED)
         return FAILED;
-    return from_kernel(a);
+    return from_kernel(a, false);
 }
 
 static int lead(struct attempt *a)
@@ -322,7 +342,7 @@ static int without_blocking(struct attempt *a)
 {
     int fd = from_parked(a);
     if (fd == AGAIN)
-        fd = from_kernel(a);
+        fd = from_kernel(a, false);
     if (fd != FAILED || errno != EAGAIN || pps_settle_is_seen(&a->l) || !pps_park_waiting(&a->l))
         return fd;
     struct pollfd p[2] = {{.fd = pps_watch_private(&a->l), .events = POLLIN}, {.fd = a->listener_fd, .events = POLLIN}};
@@ -335,6 +355,7 @@ static int without_blocking(struct attempt *a)
 /* Off the fast path: something is parked, or another thread leads. */
 static int among_others(struct attempt *a, bool led_already)
 {
+    pps_signals_block(&a->signals); /* what wakes this thread may come to nothing */
     learn_listener(a);
     if (a->nonblocking)
         return without_blocking(a);
@@ -359,7 +380,7 @@ static int without_waiting(struct attempt *a)
     if (fd != AGAIN)
         return fd;
     if (pps_settle_is_readable(a->listener_fd))
-        return from_kernel(a);
+        return from_kernel(a, false);
     learn_listener(a);
     errno = a->nonblocking ? EAGAIN : ECONNABORTED;
     return FAILED;
@@ -413,6 +434,7 @@ static int found_late(struct attempt *a, int fd)
 
 static int ungoverned(struct attempt *a, enum pps_fd_kind kind)
 {
+    pps_signals_restore(&a->signals);
     int fd = real_accept4(a->listener_fd, a->sa, a->len, a->flags);
     if (fd < 0)
         return FAILED;
@@ -448,6 +470,7 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
             a.must_not_wait |= unmet;
         }
     } while (fd == AGAIN);
+    pps_signals_restore(&a.signals);
     if (fd >= 0)
         errno = saved;
     return fd;

@@ -77,9 +77,14 @@ bool pps_process_has_threads(void)
     return !&__libc_single_threaded || !__libc_single_threaded;
 }
 
+bool pps_process_has_family(void)
+{
+    return atomic_load_explicit(&has_forked, memory_order_relaxed) || pps_process_forks();
+}
+
 bool pps_process_may_share(void)
 {
-    return atomic_load_explicit(&has_forked, memory_order_relaxed) || pps_process_forks() || pps_process_has_threads();
+    return pps_process_has_family() || pps_process_has_threads();
 }
 
 unsigned pps_process_forks(void)

@@ -149,24 +149,6 @@ static bool is_blocking(const struct settling *s)
     return known > 0;
 }
 
-/* accept4 where it might sleep: signals come through then. One that strikes in the very moment of an accept4 that does
-   not sleep, and gets a silent peer, does not end the wait: nobody can tell that it did. */
-static int accept_with_signals(const struct settling *s, struct sockaddr *peer, socklen_t *len)
-{
-    sigset_t blocked;
-    if (!s->signals || !s->signals->mask)
-        return real_accept4(s->listener_fd, peer, len, s->flags);
-    if (pps_signals_let_in(s->signals->mask)) {
-        errno = EINTR;
-        return -1;
-    }
-    pthread_sigmask(SIG_SETMASK, s->signals->mask, &blocked);
-    int fd = real_accept4(s->listener_fd, peer, len, s->flags), why = errno;
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
-    errno = why;
-    return fd;
-}
-
 /* -1 and EAGAIN when there is nothing, as far as that can be told beforehand. */
 static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
@@ -176,7 +158,9 @@ static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
         return -1;
     }
     s->readable = false;
-    return may_sleep ? accept_with_signals(s, peer, len) : real_accept4(s->listener_fd, peer, len, s->flags);
+    if (may_sleep && s->signals)
+        return pps_signals_accept4(s->signals, s->listener_fd, peer, len, s->flags);
+    return real_accept4(s->listener_fd, peer, len, s->flags);
 }
 
 static enum pps_settled after_failure(int why)

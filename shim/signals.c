@@ -20,20 +20,30 @@ void pps_signals_block(struct pps_signals *s)
     s->blocked = true;
 }
 
-void pps_signals_restore(const struct pps_signals *s)
+void pps_signals_restore(struct pps_signals *s)
 {
     int saved = errno;
-    if (s->blocked)
-        pthread_sigmask(SIG_SETMASK, &s->before, NULL);
+    if (!s->blocked)
+        return;
+    s->blocked = false;
+    if (s->mask == &s->before)
+        s->mask = NULL;
+    pthread_sigmask(SIG_SETMASK, &s->before, NULL);
     errno = saved;
 }
 
-bool pps_signals_let_in(const sigset_t *mask)
+int pps_signals_accept4(const struct pps_signals *s, int listener_fd, struct sockaddr *peer, socklen_t *len, int flags)
 {
-    int saved = errno;
-    bool handled = real_ppoll(NULL, 0, &(struct timespec){0}, mask) < 0;
-    errno = saved;
-    return handled;
+    sigset_t now;
+    if (!s->mask)
+        return real_accept4(listener_fd, peer, len, flags);
+    if (real_ppoll(NULL, 0, &(struct timespec){0}, s->mask) < 0) /* lets in what is pending */
+        return -1;
+    pthread_sigmask(SIG_SETMASK, s->mask, &now);
+    int fd = real_accept4(listener_fd, peer, len, flags), why = errno;
+    pthread_sigmask(SIG_SETMASK, &now, NULL);
+    errno = why;
+    return fd;
 }
 
 bool pps_signals_all_restart(void)

@@ -36,6 +36,7 @@ void pps_process_notice_fork(void);
 
 /* Whether other threads, or processes forked from or before this one, may hold the same descriptors. No system call. */
 bool pps_process_may_share(void);
+bool pps_process_has_family(void); /* the processes of it */
 bool pps_process_has_threads(void);
 
 /* Forks between the first process and this one. A call that finds it changed is in a child that returned into it from a

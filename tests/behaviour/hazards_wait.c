@@ -1129,6 +1129,23 @@ static void signal_is_not_lost_when_a_silent_peer_comes_with_it(void)
     signal_that_comes_with_a_silent_peer_ends_the_wait(false);
 }
 
+static void signal_that_comes_with_a_silent_peer_ends_a_blocking_accept(void)
+{
+    int l = listener(0);
+    struct sigaction ends = {.sa_handler = on_signal}; /* no SA_RESTART */
+    dial(l); /* one is silent already: see above */
+    warm(l);
+    IS(0, sigaction(SIGUSR1, &ends, NULL));
+    for (int round = 0; round < 100; round++) {
+        struct helper h;
+        handled = 0;
+        start(&h, peer_and_signal, l, NULL);
+        FAILS_WITH(EINTR, accept(l, NULL, NULL));
+        done(&h);
+        IS(1, handled);
+    }
+}
+
 /* --- cases: descriptors select cannot name --- */
 
 static int highest_of_ours(void)
@@ -1339,6 +1356,7 @@ static const struct hazard cases[] = {
     CASE(masked_signal_waits_for_the_end_of_the_wait),
     CASE(signal_ends_every_wait_while_peers_are_silent),
     CASE(signal_let_in_by_the_mask_is_not_lost_when_a_silent_peer_comes_with_it),
+    CASE(signal_that_comes_with_a_silent_peer_ends_a_blocking_accept),
     CASE(signal_is_not_lost_when_a_silent_peer_comes_with_it),
     CASE(select_works_with_waiting_peers_above_its_sets),
     CASE(watcher_whose_children_accept_takes_nothing),
