@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards.h: what hazards_wait.c and hazards_life.c share: the checks, listeners and clients, and the way a case is
- * run.
+ * hazards.h: what hazards_wait.c, hazards_life.c and identity.c share: the checks, listeners and clients, and the way a
+ * case is run.
  */
 #ifndef HAZARDS_H
 #define HAZARDS_H
@@ -25,12 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HANGS_AFTER 12               /* seconds; also the longest any case can take */
+#define HANGS_AFTER 12               /* seconds; also the longest that a case can take, unless it asks for patience */
 #define LONG 8000                    /* milliseconds for what must come; never a measure of how fast it is */
 #define MOMENT 40                    /* milliseconds for what must not come */
 #define TOKEN UINT64_C(0x70726f7879) /* a registration's data, that nobody would guess */
 
 static const char *name = "?", *step = "";
+static unsigned hangs_after = HANGS_AFTER;
 
 __attribute__((format(printf, 2, 3), noreturn)) static inline void fail(int line, const char *format, ...)
 {
@@ -67,7 +68,7 @@ __attribute__((format(printf, 2, 3), noreturn)) static inline void fail(int line
 static inline void on_alarm(int number)
 {
     (void)number;
-    printf("not ok %s: hung for %d s (%s)\n", name, HANGS_AFTER, step);
+    printf("not ok %s: hung for %u s (%s)\n", name, hangs_after, step);
     fflush(stdout);
     _exit(1);
 }
@@ -221,6 +222,13 @@ struct hazard {
     {                                                                                                                  \
 #name, name                                                                                                    \
     }
+
+/* This case is a long one. */
+static inline void patience(unsigned seconds)
+{
+    hangs_after = seconds;
+    alarm(seconds);
+}
 
 /* First thing in main. */
 static inline void begin(int argc, char **argv)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""A connection keeps its client: through copies of its descriptor, fork, exec and being passed on, among thousands, and
+no other connection ever gets it. The cases are in identity.c, each run in a process of its own."""
+import errno
+import subprocess
+
+import pytest
+import wire
+from conftest import LIBRARY, environment, helper, missing
+from wire import CLIENT6, TRUSTED
+
+ANYBODY = "127.0.0.0/8"  # identity.c's clients come from many addresses
+PYTHON = "/usr/bin/python3"
+
+
+def stored(store, **settings):
+    """An environment in which the addresses are kept in the sockets, or in the process, as where a kernel refuses."""
+    if store == "socket":
+        return environment(**settings)
+    if b"LIBPPSHIM_TEST_STORE" not in LIBRARY.read_bytes():
+        pytest.skip("this library has no other store than the socket")
+    return {**environment(**settings), "LIBPPSHIM_TEST_STORE": store}
+
+
+both_stores = pytest.mark.parametrize("store", ["socket", "table"])
+
+
+def cases():
+    listed = subprocess.run([helper("identity"), "--list"], capture_output=True, text=True, timeout=20)
+    assert listed.returncode == 0 and listed.stdout, listed
+    return listed.stdout.split()
+
+
+@both_stores
+@pytest.mark.parametrize("name", cases())
+def test_identity(name, store):
+    env = stored(store, trust=ANYBODY, timeout="60s", log="stderr:error")
+    answer = subprocess.run([helper("identity"), name], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=120)
+    if answer.returncode == 77:
+        missing(answer.stdout.strip())
+    assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@both_stores
+def test_active_line_names_the_store(start, store):
+    server = start([helper("server")], stored(store, trust=TRUSTED))
+    assert f"store={store}" in server.log.wait("ppshim.*: active ")[0].split()
+
+
+# --- an IPv6 client of an AF_INET socket, for a caller with room for an IPv4 address ------------------------------------
+
+# It accepts in its own way, and then one connection as a C library of another make would: without an address.
+CPYTHON = """
+import ctypes, socket
+listener = socket.create_server(("127.0.0.1", 0))
+print("listening", listener.getsockname()[1], flush=True)
+connection, told = listener.accept()
+print("accepted", told, connection.getpeername(), flush=True)
+fd = ctypes.CDLL(None, use_errno=True).accept(listener.fileno(), None, None)
+try:
+    print("peer", socket.socket(fileno=fd).getpeername(), flush=True)
+except OSError as error:
+    print("error", error.errno, flush=True)
+"""
+
+
+@both_stores
+def test_cpython_is_never_given_a_made_up_address(start, store):
+    server = start([PYTHON, "-c", CPYTHON], stored(store, trust=TRUSTED, timeout="60s"))
+    with server.peer() as six, server.peer() as four, server.peer() as taken:
+        six.send(wire.v2(CLIENT6)).rejected()
+        server.logged("reject", peer=six.text, reason="client-needs-inet6")
+        four.send(wire.v2())
+        told = server.out.wait("^accepted ")[0]
+        assert told == "accepted ('203.0.113.7', 4711) ('203.0.113.7', 4711)"
+        taken.send(wire.v2(CLIENT6))
+        assert server.out.wait("^(peer|error) ")[0] == f"error {errno.ENOBUFS}"
