@@ -35,8 +35,8 @@ def cases():
 @pytest.mark.parametrize("name", cases())
 def test_identity(name, store):
     env = stored(store, trust=ANYBODY, timeout="60s", log="stderr:error")
-    answer = subprocess.run([helper("identity"), name], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            timeout=120)
+    answer = subprocess.run([helper("identity"), name], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, timeout=120)
     if answer.returncode == 77:
         missing(answer.stdout.strip())
     assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
@@ -49,7 +49,7 @@ def test_active_line_names_the_store(start, store):
     assert f"store={store}" in server.log.wait("ppshim.*: active ")[0].split()
 
 
-# --- an IPv6 client of an AF_INET socket, for a caller with room for an IPv4 address ------------------------------------
+# --- an IPv6 client of an AF_INET socket, for a caller with room for an IPv4 address -----------------------------------
 
 # It accepts in its own way, and then one connection as a C library of another make would: without an address.
 CPYTHON = """
