@@ -1119,6 +1119,101 @@ static void handler_that_closes_the_listener_ends_the_wait(void)
     }
 }
 
+/* --- cases: a handler that closes the epoll --- */
+
+static struct { /* what the handler closes, and puts in its place */
+    int epoll;
+    bool other_file, other_epoll;
+    atomic_int replaced;
+} closer;
+
+static void close_epoll_in_handler(int number)
+{
+    (void)number;
+    int saved = errno;
+    close(closer.epoll);
+    if (closer.other_file)
+        dup2(STDIN_FILENO, closer.epoll);
+    else if (closer.other_epoll)
+        closer.epoll = epoll_create1(EPOLL_CLOEXEC);
+    errno = saved;
+}
+
+static void handler_that_closes_the_epoll_ends_the_wait(void)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        int l = listener(SOCK_NONBLOCK);
+        struct helper h;
+        step = (const char *const[]){"nothing there", "a file there", "another epoll there"}[kind];
+        warm(l);
+        struct watch w = {EPOLL, l, epoll_create1(EPOLL_CLOEXEC)};
+        control(w.epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+        struct client silent = parked(l);
+        closer.epoll = w.epoll, closer.other_file = kind == 1, closer.other_epoll = kind == 2;
+        handle_usr1(close_epoll_in_handler, SA_RESTART);
+        start(&h, signal_while_asleep, l, NULL);
+        FAILS_WITH(EINTR, wait_for(&w, LONG));
+        done(&h);
+        if (kind < 2)
+            FAILS_WITH(kind ? EINVAL : EBADF, wait_for(&w, MOMENT));
+        IS(w.epoll, closer.epoll);
+        introduce(&silent);
+        if (kind == 2)
+            IS(0, wait_for(&w, MOMENT)); /* nobody put the listener into this one */
+        IS(1, polled(l, LONG));
+        accepts(l, &silent);
+        struct watch anew = watching(EPOLL, l);
+        is_exact(&anew);
+        MUST(close(anew.epoll) == 0 && close(l) == 0 && (kind == 0 || close(w.epoll) == 0));
+    }
+}
+
+static void replace_epoll_in_handler(int number)
+{
+    (void)number;
+    int saved = errno;
+    close(closer.epoll);
+    closer.epoll = epoll_create1(EPOLL_CLOEXEC);
+    control(closer.epoll, EPOLL_CTL_ADD, handler.listener, EPOLLIN, TOKEN);
+    closer.replaced++;
+    errno = saved;
+}
+
+/* Silent, live and late clients, while a handler puts a new epoll in place of the one that is waited for. */
+static void handler_that_replaces_the_epoll_at_any_moment_loses_nobody(void)
+{
+    enum { TIMES = 400 };
+    int l = listener(SOCK_NONBLOCK);
+    struct helper signals;
+    warm(l);
+    handler.listener = l;
+    closer.epoll = epoll_create1(EPOLL_CLOEXEC);
+    control(closer.epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+    int numbers = open_fds() + 1; /* the helper's */
+    handle_usr1(replace_epoll_in_handler, SA_RESTART);
+    start(&signals, signal_often, l, NULL);
+    while (closer.replaced < TIMES) {
+        block_usr1(true); /* the server is what is interrupted, not the clients */
+        struct client c[2] = {dial(l), introduced(l)};
+        block_usr1(false);
+        for (int next = 1; next >= 0; next--) {
+            int fd;
+            while ((fd = accept(l, NULL, NULL)) < 0) {
+                MUST(errno == EAGAIN);
+                told(closer.epoll, 20);
+            }
+            MUST(works(fd, &c[next]));
+            MUST(close(fd) == 0 && close(c[next].fd) == 0);
+            if (next)
+                speak(&c[0]);
+        }
+    }
+    done(&signals);
+    struct watch w = {EPOLL, l, closer.epoll};
+    is_exact(&w);
+    MUST(open_fds() - high_numbers("").count <= numbers);
+}
+
 /* --- cases: copies of a listener --- */
 
 static int by_message(int l)
@@ -1382,17 +1477,51 @@ static struct client one_silent(struct accepter a[THREADS], int l, bool before)
     return silent;
 }
 
+static void all_end_with(struct accepter a[THREADS], int error)
+{
+    for (int i = 0; i < THREADS; i++) {
+        join_one(&a[i]);
+        if (a[i].fd != -1 || a[i].error != error)
+            fail(__LINE__, "thread %d: accept is %d, errno %d and not %d", i, a[i].fd, a[i].error, error);
+    }
+}
+
 static void shutdown_ends_accept_in_every_thread(void)
 {
     for (int before = 0; before < 2; before++) {
         struct accepter a[THREADS];
         int l = listener(0);
-        one_silent(a, l, before);
+        struct client silent = one_silent(a, l, before);
         IS(0, shutdown(l, SHUT_RDWR));
-        for (int i = 0; i < THREADS; i++) {
-            join_one(&a[i]);
-            MUST(a[i].fd == -1 && a[i].error == EINVAL);
-        }
+        all_end_with(a, EINVAL);
+        MUST(close(l) == 0);
+        is_closed(&silent);
+    }
+}
+
+static void close_ends_accept_in_every_thread_while_a_peer_waits(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0);
+        struct client silent = one_silent(a, l, before);
+        MUST(close(l) == 0);
+        all_end_with(a, EBADF);
+        is_closed(&silent);
+    }
+}
+
+static void dup2_ends_accept_in_every_thread_while_a_peer_waits(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0), pair[2];
+        struct client silent = one_silent(a, l, before);
+        MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        IS(l, dup2(pair[0], l));
+        all_end_with(a, EINVAL);
+        is_closed(&silent);
+        MUST(close(l) == 0 && close(pair[0]) == 0 && close(pair[1]) == 0);
     }
 }
 
@@ -1425,6 +1554,81 @@ static int thread_given(struct accepter a[THREADS], const struct client *c)
             return i;
         }
         usleep(200);
+    }
+}
+
+/* A client of a port that nobody may listen on any more. */
+static bool still_heard(const struct sockaddr_in *to, struct client *c)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+    *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .number = 1};
+    MUST(c->fd >= 0 && bind(c->fd, (struct sockaddr *)&from, sizeof from) == 0);
+    if (connect(c->fd, (const struct sockaddr *)to, sizeof *to) != 0) {
+        IS(ECONNREFUSED, errno);
+        MUST(close(c->fd) == 0);
+        return false;
+    }
+    speak(c);
+    return true;
+}
+
+static int threads_ended(struct accepter a[THREADS])
+{
+    int ended = 0;
+    for (int i = 0; i < THREADS; i++) {
+        if (!a[i].joined && syscall(SYS_tgkill, getpid(), a[i].tid, 0) != 0)
+            join_one(&a[i]);
+        ended += a[i].joined;
+    }
+    return ended;
+}
+
+/* The kernel keeps a thread in accept, and the listener for it, until the next client comes. With peers that wait the
+   thread may be let go at once. */
+static void thread_in_accept_on_a_closed_listener_ends_or_serves_who_comes(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        struct sockaddr_in to;
+        socklen_t length = sizeof to;
+        int l = listener(0), clients = 0, served = 0;
+        struct client silent = one_silent(a, l, before), c;
+        MUST(getsockname(l, (struct sockaddr *)&to, &length) == 0);
+        MUST(close(l) == 0);
+        is_closed(&silent);
+        while (threads_ended(a) < THREADS)
+            if (clients < THREADS && still_heard(&to, &c))
+                MUST(++clients && close(c.fd) == 0);
+        for (int i = 0; i < THREADS; i++) {
+            served += a[i].fd >= 0;
+            MUST(a[i].fd >= 0 || a[i].error == EBADF || a[i].error == EINVAL); /* EINVAL: the number is a client's */
+            MUST(a[i].fd < 0 || close(a[i].fd) == 0);
+        }
+        MUST(served <= clients);
+        l = listener(0);
+        warm(l);
+        is_exact(&(struct watch){POLL, l, -1});
+        MUST(close(l) == 0);
+    }
+}
+
+/* The number is a listener's again before the threads have looked: whoever is still in accept is then in that one's. */
+static void listener_closed_under_accept_leaves_its_number_to_a_new_one(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0), next = listener(0);
+        struct client silent = one_silent(a, l, before);
+        IS(l, dup2(next, l));
+        is_closed(&silent);
+        MUST(close(next) == 0);
+        for (int served = 0; served < THREADS; served++) {
+            struct client c = introduced(l);
+            thread_given(a, &c);
+        }
+        warm(l);
+        is_exact(&(struct watch){POLL, l, -1});
+        MUST(close(l) == 0);
     }
 }
 
@@ -1626,7 +1830,9 @@ static void epoll_goes_after_ten_idle_timeouts(enum way way)
     struct watch w = watching(way, l);
     warm(l);
     int before = open_fds();
-    struct client c = parked(l);
+    struct client c = dial(l);
+    while (in_kernel_queue(l)) /* taken by no other way of waiting */
+        IS(0, wait_for(&w, 0));
     introduce(&c);
     IS(1, wait_for(&w, LONG));
     accepts(l, &c);
@@ -1640,6 +1846,11 @@ static void epoll_goes_after_ten_idle_timeouts(enum way way)
 static void private_epoll_goes_after_ten_idle_timeouts_of_poll(void)
 {
     epoll_goes_after_ten_idle_timeouts(POLL);
+}
+
+static void private_epoll_goes_after_ten_idle_timeouts_of_select(void)
+{
+    epoll_goes_after_ten_idle_timeouts(SELECT);
 }
 
 static void private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait(void)
@@ -1732,6 +1943,8 @@ static const struct hazard cases[] = {
     CASE(private_epoll_closed_by_a_raw_system_call_is_made_anew),
     CASE(handler_that_closes_the_listener_ends_accept),
     CASE(handler_that_closes_the_listener_ends_the_wait),
+    CASE(handler_that_closes_the_epoll_ends_the_wait),
+    CASE(handler_that_replaces_the_epoll_at_any_moment_loses_nobody),
     CASE(copy_of_a_listener_is_governed),
     CASE(copy_of_a_listener_never_hangs_the_first_accept),
     CASE(registration_of_a_closed_number_lives_while_a_copy_does),
@@ -1739,6 +1952,10 @@ static const struct hazard cases[] = {
     CASE(dup2_onto_a_listener_closes_it),
     CASE(dup2_and_a_signal_end_accept_while_a_peer_waits),
     CASE(shutdown_ends_accept_in_every_thread),
+    CASE(close_ends_accept_in_every_thread_while_a_peer_waits),
+    CASE(thread_in_accept_on_a_closed_listener_ends_or_serves_who_comes),
+    CASE(dup2_ends_accept_in_every_thread_while_a_peer_waits),
+    CASE(listener_closed_under_accept_leaves_its_number_to_a_new_one),
     CASE(receive_timeout_bounds_accept_in_every_thread),
     CASE(handlers_that_restart_end_accept_in_no_thread),
     CASE(handlers_that_do_not_restart_end_accept_in_the_thread_they_ran_in),
@@ -1749,6 +1966,7 @@ static const struct hazard cases[] = {
     CASE(accept_after_an_unseen_wait_gives_whoever_is_ready_first),
     CASE(accept_after_an_unseen_wait_ends_in_time),
     CASE(private_epoll_goes_after_ten_idle_timeouts_of_poll),
+    CASE(private_epoll_goes_after_ten_idle_timeouts_of_select),
     CASE(private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait),
     CASE(private_epoll_stays_while_peers_come),
     CASE(listener_is_not_deferred_unless_told),

@@ -134,19 +134,20 @@ def test_thread_sanitizer_has_nothing_to_say(tmp_path):
     assert int(re.match(ALL_SERVED, run.stdout).group(1)) > 100
 
 
-@pytest.mark.parametrize("style", ["epoll-lt-nonblock", "epoll-oneshot", "poll", "select", "threads"])
+@pytest.mark.parametrize("style", STYLES)
 def test_memcheck_has_nothing_to_say(start, style):
     server = start([tool("valgrind"), "-q", "--error-exitcode=99", "--leak-check=no", helper("server"), *STYLES[style]],
                    environment(trust=TRUSTED, timeout="400ms", log="stderr:error"))
     for _ in range(3):
         server.serves()
     silent, half, late = server.peer(), server.peer().send(wire.v2()[:20]), server.peer()
+    server.settled(late)
+    assert late.send(wire.v1()).report()["peer"] == CLIENT_TEXT
+    late.send(b"x").echo(b"x")
     server.peer().send(b"nonsense").rejected()
     server.peer().close()
     server.peer().reset()
     server.serves(TRUSTED, wire.v2_of_length(9000), CLIENT_TEXT)
-    assert late.send(wire.v1()).report()["peer"] == CLIENT_TEXT
-    late.send(b"x").echo(b"x")
     for peer in silent, half:
         peer.rejected()
     server.serves()
