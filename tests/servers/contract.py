@@ -186,6 +186,18 @@ def assert_served(server, balancer, mark):
     assert server.accept_errors(mark) == []
 
 
+def strangers(count):
+    """That many clients, no two alike."""
+    return [(f"203.0.113.{1 + number % 200}", 10000 + number) for number in range(count)]
+
+
+def as_client(server, client, header=proxy_v2):
+    """A connection of that client's, by a balancer of its own."""
+    sock = dial(server.endpoint, BALANCER)
+    sock.sendall(header(client))
+    return sock
+
+
 def crowd(server):
     """Trusted peers that stay silent, some of them in the middle of a header."""
     peers = [dial(server.endpoint, BALANCER) for _ in range(CROWD)]

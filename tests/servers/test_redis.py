@@ -5,8 +5,8 @@ import re
 import signal
 
 import pytest
-from contract import Contract, Peer, Refused, Server
-from harness import CLIENT, MODES, exchange, tool
+from contract import Contract, Peer, Refused, Server, as_client, strangers, text
+from harness import CLIENT, MODES, exchange, read_to_end, tool, until
 
 
 @functools.cache
@@ -84,6 +84,47 @@ class TestContract(Contract):
 def test_client_list_names_every_client(server, balancer):
     listed = server.command(balancer["send-proxy-v2"], "CLIENT LIST")
     assert f" addr={CLIENT[0]}:{CLIENT[1]} " in listed
+
+
+def open_clients(server, clients):
+    """A connection of each, of which the server has heard."""
+    socks = [as_client(server, client) for client in clients]
+    for sock in socks:
+        sock.sendall(b"PING\r\n")
+        assert sock.recv(64) == b"+PONG\r\n"
+    return socks
+
+
+def listed(server):
+    return sorted(re.findall(r" addr=(\S+) ", server.command(server.endpoint, "CLIENT LIST")))
+
+
+def test_client_list_names_each_of_many_open_connections(start):
+    server, clients = start(TIMEOUT="60s"), strangers(200)
+    socks = open_clients(server, clients)
+    everybody = sorted(text(client) for client in clients)
+    assert [one for one in listed(server) if not one.startswith("127.")] == everybody
+    assert len(listed(server)) == len(clients) + 1  # who asks
+    for sock in socks[::2]:
+        sock.close()
+    left = sorted(text(client) for client in clients[1::2])
+    until(lambda: [one for one in listed(server) if not one.startswith("127.")] == left, "half of them are gone")
+    more = [(f"198.51.100.{number}", 7) for number in range(1, 101)]
+    socks += open_clients(server, more)
+    assert [one for one in listed(server) if not one.startswith("127.")] == sorted(left + [text(one) for one in more])
+    for sock in socks:
+        sock.close()
+
+
+def test_client_kill_ends_the_client_of_that_address_and_no_other(start):
+    server, clients = start(), strangers(5)
+    socks = open_clients(server, clients)
+    assert exchange(server.endpoint, f"CLIENT KILL ADDR {text(clients[2])}\r\nQUIT\r\n".encode()) == b":1\r\n+OK\r\n"
+    assert read_to_end(socks.pop(2)) == b""
+    for sock in socks:
+        sock.sendall(b"PING\r\n")
+        assert sock.recv(64) == b"+PONG\r\n"
+        sock.close()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -5,11 +5,12 @@ import os
 import pwd
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from contract import Contract, Peer, Refused, Server
-from harness import CLIENT, SHIM, run, tool
+from harness import CLIENT, MODES, ROUTES, SHIM, run, tool
 
 
 @functools.cache
@@ -109,9 +110,10 @@ def test_only_the_sshd_that_listens_says_that_the_shim_is_active(server, balance
     assert [event.pid for event in server.log.events("active")] == [server.pid]
 
 
-def test_a_session_has_all_of_ssh_connection_right(server, balancer):
-    told = server.session("echo $SSH_CONNECTION", balancer["send-proxy"])
-    assert told == f"{CLIENT[0]} {CLIENT[1]} 127.0.0.1 {server.port}\n"
+@pytest.mark.parametrize("mode", MODES)
+def test_a_session_has_all_of_ssh_connection_and_ssh_client_right(server, balancer, mode):
+    told = server.session("echo $SSH_CONNECTION; echo $SSH_CLIENT", balancer[mode])
+    assert told == f"{CLIENT[0]} {CLIENT[1]} 127.0.0.1 {server.port}\n{CLIENT[0]} {CLIENT[1]} {server.port}\n"
 
 
 def test_from_lists_in_authorized_keys_hold_for_the_client(server, balancer):
@@ -120,6 +122,14 @@ def test_from_lists_in_authorized_keys_hold_for_the_client(server, balancer):
     for endpoint in (server.endpoint, balancer["stranger"]):
         with pytest.raises(Refused, match="Permission denied"):
             server.session("echo in", endpoint, key="fenced")
+
+
+def test_sessions_at_once_know_each_its_own_client(server, balancer):
+    """Each is a new image of sshd that asks for its peer while others do."""
+    routes = ["send-proxy", "stranger", "ipv6-v2", "send-proxy-v2"] * 2
+    with ThreadPoolExecutor(len(routes)) as pool:
+        told = list(pool.map(lambda route: server.login(balancer[route]), routes))
+    assert told == [ROUTES[route].client for route in routes]
 
 
 def test_sshd_goes_on_after_it_restarted_itself(start, balance):
