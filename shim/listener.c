@@ -35,7 +35,8 @@ static _Atomic int numbers_end;
 static struct record {
     _Atomic(struct pps_listener) listener;
     uint64_t cookie;
-    unsigned numbers; /* that stand for it; 0: free */
+    unsigned numbers; /* that stand for it; 0: free, unless held */
+    bool held;
 } records[PPS_LISTENERS_MAX];
 _Static_assert(sizeof(struct pps_listener) == 8, "read and written whole");
 
@@ -134,7 +135,7 @@ static struct record *place_for(const struct facts *f)
     for (struct record *r = records; r < records + PPS_LISTENERS_MAX; r++) {
         if (r->numbers && f->cookie && r->cookie == f->cookie)
             return r;
-        if (!r->numbers && !unused)
+        if (!r->numbers && !r->held && !unused)
             unused = r;
         if (!r->numbers && !r->cookie) /* never used, so none behind it is */
             break;
@@ -300,4 +301,9 @@ void pps_listener_scan(void)
 bool pps_listener_forget(int fd, struct pps_listener *gone)
 {
     return drop_number(fd, gone);
+}
+
+void pps_listener_hold(const struct pps_listener *l, bool held)
+{
+    records[l->index].held = held;
 }

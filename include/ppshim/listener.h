@@ -81,6 +81,9 @@ void pps_listener_mark(int fd, enum pps_fd_kind kind);
    caller lets go of the connections parked for it. The caller has the guard. */
 bool pps_listener_forget(int fd, struct pps_listener *gone);
 
+/* Whether the record of a closed listener is to be given to no other yet. The caller has the guard. */
+void pps_listener_hold(const struct pps_listener *l, bool held);
+
 /* One more than the highest number about which anything is known. */
 int pps_listener_fd_end(void);
 

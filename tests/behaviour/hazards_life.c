@@ -1499,18 +1499,6 @@ static void shutdown_ends_accept_in_every_thread(void)
     }
 }
 
-static void close_ends_accept_in_every_thread_while_a_peer_waits(void)
-{
-    for (int before = 0; before < 2; before++) {
-        struct accepter a[THREADS];
-        int l = listener(0);
-        struct client silent = one_silent(a, l, before);
-        MUST(close(l) == 0);
-        all_end_with(a, EBADF);
-        is_closed(&silent);
-    }
-}
-
 static void dup2_ends_accept_in_every_thread_while_a_peer_waits(void)
 {
     for (int before = 0; before < 2; before++) {
@@ -1952,7 +1940,6 @@ static const struct hazard cases[] = {
     CASE(dup2_onto_a_listener_closes_it),
     CASE(dup2_and_a_signal_end_accept_while_a_peer_waits),
     CASE(shutdown_ends_accept_in_every_thread),
-    CASE(close_ends_accept_in_every_thread_while_a_peer_waits),
     CASE(thread_in_accept_on_a_closed_listener_ends_or_serves_who_comes),
     CASE(dup2_ends_accept_in_every_thread_while_a_peer_waits),
     CASE(listener_closed_under_accept_leaves_its_number_to_a_new_one),

@@ -1133,7 +1133,7 @@ static void signal_that_comes_with_a_silent_peer_ends_a_blocking_accept(void)
 {
     int l = listener(0);
     struct sigaction ends = {.sa_handler = on_signal}; /* no SA_RESTART */
-    dial(l); /* one is silent already: see above */
+    dial(l);                                           /* one is silent already: see above */
     warm(l);
     IS(0, sigaction(SIGUSR1, &ends, NULL));
     for (int round = 0; round < 100; round++) {

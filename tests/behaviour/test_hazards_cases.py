@@ -17,12 +17,6 @@ SETTINGS = {
     "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
 }
 
-# Not true yet, and so not collected.
-OPEN = {
-    "close_ends_accept_in_every_thread_while_a_peer_waits",
-    "listener_closed_under_accept_leaves_its_number_to_a_new_one",
-}
-
 
 def case(program, name, **settings):
     return subprocess.run([helper(program), name], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40,
@@ -32,7 +26,7 @@ def case(program, name, **settings):
 def cases(program):
     listed = case(program, "--list")
     assert listed.returncode == 0 and listed.stdout, listed
-    return pytest.mark.parametrize("name", [name for name in listed.stdout.split() if name not in OPEN])
+    return pytest.mark.parametrize("name", [name for name in listed.stdout.split()])
 
 
 def passes(program, name):
@@ -55,7 +49,7 @@ def test_life(name):
 
 def test_cases_with_settings_of_their_own_exist():
     listed = {name for program in ("hazards_wait", "hazards_life") for name in case(program, "--list").stdout.split()}
-    assert set(SETTINGS) | OPEN <= listed
+    assert set(SETTINGS) <= listed
 
 
 def test_peers_that_go_with_their_listener_are_named_in_the_log():
