@@ -12,7 +12,9 @@
 #include <ppshim/real.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -27,7 +29,8 @@ static enum pps_log_target target = PPS_LOG_AUTO;
 static enum pps_log_level threshold = PPS_LOG_NOTICE;
 static const char *path;
 static bool journal_at_start;
-static bool stderr_at_start; /* fd 2 was open and led somewhere */
+static bool stderr_at_start;     /* fd 2 was open and led somewhere where lines belong */
+static bool stderr_was_a_client; /* a connection that this process was started to serve */
 static dev_t stderr_dev;
 static ino_t stderr_ino;
 
@@ -172,15 +175,15 @@ static bool to_descriptor(int fd, const struct pps_line *l)
     return write_without_sigpipe(fd, l->text, l->length) >= 0;
 }
 
-static bool to_stderr(const struct pps_line *l)
-{
-    return to_descriptor(STDERR_FILENO, l);
-}
-
 static bool stderr_unchanged(void)
 {
     struct stat st;
-    return stderr_at_start && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == stderr_dev && st.st_ino == stderr_ino;
+    return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == stderr_dev && st.st_ino == stderr_ino;
+}
+
+static bool to_stderr(const struct pps_line *l)
+{
+    return !(stderr_was_a_client && stderr_unchanged()) && to_descriptor(STDERR_FILENO, l);
 }
 
 static bool to_file(const struct pps_line *l)
@@ -231,7 +234,7 @@ static void to_auto(enum pps_log_level level, const struct pps_line *l)
 {
     if (journal_at_start && to_journal(level, l))
         return;
-    if (stderr_unchanged() && to_stderr(l))
+    if (stderr_at_start && stderr_unchanged() && to_stderr(l))
         return;
     to_syslog(level, l);
 }
@@ -276,22 +279,57 @@ static void to_target(enum pps_log_level level, const struct pps_line *l)
         to_auto(level, l);
 }
 
+/* --- where lines may go --- */
+
+/* "DEVICE:INODE", of the socket by which systemd gave the journal as standard output or error (systemd.exec(5)). */
+static bool is_journal_stream(const struct stat *st, const char *journal_stream)
+{
+    char *end;
+    if (!journal_stream || strtoull(journal_stream, &end, 10) != st->st_dev || *end != ':')
+        return false;
+    return strtoull(end + 1, &end, 10) == st->st_ino && !*end;
+}
+
+static bool is_the_same(int fd, const struct stat *st)
+{
+    struct stat other;
+    return fstat(fd, &other) == 0 && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+/* inetd and its like give a service its client as 0, 1 and 2. A Unix socket that is fd 2 alone comes from a supervisor
+   that reads what it is told there. */
+static bool is_a_client(const struct stat *st, const char *journal_stream)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    if (!S_ISSOCK(st->st_mode) || is_journal_stream(st, journal_stream))
+        return false;
+    getsockopt(STDERR_FILENO, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    return domain != AF_UNIX || is_the_same(STDIN_FILENO, st) || is_the_same(STDOUT_FILENO, st);
+}
+
+static void look_at_stderr(const char *journal_stream)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) != 0)
+        return;
+    stderr_dev = st.st_dev;
+    stderr_ino = st.st_ino;
+    stderr_was_a_client = is_a_client(&st, journal_stream);
+    stderr_at_start = !stderr_was_a_client && !leads_nowhere(&st);
+}
+
 /* --- what others call --- */
 
 void pps_log_start(const struct pps_config *config, const char *journal_stream)
 {
-    struct stat st;
+    journal_at_start = journal_stream && *journal_stream;
+    look_at_stderr(journal_stream);
+    if (!config)
+        return;
     target = config->log_target;
     threshold = config->log_level;
     path = config->log_path;
-    journal_at_start = journal_stream && *journal_stream;
-    stderr_at_start = fstat(STDERR_FILENO, &st) == 0;
-    if (!stderr_at_start)
-        return;
-    stderr_dev = st.st_dev;
-    stderr_ino = st.st_ino;
-    if (leads_nowhere(&st))
-        stderr_at_start = false;
 }
 
 bool pps_log_wants(enum pps_log_level level)

@@ -37,8 +37,10 @@ __attribute__((constructor)) static void start(void)
     int saved = errno;
     pps_real_resolve();
     if (!getauxval(AT_SECURE)) { /* as secure_getenv(3): what an unprivileged caller set counts for nothing */
-        if (!pps_config_read(environ, &pps_config, error))
+        if (!pps_config_read(environ, &pps_config, error)) {
+            pps_log_start(NULL, getenv("JOURNAL_STREAM"));
             pps_stop_misconfigured(error);
+        }
         if (pps_config.on) {
             pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
             pps_process_start(after_fork);

@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Opens nothing; looks at fd 2 and JOURNAL_STREAM, which `auto` needs to know from before the server changes them. */
+/* Opens nothing; looks at fd 2 and JOURNAL_STREAM, which `auto` needs to know from before the server changes them. An
+   fd 2 that is a client's connection (inetd) is never written to. `config` is NULL when it could not be read: then only
+   last words are to be expected. */
 void pps_log_start(const struct pps_config *config, const char *journal_stream);
 
 bool pps_log_wants(enum pps_log_level level);

@@ -2,6 +2,8 @@
 """One line an event; nothing of a peer's can forge one; writing one never costs the server anything."""
 import os
 import re
+import socket
+import subprocess
 import threading
 
 import pytest
@@ -270,3 +272,47 @@ def test_journal_stream_without_a_journal_falls_back(start):
         pytest.skip("a journal is there: it takes the lines")
     server = start([helper("server")], env)
     the_reject_line(server, reject_one(server))
+
+
+# --- where they must not go -------------------------------------------------------------------------------------------
+
+
+def started_by_inetd(settings, **more):
+    """A server whose 0, 1 and 2 are one TCP connection, as inetd leaves them: its exit status and what the client
+    received. It ends at once, having nothing to do."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, wire.Peer(listener.getsockname()[1]) as client:
+        connection, _ = listener.accept()
+        with connection:
+            process = subprocess.Popen(["/bin/sh", "-c", "exit 3"], env={**environment(**settings), **more},
+                                       stdin=connection, stdout=connection, stderr=connection)
+        assert process.wait(wire.PATIENCE) is not None
+        while client.receive():
+            pass
+        return process.returncode, client.buffer
+
+
+@pytest.mark.parametrize("more", [{}, {"JOURNAL_STREAM": "8:1234"}, {"JOURNAL_STREAM": "nonsense"}])
+def test_wrong_setting_is_not_told_to_the_client_that_is_stderr(more):
+    assert started_by_inetd({"trust": TRUSTED}) == (3, b"")
+    assert started_by_inetd({"trust": TRUSTED, "timeout": "3"}, **more) == (78, b"")
+
+
+def test_stream_of_the_journal_is_a_socket_that_takes_last_words():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = os.fstat(theirs.fileno())
+        env = {**environment(trust=TRUSTED, timeout="3"), "JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}
+        done = subprocess.run(["/bin/true"], env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+        assert done.returncode == 78
+        assert b"PPSHIM_TIMEOUT=3" in ours.recv(4096)
+
+
+def test_socket_of_a_supervisor_takes_the_lines_unless_it_is_the_data_too():
+    for shared in False, True:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            done = subprocess.run(["/bin/true"], env=environment(trust=TRUSTED, timeout="3"), stdin=subprocess.DEVNULL,
+                                  stdout=theirs if shared else subprocess.DEVNULL, stderr=theirs)
+            assert done.returncode == 78
+            theirs.close()
+            assert (b"PPSHIM_TIMEOUT=3" in ours.recv(4096)) != shared
