@@ -10,6 +10,7 @@
 #include <ppshim/deadline.h>
 #include <ppshim/guard.h>
 #include <ppshim/header.h>
+#include <ppshim/lowat.h>
 #include <ppshim/park.h>
 #include <ppshim/real.h>
 #include <ppshim/state.h>
@@ -27,14 +28,13 @@
 #define SPARE_NUMBERS 64 /* room in the band for the epolls and timers themselves */
 
 struct slot {
-    _Atomic int fd;      /* of the parked socket, plus one; 0: free */
-    uint32_t next;       /* the next younger of its lot, or the next free one; plus one */
-    uint32_t prev;       /* the next older */
-    uint32_t generation; /* counts the connections this slot has held: tells a late event from a current one */
-    int lowat, rcvbuf;   /* SO_RCVLOWAT and SO_RCVBUF as the server set them; rcvbuf 0: we left it alone */
-    int asked;           /* SO_RCVLOWAT as we set it */
-    int flags;           /* accept4 flags it was accepted with */
-    uint64_t deadline;   /* deadline.h */
+    _Atomic int fd;        /* of the parked socket, plus one; 0: free */
+    uint32_t next;         /* the next younger of its lot, or the next free one; plus one */
+    uint32_t prev;         /* the next older */
+    uint32_t generation;   /* counts the connections this slot has held: tells a late event from a current one */
+    struct pps_lowat wait; /* for the bytes it lacks */
+    int flags;             /* accept4 flags it was accepted with */
+    uint64_t deadline;     /* deadline.h */
     struct pps_conn conn;
 };
 _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
@@ -298,50 +298,6 @@ static bool have_epoll(struct lot *lot)
     return open_epoll(lot);
 }
 
-/* --- waiting for so many bytes --- */
-
-static void set_option(int fd, int option, int value)
-{
-    setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
-}
-
-static int get_option(int fd, int option)
-{
-    int value = 0;
-    socklen_t len = sizeof value;
-    getsockopt(fd, SOL_SOCKET, option, &value, &len);
-    return value;
-}
-
-#define NEVER_CAPPED 1024 /* the least SO_RCVBUF there is still lets SO_RCVLOWAT be this */
-
-/* The kernel wakes us when conn.need bytes are there. It silently caps SO_RCVLOWAT by half of an SO_RCVBUF that the
-   server set; then the buffer is enlarged until the header is taken. false: it cannot be large enough. */
-static bool wait_for_bytes(struct slot *s)
-{
-    int fd = s->conn.fd, need = (int)s->conn.need;
-    if (need == s->asked) /* setting it anew would raise the same edge again */
-        return true;
-    s->asked = need;
-    set_option(fd, SO_RCVLOWAT, need);
-    if (need <= NEVER_CAPPED || get_option(fd, SO_RCVLOWAT) == need)
-        return true;
-    if (!s->rcvbuf)
-        s->rcvbuf = get_option(fd, SO_RCVBUF) / 2; /* the kernel doubles what it is given (socket(7)) */
-    set_option(fd, SO_RCVBUF, need);
-    set_option(fd, SO_RCVLOWAT, need);
-    if (get_option(fd, SO_RCVLOWAT) != need)
-        s->asked = 0;
-    return s->asked;
-}
-
-static void restore_options(const struct slot *s, int fd)
-{
-    set_option(fd, SO_RCVLOWAT, s->lowat);
-    if (s->rcvbuf)
-        set_option(fd, SO_RCVBUF, s->rcvbuf);
-}
-
 /* --- leaving --- */
 
 /* Out of the epoll before anything else: the entry belongs to the open file, of which a forked child may hold a copy.
@@ -364,7 +320,7 @@ static void take_out_gone(struct lot *lot, struct slot *s, struct pps_conn *conn
 static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pps_conn *conn)
 {
     int parked_flags = s->flags;
-    restore_options(s, s->conn.fd);
+    pps_lowat_end(&s->wait, s->conn.fd);
     take_out(lot, s, conn);
     conn->fd = lower_number(conn->fd, flags & SOCK_CLOEXEC);
     if ((flags ^ parked_flags) & SOCK_NONBLOCK)
@@ -449,7 +405,7 @@ static enum pps_park_event slot_fired(struct lot *lot, struct slot *s, uint32_t 
         *reason = s->conn.have ? PPS_REASON_PEER_LEFT : PPS_REASON_NONE;
         return leave(PPS_ADMIT_GONE, lot, s, flags, conn);
     }
-    if (wait_for_bytes(s))
+    if (pps_lowat_ask(&s->wait, s->conn.fd, s->conn.need))
         return PPS_PARK_NOTHING;
     *reason = PPS_REASON_HEADER_STUCK;
     return leave(PPS_ADMIT_GONE, lot, s, flags, conn);
@@ -488,12 +444,11 @@ static bool park(struct pps_conn *conn, int flags)
         return false;
     conn->fd = raise_number(conn->fd);
     s->generation++;
-    s->lowat = get_option(conn->fd, SO_RCVLOWAT);
-    s->rcvbuf = s->asked = 0;
+    pps_lowat_begin(&s->wait, conn->fd);
     s->flags = flags;
     s->deadline = pps_now() + pps_config_timeout(&pps_config);
     s->conn = *conn;
-    wait_for_bytes(s); /* if it cannot be, the next look says so */
+    pps_lowat_ask(&s->wait, conn->fd, conn->need); /* if it cannot be, the next look says so */
     link_youngest(lot, s);
     atomic_store(&s->fd, conn->fd + 1);
     if (!watch_slot(lot, s)) {
