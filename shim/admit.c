@@ -221,6 +221,8 @@ void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
             pps_line_addr(&l, "client", &c->client.addr);
         if (reason == PPS_REASON_TIMEOUT && c->have == 0)
             pps_line_word(&l, "hint", "peer-sent-nothing");
+        if (c->inherited)
+            pps_line_exe(&l, "not-started");
         pps_log(PPS_LOG_NOTICE, &l);
     }
     shutdown(c->fd, SHUT_RDWR);

@@ -189,6 +189,11 @@ static bool read_untrusted(const struct setting *s)
            REFUSE(s, "neither: write pass or reject");
 }
 
+static bool read_inherited(const struct setting *s)
+{
+    return read_choice(s->value, "off", "on", &s->out->inherited) || REFUSE(s, "neither: write on or off");
+}
+
 static bool read_max_pending(const struct setting *s)
 {
     unsigned long n = 0;
@@ -254,6 +259,7 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
     [PPS_SET_UNTRUSTED] = read_untrusted,
     [PPS_SET_CLIENT_ALLOW] = read_list,
     [PPS_SET_CLIENT_DENY] = read_list,
+    [PPS_SET_INHERITED] = read_inherited,
     [PPS_SET_MAX_PENDING] = read_max_pending,
     [PPS_SET_LOG] = read_log,
 };

@@ -182,12 +182,9 @@ static void add_number(int fd, struct record *r, const struct facts *f)
 static void say_active(const struct facts *f)
 {
     struct pps_line l;
-    char exe[256];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
     pps_line_begin(&l, "active");
     pps_line_word(&l, "version", PPS_VERSION);
-    if (n > 0)
-        pps_line_foreign(&l, "exe", exe, (size_t)n);
+    pps_line_exe(&l, "exe");
     pps_line_addr(&l, "listen", &f->local);
     pps_line_number(&l, "trust", pps_trust_prefixes());
     pps_line_text(&l, "-prefixes");

@@ -105,6 +105,14 @@ void pps_line_foreign(struct pps_line *l, const char *key, const void *at, size_
         pps_line_text(l, "...");
 }
 
+void pps_line_exe(struct pps_line *l, const char *key)
+{
+    char exe[256];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
+    if (n > 0)
+        pps_line_foreign(l, key, exe, (size_t)n);
+}
+
 /* --- the limit --- */
 
 static uint64_t now_seconds(void)

@@ -48,6 +48,20 @@ bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_cli
     return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, sizeof tag) == 0;
 }
 
+bool pps_peer_outlives_exec(int fd)
+{
+    static const struct tag blank;
+    return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &blank, sizeof blank) == 0;
+}
+
+bool pps_peer_is_marked(int fd)
+{
+    struct tag tag;
+    socklen_t len = sizeof tag;
+    return getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) == 0 && len == sizeof tag &&
+           memcmp(tag.magic, tag_magic, sizeof tag_magic) == 0;
+}
+
 static bool genuine(const struct tag *tag, const struct pps_addr *peer)
 {
     uint8_t sum[4];

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <ppshim/accept.h>
 #include <ppshim/guard.h>
+#include <ppshim/inherited.h>
 #include <ppshim/listener.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
@@ -45,6 +46,7 @@ __attribute__((constructor)) static void start(void)
             pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
             pps_process_start(after_fork);
             pps_listener_scan();
+            pps_inherited_take();
             atomic_store(&pps_on, true);
         }
     }

@@ -28,6 +28,7 @@ struct pps_conn {
     enum pps_trust trust;
     uint32_t have, need;      /* bytes of the header seen so far; least number with which to look again */
     bool claims_client;       /* its header names the one in client.addr, believed or not: for the log */
+    bool inherited;           /* the process was started for it and ends with it: for the log */
     struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address */
 };
 

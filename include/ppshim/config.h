@@ -26,6 +26,7 @@ struct pps_config {
     bool version_accepted[3]; /* by version number; [0] unused */
     bool defer_accept;
     bool reject_untrusted;
+    bool inherited;
     unsigned max_pending; /* 0: the default, computed at the first park */
     enum pps_log_target log_target;
     enum pps_log_level log_level;

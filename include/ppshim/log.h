@@ -38,6 +38,8 @@ void pps_line_addr(struct pps_line *l, const char *key, const struct pps_addr *a
 void pps_line_foreign(struct pps_line *l, const char *key, const void *at,
                       size_t length); /* bytes of a peer, escaped */
 
+void pps_line_exe(struct pps_line *l, const char *key); /* the program this process runs, where /proc tells */
+
 void pps_log(enum pps_log_level level, struct pps_line *l);
 
 /* For a process that is about to end: to fd 2 and, where fd 2 leads nowhere, to syslog; no limit applies. */

@@ -28,6 +28,13 @@ bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_cli
 /* false: nothing is remembered: no header was ever taken from this socket. */
 bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
 
+/* Whether this connection's own socket keeps what is remembered, so that the next image finds it. Asks by writing
+   nothing into it: only for a connection of which nothing is remembered. */
+bool pps_peer_outlives_exec(int fd);
+
+/* Recall, as far as it can be had of a connection that was reset and so has no peer any more. */
+bool pps_peer_is_marked(int fd);
+
 /* Whether this kernel keeps the bytes at all; asks a socket of its own. */
 bool pps_peer_supported(void);
 

@@ -41,6 +41,7 @@ BAD = [
     ({"trust": TRUST, "versions": "1,3"}, "VERSIONS", "1,2"),
     ({"trust": TRUST, "untrusted": "drop"}, "UNTRUSTED", "pass.*reject"),
     ({"trust": TRUST, "defer_accept": "yes"}, "DEFER_ACCEPT", "on"),
+    ({"trust": TRUST, "inherited": "yes"}, "INHERITED", "on"),
     ({"trust": TRUST, "max_pending": "0"}, "MAX_PENDING", "1"),
     ({"trust": TRUST, "max_pending": "many"}, "MAX_PENDING", r"\d"),
     ({"trust": TRUST, "log": "stdout"}, "LOG", "stderr"),

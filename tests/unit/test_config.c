@@ -44,6 +44,7 @@ START_TEST(without_settings_the_shim_is_off_and_every_default_holds)
     ck_assert(config.version_accepted[1] && config.version_accepted[2]);
     ck_assert(!config.defer_accept);
     ck_assert(!config.reject_untrusted);
+    ck_assert(!config.inherited);
     ck_assert_uint_eq(config.max_pending, 0);
     ck_assert_int_eq(config.log_target, PPS_LOG_AUTO);
     ck_assert_int_eq(config.log_level, PPS_LOG_NOTICE);
@@ -171,10 +172,12 @@ END_TEST
 
 START_TEST(switches_have_two_words)
 {
-    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=on", "PPSHIM_UNTRUSTED=reject"}));
-    ck_assert(config.defer_accept && config.reject_untrusted);
-    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=pass"}));
-    ck_assert(!config.defer_accept && !config.reject_untrusted);
+    ck_assert(read_env(
+        (const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=on", "PPSHIM_UNTRUSTED=reject", "PPSHIM_INHERITED=on"}));
+    ck_assert(config.defer_accept && config.reject_untrusted && config.inherited);
+    ck_assert(read_env(
+        (const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=pass", "PPSHIM_INHERITED=off"}));
+    ck_assert(!config.defer_accept && !config.reject_untrusted && !config.inherited);
 }
 END_TEST
 
@@ -293,6 +296,7 @@ static const struct {
     {"PPSHIM_VERSIONS=12", "PPSHIM_VERSIONS=12: versions are 1 and 2: write 1, 2 or 1,2"},
     {"PPSHIM_DEFER_ACCEPT=", "PPSHIM_DEFER_ACCEPT=: set but empty: write a value like off, or leave it unset"},
     {"PPSHIM_DEFER_ACCEPT=yes", "PPSHIM_DEFER_ACCEPT=yes: neither: write on or off"},
+    {"PPSHIM_INHERITED=1", "PPSHIM_INHERITED=1: neither: write on or off"},
     {"PPSHIM_UNTRUSTED=", "PPSHIM_UNTRUSTED=: set but empty: write a value like pass, or leave it unset"},
     {"PPSHIM_UNTRUSTED=Reject", "PPSHIM_UNTRUSTED=Reject: neither: write pass or reject"},
     {"PPSHIM_MAX_PENDING=", "PPSHIM_MAX_PENDING=: set but empty: write a value, or leave it unset"},
