@@ -23,20 +23,30 @@ static void (*run_after_fork)(bool at_once);
    a handler. NULL where the kernel has no such thing. */
 static _Atomic int *unforked;
 
-void pps_guard_enter(struct pps_guard *g)
+void pps_quiet_begin(struct pps_quiet *q)
 {
     sigset_t all;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &g->signals);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &g->cancel_state);
+    pthread_sigmask(SIG_SETMASK, &all, &q->signals);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &q->cancel_state);
+}
+
+void pps_quiet_end(const struct pps_quiet *q)
+{
+    pthread_setcancelstate(q->cancel_state, NULL);
+    pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
+}
+
+void pps_guard_enter(struct pps_guard *g)
+{
+    pps_quiet_begin(&g->quiet);
     pthread_mutex_lock(&lock);
 }
 
 void pps_guard_leave(struct pps_guard *g)
 {
     pthread_mutex_unlock(&lock);
-    pthread_setcancelstate(g->cancel_state, NULL);
-    pthread_sigmask(SIG_SETMASK, &g->signals, NULL);
+    pps_quiet_end(&g->quiet);
 }
 
 static void become_owner(bool at_once)

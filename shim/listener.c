@@ -192,7 +192,7 @@ static void say_active(const struct facts *f)
     pps_line_number(&l, "timeout", whole ? pps_config.timeout_ms / 1000 : pps_config.timeout_ms);
     pps_line_text(&l, whole ? "s" : "ms");
     pps_line_word(&l, "untrusted", pps_config.reject_untrusted ? "reject" : "pass");
-    pps_line_word(&l, "store", pps_peer_supported() ? "socket" : "none");
+    pps_line_word(&l, "store", pps_peer_store());
     pps_log(PPS_LOG_NOTICE, &l);
 }
 

@@ -12,6 +12,7 @@
 #include <ppshim/listener.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
+#include <ppshim/peer.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
 #include <ppshim/state.h>
@@ -28,6 +29,7 @@ static void after_fork(bool at_once)
 {
     pps_accept_after_fork();
     pps_trust_after_fork();
+    pps_peer_after_fork();
     pps_settle_after_fork(at_once);
     pps_park_after_fork(at_once);
 }
@@ -43,6 +45,7 @@ __attribute__((constructor)) static void start(void)
             pps_stop_misconfigured(error);
         }
         if (pps_config.on) {
+            pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
             pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
             pps_process_start(after_fork);
             pps_listener_scan();

@@ -12,9 +12,9 @@
  */
 #include "trust_parts.h"
 #include <ppshim/cidr.h>
+#include <ppshim/guard.h>
+#include <ppshim/readers.h>
 #include <ppshim/trust.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,8 +34,7 @@ struct lists {
 
 static _Atomic(struct lists *) current;
 static atomic_uint readers; /* threads (and handlers) that may hold `current` as it was or is */
-/* This thread's share of it: all that is left of it in a forked child. */
-static _Thread_local volatile sig_atomic_t reading;
+static _Thread_local pps_readers_mine reading;
 
 static _Atomic(const struct pps_config *) watched; /* NULL: no list comes from a file, there is nothing to look at */
 static _Atomic uint32_t last_look_ms;
@@ -138,41 +137,21 @@ static unsigned lists_with_files(const struct lists *l)
 
 /* --- loading and reloading --- */
 
-/* No handler runs and no cancellation strikes between the two. */
-struct quiet {
-    sigset_t signals;
-    int cancel_state;
-};
-
-static void quiet_begin(struct quiet *q)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &q->signals);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &q->cancel_state);
-}
-
-static void quiet_end(const struct quiet *q)
-{
-    pthread_setcancelstate(q->cancel_state, NULL);
-    pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
-}
-
 bool pps_trust_load(const struct pps_config *config, char error[PPS_ERROR_TEXT])
 {
-    struct quiet q;
+    struct pps_quiet q;
     struct lists *none = NULL;
     enum pps_list_verdict verdict;
     if (atomic_load(&current))
         return true;
-    quiet_begin(&q);
+    pps_quiet_begin(&q);
     struct lists *l = build(config, error, &verdict);
     /* Two threads may get here at once; the first to publish wins, and neither waits. */
     if (l && !atomic_compare_exchange_strong(&current, &none, l))
         destroy(l);
     else if (l && lists_with_files(l))
         atomic_store(&watched, config);
-    quiet_end(&q);
+    pps_quiet_end(&q);
     return atomic_load(&current);
 }
 
@@ -212,11 +191,10 @@ static void tell_kept(const struct lists *l, char *news)
     strcpy(news + (n < room ? n : room), kept);
 }
 
-/* Frees replaced lists unless a reader might hold one. The count is read after the swap, and a reader counts itself
-   before it loads the pointer (all seq_cst): a reader this look misses sees the new lists. */
+/* Unless a reader might hold one. */
 static void free_retired(void)
 {
-    if (atomic_load(&readers))
+    if (pps_readers_inside(&readers))
         return;
     while (retired) {
         struct lists *l = retired;
@@ -251,9 +229,9 @@ static bool reload(struct lists *old, char *news, bool *failed)
 
 bool pps_trust_look(unsigned settle_ms, char news[PPS_ERROR_TEXT], bool *failed)
 {
-    struct quiet q;
+    struct pps_quiet q;
     bool told = false;
-    quiet_begin(&q);
+    pps_quiet_begin(&q);
     if (!atomic_exchange(&looking, true)) {
         struct lists *l = atomic_load(&current);
         if (look_at_all(l, settle_ms))
@@ -261,7 +239,7 @@ bool pps_trust_look(unsigned settle_ms, char news[PPS_ERROR_TEXT], bool *failed)
         free_retired();
         atomic_store(&looking, false);
     }
-    quiet_end(&q);
+    pps_quiet_end(&q);
     return told;
 }
 
@@ -286,15 +264,13 @@ bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed)
 
 static const struct lists *enter(void)
 {
-    reading++;
-    atomic_fetch_add(&readers, 1);
+    pps_readers_enter(&readers, &reading);
     return atomic_load(&current);
 }
 
 static void leave(void)
 {
-    atomic_fetch_sub(&readers, 1);
-    reading--;
+    pps_readers_leave(&readers, &reading);
 }
 
 enum pps_trust pps_trust_of(const struct pps_addr *peer)
@@ -323,12 +299,10 @@ size_t pps_trust_prefixes(void)
     return n;
 }
 
-/* Other threads' readers are gone, and so is a look of theirs, at worst with a descriptor and a mapping that leak. This
-   thread may be inside a read that a handler interrupted: it still counts. If that was just between the two counts of
-   enter or leave, it counts once too often, and the child never frees what it replaces. */
+/* Another thread's look is gone, at worst with a descriptor and a mapping that leak. */
 void pps_trust_after_fork(void)
 {
-    atomic_store(&readers, reading);
+    pps_readers_after_fork(&readers, &reading);
     atomic_store(&looking, false);
     tried = PPS_LIST_GOOD;
 }

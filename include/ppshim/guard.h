@@ -15,9 +15,17 @@
 #include <signal.h>
 #include <stdbool.h>
 
-struct pps_guard {
+/* No handler runs and no cancellation strikes between the two. */
+struct pps_quiet {
     sigset_t signals;
     int cancel_state;
+};
+
+void pps_quiet_begin(struct pps_quiet *q);
+void pps_quiet_end(const struct pps_quiet *q);
+
+struct pps_guard {
+    struct pps_quiet quiet;
 };
 
 void pps_guard_enter(struct pps_guard *g);

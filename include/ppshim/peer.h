@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * peer.h: remembers, in the socket itself, who its client really is.
+ * peer.h: remembers who the client of a connection really is.
  *
- * The kernel keeps 32 private bytes for every TCP socket (TCP_FASTOPEN_KEY, tcp(7), Linux 5.3); on an accepted socket
- * they mean nothing to it. There the client's address lives and dies with the connection: it follows dup, fork, exec
- * and SCM_RIGHTS, and no table of ours can mix two connections up. Only peer.c knows this.
+ * Where the kernel lends the socket itself 32 private bytes (TCP_FASTOPEN_KEY, tcp(7), Linux 5.3; on an accepted socket
+ * they mean nothing to it) the client's address lives and dies there with the connection: it follows dup, fork, exec
+ * and SCM_RIGHTS, and no table of ours can mix two connections up. Where it does not (older kernels, gVisor, MPTCP), a
+ * table of this process keeps it, for as long as the process has the socket open: that follows dup and fork, not exec,
+ * nor the way to another process. Nobody outside this module knows which of the two was used.
  *
- * Any thread, any signal handler; no state in the process. Both calls may change errno.
+ * Any thread, any signal handler; the child of a fork goes on with what its parent remembered. May change errno.
  */
 #ifndef PPSHIM_PEER_H
 #define PPSHIM_PEER_H
@@ -22,7 +24,7 @@ struct pps_client {
 };
 
 /* `peer` is the real TCP peer; recall compares it, so that a socket disconnected and connected elsewhere is not
-   misnamed. false: the kernel refused. */
+   misnamed. false: the kernel refused, and no memory is left for a table. */
 bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
 
 /* false: nothing is remembered: no header was ever taken from this socket. */
@@ -35,7 +37,14 @@ bool pps_peer_outlives_exec(int fd);
 /* Recall, as far as it can be had of a connection that was reset and so has no peer any more. */
 bool pps_peer_is_marked(int fd);
 
-/* Whether this kernel keeps the bytes at all; asks a socket of its own. */
-bool pps_peer_supported(void);
+/* Where this kernel lets TCP connections be remembered, for the `active` line: "socket" or "table"; asks a socket of
+   its own. */
+const char *pps_peer_store(void);
+
+/* For tests: "table" leaves the kernel's bytes alone, as if there were none. NULL and anything else means nothing. */
+void pps_peer_test_store(const char *store);
+
+/* guard.h's after_fork. */
+void pps_peer_after_fork(void);
 
 #endif

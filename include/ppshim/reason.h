@@ -41,7 +41,8 @@
     X(TOO_MANY_PENDING, "too-many-pending", "the oldest of more than PPSHIM_MAX_PENDING waiting connections")          \
     X(LISTENER_CLOSED, "listener-closed", "the server closed its listener before the header was complete")             \
     X(NO_ROOM, "no-room", "no descriptor or memory to wait for the header with")                                       \
-    X(CANNOT_REMEMBER, "cannot-remember", "the kernel refused to keep the client's address in the socket")
+    X(CANNOT_REMEMBER, "cannot-remember",                                                                              \
+      "no room to keep the client's address in, neither in its socket nor in memory")
 
 enum pps_reason {
 #define X(name, word, meaning) PPS_REASON_##name,

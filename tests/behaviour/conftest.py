@@ -59,10 +59,12 @@ def helper(name):
     return str(path)
 
 
-def environment(**settings):
-    """A small environment: the preload, and PPSHIM_ names from keywords (trust="..." is PPSHIM_TRUST)."""
+def environment(store=None, **settings):
+    """A small environment: the preload, and PPSHIM_ names from keywords (trust="..." is PPSHIM_TRUST). With store="table"
+    the shim remembers clients as on a kernel that does not do it for us."""
     assert LIBRARY.exists(), f"{LIBRARY} is not built: make"
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "LD_PRELOAD": str(LIBRARY),
+    forced = {"LIBPPSHIM_TEST_STORE": store} if store else {}
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "LD_PRELOAD": str(LIBRARY), **forced,
             **{"PPSHIM_" + name.upper(): str(value) for name, value in settings.items() if value is not None}}
 
 

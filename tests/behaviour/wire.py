@@ -121,10 +121,12 @@ def inode_of(local, remote):
 
 class Peer:
     """One TCP connection to a server, from a chosen address. Sends bytes as they are, one segment a send."""
+    protocol = 0
 
     def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=PATIENCE):
         self.server = host, port
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM,
+                                    self.protocol)
         self.socket.settimeout(patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.bind((source, 0))

@@ -16,6 +16,7 @@ int main(void)
     srunner_add_suite(runner, suite_cidr());
     srunner_add_suite(runner, suite_config());
     srunner_add_suite(runner, suite_trust());
+    srunner_add_suite(runner, suite_peer());
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

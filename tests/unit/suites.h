@@ -13,6 +13,7 @@ Suite *suite_config(void);
 Suite *suite_header(void);
 Suite *suite_header_build(void);
 Suite *suite_header_tlv(void);
+Suite *suite_peer(void);
 Suite *suite_trust(void);
 
 #endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * open_fds.c: see open_fds.h. Not by opendir, which allocates.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <ppshim/open_fds.h>
+#include <ppshim/real.h>
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NUMBERS_MAX (1 << 20)
+#define AT_ONCE 128 /* a KiB of stack: servers accept in threads, and handlers, that have little */
+
+/* As getdents64(2) writes it; libc's own struct may differ. */
+struct entry {
+    uint64_t ino;
+    int64_t off;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+/* -1: no number ("." and ".."). */
+static int number_of(const char *name)
+{
+    int n = 0;
+    for (; *name >= '0' && *name <= '9'; name++)
+        n = n * 10 + (*name - '0');
+    return *name ? -1 : n;
+}
+
+bool pps_open_fds_by_proc(void (*each)(int fd, void *arg), void *arg)
+{
+    alignas(struct entry) char entries[1024];
+    long length = -1;
+    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return false;
+    while ((length = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < length; at += ((const struct entry *)(entries + at))->size) {
+            int fd = number_of(((const struct entry *)(entries + at))->name);
+            if (fd >= 0 && fd != dir)
+                each(fd, arg);
+        }
+    }
+    real_close(dir);
+    return length == 0;
+}
+
+/* poll(2) with nothing to wait for tells the closed numbers from the open ones, many in one call. */
+static void try_numbers(int first, int count, void (*each)(int fd, void *arg), void *arg)
+{
+    struct pollfd tried[AT_ONCE];
+    for (int i = 0; i < count; i++)
+        tried[i] = (struct pollfd){.fd = first + i};
+    bool told = real_poll(tried, (nfds_t)count, 0) >= 0;
+    for (int i = 0; i < count; i++)
+        if (!told || !(tried[i].revents & POLLNVAL))
+            each(first + i, arg);
+}
+
+void pps_open_fds_by_trying(void (*each)(int fd, void *arg), void *arg)
+{
+    struct rlimit numbers = {1024, 1024};
+    getrlimit(RLIMIT_NOFILE, &numbers);
+    int end = numbers.rlim_cur < NUMBERS_MAX ? (int)numbers.rlim_cur : NUMBERS_MAX;
+    for (int fd = 0; fd < end; fd += AT_ONCE)
+        try_numbers(fd, end - fd < AT_ONCE ? end - fd : AT_ONCE, each, arg);
+}
+
+void pps_open_fds(void (*each)(int fd, void *arg), void *arg)
+{
+    if (!pps_open_fds_by_proc(each, arg))
+        pps_open_fds_by_trying(each, arg);
+}
