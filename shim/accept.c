@@ -72,7 +72,7 @@ static int deliver(const struct attempt *a, struct pps_conn *c)
 {
     struct sockaddr_storage ss;
     if (a->sa && c->client.has_addr) {
-        if (!pps_answer_fits(&c->client, a->l.inet6 ? AF_INET6 : AF_INET, *a->len)) {
+        if (!pps_answer_fits(c->client.form, a->l.inet6 ? AF_INET6 : AF_INET, *a->len)) {
             pps_admit_close(c, PPS_REASON_CLIENT_NEEDS_INET6);
             return AGAIN;
         }

@@ -109,6 +109,22 @@ static enum pps_addr_form form_of(const struct pps_listener *l, const struct pps
     return l->inet6 && !l->v6only ? PPS_FORM_MAPPED : PPS_FORM_INET;
 }
 
+/* What is no host's address cannot have been connected to, and no proxy elsewhere speaks of this host's loopback. */
+static bool local_counts(const struct pps_conn *c, const struct pps_addr *dst)
+{
+    return pps_config.local_from_header && !pps_addr_is_unspecified(dst) && !pps_addr_is_multicast(dst) &&
+           !pps_addr_is_broadcast(dst) && (!pps_addr_is_loopback(dst) || pps_addr_is_loopback(&c->peer));
+}
+
+static struct pps_client client_of(const struct pps_conn *c, const struct pps_header *h)
+{
+    return (struct pps_client){.addr = h->src,
+                               .form = form_of(&c->listener, &h->src),
+                               .has_local = h->has_client && local_counts(c, &h->dst),
+                               .local = h->dst,
+                               .local_form = form_of(&c->listener, &h->dst)};
+}
+
 static bool consume(const struct pps_conn *c, uint8_t *buf, size_t length)
 {
     return recv(c->fd, buf, length, MSG_DONTWAIT) == (ssize_t)length;
@@ -129,7 +145,7 @@ static enum pps_admission without_header(const struct pps_conn *c)
 static enum pps_reason take(struct pps_conn *c, uint8_t *buf, const struct pps_header *h)
 {
     c->claims_client = h->has_client;
-    c->client = (struct pps_client){.addr = h->src, .form = form_of(&c->listener, &h->src)};
+    c->client = client_of(c, h);
     enum pps_reason wrong = judge(c, h);
     if (wrong != PPS_REASON_NONE)
         return wrong;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * answer.c: copy-out and getpeername (answer.h).
+ * answer.c: copy-out, getpeername and getsockname (answer.h).
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,18 +14,15 @@ void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, 
     *len = from_len;
 }
 
-bool pps_answer_fits(const struct pps_client *client, sa_family_t socket_family, socklen_t room)
+bool pps_answer_fits(enum pps_addr_form form, sa_family_t socket_family, socklen_t room)
 {
-    return socket_family != AF_INET || client->form != PPS_FORM_INET6 || room >= sizeof(struct sockaddr_in6);
+    return socket_family != AF_INET || form != PPS_FORM_INET6 || room >= sizeof(struct sockaddr_in6);
 }
 
-/* The real peer, when the caller's buffer was too short to hold it. */
-static bool whole_peer(int fd, const struct sockaddr *sa, socklen_t room, socklen_t full, struct pps_addr *out)
+static bool real_peer(int fd, struct pps_addr *out)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
-    if (full <= room)
-        return pps_addr_from_sockaddr(out, sa, full);
     return real_getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
            pps_addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
 }
@@ -35,27 +32,53 @@ static bool is_inet_length(socklen_t full)
     return full == sizeof(struct sockaddr_in) || full == sizeof(struct sockaddr_in6);
 }
 
-/* The kernel answers first, into the caller's own buffer: its errors stand, and what is no TCP socket is done. */
+/* Over the kernel's answer, of which *len is the full length. */
+static int replace(const struct pps_addr *a, enum pps_addr_form form, socklen_t room, struct sockaddr *sa,
+                   socklen_t *len)
+{
+    struct sockaddr_storage ss;
+    if (!pps_answer_fits(form, *len == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6, room)) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    *len = room;
+    pps_answer_copy(&ss, pps_addr_to_sockaddr(a, form, &ss), sa, len);
+    return 0;
+}
+
+/* The kernel answers first, into the caller's own buffer: its errors stand, and what is no TCP socket is done. Its
+   answer is the real peer, unless the buffer was too short to hold it. */
 int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
     struct pps_addr peer;
     struct pps_client client;
-    struct sockaddr_storage ss;
     socklen_t room = sa && len ? *len : 0;
-    int saved = errno;
+    int saved = errno, result = 0;
     if (real_getpeername(fd, sa, len) != 0)
         return -1;
-    socklen_t full = *len;
-    if (is_inet_length(full) && whole_peer(fd, sa, room, full, &peer) && pps_peer_recall(fd, &peer, &client) &&
-        client.has_addr) {
-        sa_family_t family = full == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6;
-        if (!pps_answer_fits(&client, family, room)) {
-            errno = ENOBUFS;
-            return -1;
-        }
-        *len = room;
-        pps_answer_copy(&ss, pps_addr_to_sockaddr(&client.addr, client.form, &ss), sa, len);
-    }
-    errno = saved;
-    return 0;
+    bool known = is_inet_length(*len) &&
+                 (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
+                 pps_peer_recall(fd, &peer, &client);
+    if (known && client.has_addr)
+        result = replace(&client.addr, client.form, room, sa, len);
+    if (result == 0)
+        errno = saved;
+    return result;
+}
+
+/* What has no peer, a listener for one, keeps the kernel's answer. */
+int pps_answer_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
+{
+    struct pps_addr peer;
+    struct pps_client client;
+    socklen_t room = sa && len ? *len : 0;
+    int saved = errno, result = 0;
+    if (real_getsockname(fd, sa, len) != 0)
+        return -1;
+    bool known = is_inet_length(*len) && real_peer(fd, &peer) && pps_peer_recall(fd, &peer, &client);
+    if (known && client.has_local)
+        result = replace(&client.local, client.local_form, room, sa, len);
+    if (result == 0)
+        errno = saved;
+    return result;
 }

@@ -194,6 +194,12 @@ static bool read_inherited(const struct setting *s)
     return read_choice(s->value, "off", "on", &s->out->inherited) || REFUSE(s, "neither: write on or off");
 }
 
+static bool read_local_addr(const struct setting *s)
+{
+    return read_choice(s->value, "socket", "header", &s->out->local_from_header) ||
+           REFUSE(s, "neither: write socket or header");
+}
+
 static bool read_max_pending(const struct setting *s)
 {
     unsigned long n = 0;
@@ -260,6 +266,7 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
     [PPS_SET_CLIENT_ALLOW] = read_list,
     [PPS_SET_CLIENT_DENY] = read_list,
     [PPS_SET_INHERITED] = read_inherited,
+    [PPS_SET_LOCAL_ADDR] = read_local_addr,
     [PPS_SET_MAX_PENDING] = read_max_pending,
     [PPS_SET_LOG] = read_log,
 };
@@ -421,6 +428,7 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
     memset(out, 0, sizeof *out);
     if (!collect(env, values, error) || !read_all(values, out, error))
         return false;
+    out->local_from_header &= out->on;
     if (out->on) {
         out->trust = values[PPS_SET_TRUST];
         out->header_optional = values[PPS_SET_HEADER_OPTIONAL];

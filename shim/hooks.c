@@ -45,6 +45,11 @@ EXPORT int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict
     return off() ? real_getpeername(fd, sa, len) : pps_answer_getpeername(fd, sa, len);
 }
 
+EXPORT int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len)
+{
+    return pps_config.local_from_header ? pps_answer_getsockname(fd, sa, len) : real_getsockname(fd, sa, len);
+}
+
 EXPORT int listen(int fd, int backlog)
 {
     int saved = errno, result = real_listen(fd, backlog);

@@ -107,7 +107,7 @@ static bool ask(int fd, struct facts *f)
     f->listens = listens > 0;
     if (!f->listens)
         return listens == 0 || errno == ENOTSOCK;
-    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
+    if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
         !pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
         return true;
     int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * peer.c: decides where a client is remembered (peer.h): in its socket if the kernel lets us, else in the table.
+ * peer.c: decides where a client is remembered (peer.h): in its socket if the kernel lets us, else in the table; in
+ * both if not all of it fits into the socket.
  */
 #include "peer_parts.h"
 #include <ppshim/header.h>
@@ -14,23 +15,25 @@ static uint32_t sum_of(const struct pps_addr *peer)
     return pps_crc32c(pps_crc32c(0, peer->ip, sizeof peer->ip), &peer->port, sizeof peer->port);
 }
 
-static bool to_socket(int fd, uint32_t peer_sum, const struct pps_client *client)
+static bool to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
 {
-    return !leave_sockets_alone && pps_peer_to_socket(fd, peer_sum, client);
+    return !leave_sockets_alone && pps_peer_to_socket(fd, peer_sum, client, partly);
 }
 
 bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client)
 {
     uint32_t sum = sum_of(peer);
-    return to_socket(fd, sum, client) || pps_peer_to_table(fd, sum, client);
+    bool partly;
+    return (to_socket(fd, sum, client, &partly) && !partly) || pps_peer_to_table(fd, sum, client);
 }
 
 bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
 {
     uint32_t sum = sum_of(peer);
-    if (!leave_sockets_alone && pps_peer_from_socket(fd, sum, out))
+    bool partly, known = !leave_sockets_alone && pps_peer_from_socket(fd, sum, out, &partly);
+    if (known && !partly)
         return true;
-    return pps_peer_from_table(fd, sum, out);
+    return pps_peer_from_table(fd, sum, out) || known;
 }
 
 bool pps_peer_outlives_exec(int fd)
@@ -49,7 +52,7 @@ const char *pps_peer_store(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) /* an IPv6-only container */
         fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool kept = fd >= 0 && to_socket(fd, 0, &none);
+    bool partly, kept = fd >= 0 && to_socket(fd, 0, &none, &partly);
     if (fd >= 0)
         real_close(fd);
     return kept ? "socket" : "table";

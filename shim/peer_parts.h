@@ -12,9 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* peer_socket.c: the socket's own bytes. Stateless. */
-bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client);
-bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out);
+/* peer_socket.c: the socket's own bytes. Stateless. There is no room for the local address, unless both are IPv4:
+ *partly says then that it is, or was, elsewhere. */
+bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly);
+bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly);
 bool pps_peer_socket_keeps(int fd);
 bool pps_peer_socket_is_marked(int fd);
 

@@ -27,7 +27,8 @@ struct pps_config {
     bool defer_accept;
     bool reject_untrusted;
     bool inherited;
-    unsigned max_pending; /* 0: the default, computed at the first park */
+    bool local_from_header; /* getsockname tells the header's destination; false if the shim is off */
+    unsigned max_pending;   /* 0: the default, computed at the first park */
     enum pps_log_target log_target;
     enum pps_log_level log_level;
     const char *log_path;     /* with PPS_LOG_FILE */

@@ -23,6 +23,7 @@
     X(int, accept, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len))                                       \
     X(int, accept4, (int fd, struct sockaddr *sa, socklen_t *len, int flags), (fd, sa, len, flags))                    \
     X(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len))                                  \
+    X(int, getsockname, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len))                                  \
     X(int, listen, (int fd, int backlog), (fd, backlog))                                                               \
     X(int, close, (int fd), (fd))                                                                                      \
     X(int, close_range, (unsigned first, unsigned last, int flags), (first, last, flags))                              \

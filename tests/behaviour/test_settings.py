@@ -42,6 +42,7 @@ BAD = [
     ({"trust": TRUST, "untrusted": "drop"}, "UNTRUSTED", "pass.*reject"),
     ({"trust": TRUST, "defer_accept": "yes"}, "DEFER_ACCEPT", "on"),
     ({"trust": TRUST, "inherited": "yes"}, "INHERITED", "on"),
+    ({"trust": TRUST, "local_addr": "yes"}, "LOCAL_ADDR", "socket.*header"),
     ({"trust": TRUST, "max_pending": "0"}, "MAX_PENDING", "1"),
     ({"trust": TRUST, "max_pending": "many"}, "MAX_PENDING", r"\d"),
     ({"trust": TRUST, "log": "stdout"}, "LOG", "stderr"),

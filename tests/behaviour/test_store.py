@@ -123,8 +123,7 @@ while True:
 # --- MPTCP ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def mptcp(start, store):
+def mptcp_listener(start, **settings):
     """An echoing server on an MPTCP listener, that serves one connection after the other, waiting in an epoll."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP).close()
@@ -149,10 +148,16 @@ while True:
         continue
     connections.append(peer)
     protocol = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
-    peer.sendall(('accept=%s:%d' % name + ' peer=%s:%d' % peer.getpeername() + ' protocol=%d\\n' % protocol).encode())
+    peer.sendall(('accept=%s:%d' % name + ' peer=%s:%d' % peer.getpeername() + ' local=%s:%d' % peer.getsockname()
+                  + ' protocol=%d\\n' % protocol).encode())
     peer.sendall(peer.recv(100))
     peer.shutdown(socket.SHUT_WR)
-"""], environment(store=store, trust=TRUSTED, timeout="60s"))
+"""], environment(trust=TRUSTED, timeout="60s", **settings))
+
+
+@pytest.fixture
+def mptcp(start, store):
+    return mptcp_listener(start, store=store)
 
 
 class MptcpPeer(wire.Peer):

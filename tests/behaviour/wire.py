@@ -188,7 +188,7 @@ class Peer:
         try:
             while self.receive():
                 pass
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):  # the second from MPTCP
             pass
         assert self.buffer == b""
 

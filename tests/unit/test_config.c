@@ -45,6 +45,7 @@ START_TEST(without_settings_the_shim_is_off_and_every_default_holds)
     ck_assert(!config.defer_accept);
     ck_assert(!config.reject_untrusted);
     ck_assert(!config.inherited);
+    ck_assert(!config.local_from_header);
     ck_assert_uint_eq(config.max_pending, 0);
     ck_assert_int_eq(config.log_target, PPS_LOG_AUTO);
     ck_assert_int_eq(config.log_level, PPS_LOG_NOTICE);
@@ -172,12 +173,23 @@ END_TEST
 
 START_TEST(switches_have_two_words)
 {
-    ck_assert(read_env(
-        (const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=on", "PPSHIM_UNTRUSTED=reject", "PPSHIM_INHERITED=on"}));
-    ck_assert(config.defer_accept && config.reject_untrusted && config.inherited);
-    ck_assert(read_env(
-        (const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=pass", "PPSHIM_INHERITED=off"}));
-    ck_assert(!config.defer_accept && !config.reject_untrusted && !config.inherited);
+    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=on", "PPSHIM_UNTRUSTED=reject",
+                                                      "PPSHIM_LOCAL_ADDR=header", "PPSHIM_INHERITED=on",
+                                                      "PPSHIM_TRUST=10.0.0.1"}));
+    ck_assert(config.defer_accept && config.reject_untrusted && config.local_from_header && config.inherited);
+    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=pass",
+                                                      "PPSHIM_LOCAL_ADDR=socket", "PPSHIM_INHERITED=off",
+                                                      "PPSHIM_TRUST=10.0.0.1"}));
+    ck_assert(!config.defer_accept && !config.reject_untrusted && !config.local_from_header && !config.inherited);
+}
+END_TEST
+
+START_TEST(shim_that_is_off_does_not_tell_local_addresses)
+{
+    ck_assert(read_one("PPSHIM_LOCAL_ADDR=header"));
+    ck_assert(!config.local_from_header);
+    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_LOCAL_ADDR=header", "PPSHIM_TRUST=none"}));
+    ck_assert(!config.local_from_header);
 }
 END_TEST
 
@@ -298,6 +310,7 @@ static const struct {
     {"PPSHIM_DEFER_ACCEPT=yes", "PPSHIM_DEFER_ACCEPT=yes: neither: write on or off"},
     {"PPSHIM_INHERITED=1", "PPSHIM_INHERITED=1: neither: write on or off"},
     {"PPSHIM_UNTRUSTED=", "PPSHIM_UNTRUSTED=: set but empty: write a value like pass, or leave it unset"},
+    {"PPSHIM_LOCAL_ADDR=on", "PPSHIM_LOCAL_ADDR=on: neither: write socket or header"},
     {"PPSHIM_UNTRUSTED=Reject", "PPSHIM_UNTRUSTED=Reject: neither: write pass or reject"},
     {"PPSHIM_MAX_PENDING=", "PPSHIM_MAX_PENDING=: set but empty: write a value, or leave it unset"},
     {"PPSHIM_MAX_PENDING=0", "PPSHIM_MAX_PENDING=0" PENDING},
@@ -470,6 +483,7 @@ static TCase *accepted(void)
     tcase_add_loop_test(t, ports_are_numbers_ranges_or_all, 0, COUNT(ports));
     tcase_add_loop_test(t, versions_are_one_two_or_both, 0, COUNT(versions));
     tcase_add_test(t, switches_have_two_words);
+    tcase_add_test(t, shim_that_is_off_does_not_tell_local_addresses);
     tcase_add_test(t, max_pending_is_one_to_a_million);
     tcase_add_loop_test(t, log_is_a_target_and_perhaps_a_level, 0, COUNT(logs));
     return t;

@@ -367,6 +367,39 @@ START_TEST(threads_do_not_disturb_each_other)
 }
 END_TEST
 
+static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip)
+{
+    struct pps_client out, c = client_of(7);
+    int fd = new_socket();
+    c.form = c.local_form = PPS_FORM_MAPPED;
+    c.has_local = true;
+    if (ip)
+        c.addr = pps_addr_v6(ip, 7);
+    c.local = local_ip ? pps_addr_v6(local_ip, 65535) : pps_addr_v4(balancer_ip, 258);
+    ck_assert(pps_peer_remember(fd, &balancer, &c));
+    ck_assert(pps_peer_recall(fd, &balancer, &out));
+    ck_assert(out.has_addr && out.has_local && out.form == PPS_FORM_MAPPED && out.local_form == PPS_FORM_MAPPED);
+    ck_assert_mem_eq(out.addr.ip, c.addr.ip, 16);
+    ck_assert_mem_eq(out.local.ip, c.local.ip, 16);
+    ck_assert_uint_eq(out.addr.port, c.addr.port);
+    ck_assert_uint_eq(out.local.port, c.local.port);
+    close(fd);
+}
+
+START_TEST(both_ends_come_back)
+{
+    static const uint8_t six[16] = {0x20, 1, 0xd, 0xb8, [15] = 7};
+    static const char *const stores[] = {"table", NULL};
+    for (int i = 0; i < 2; i++) {
+        pps_peer_test_store(stores[i]);
+        both_ends_must_come_back(NULL, NULL);
+        both_ends_must_come_back(NULL, six);
+        both_ends_must_come_back(six, NULL);
+        both_ends_must_come_back(six, six);
+    }
+}
+END_TEST
+
 START_TEST(the_socket_itself_is_used_where_the_kernel_lets_us)
 {
     int fd = new_socket();
@@ -403,6 +436,7 @@ Suite *suite_peer(void)
     tcase_add_test(t, a_forked_child_goes_on_with_its_copy);
     tcase_add_test(t, a_vfork_child_changes_nothing);
     tcase_add_test(t, threads_do_not_disturb_each_other);
+    tcase_add_test(t, both_ends_come_back);
     tcase_add_test(t, the_socket_itself_is_used_where_the_kernel_lets_us);
     suite_add_tcase(s, t);
     return s;
