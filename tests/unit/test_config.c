@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VARIABLES 4
+#define VARIABLES 5
 
 static struct pps_config config;
 static char error[PPS_ERROR_TEXT];
