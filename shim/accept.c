@@ -68,6 +68,19 @@ static void cancel_as_called(const struct attempt *a)
 
 /* --- handing over --- */
 
+/* As the kernel told it; an AF_UNIX peer that has a name of its own is asked again. */
+static void answer_real_peer(const struct attempt *a, const struct pps_conn *c)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    if (c->peer_raw_len <= sizeof c->peer_raw)
+        pps_answer_copy(&c->peer_raw, c->peer_raw_len, a->sa, a->len);
+    else if (real_getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0)
+        pps_answer_copy(&ss, len, a->sa, a->len);
+    else
+        pps_answer_copy(&c->peer_raw, sizeof c->peer_raw.sin6_family, a->sa, a->len);
+}
+
 static int deliver(const struct attempt *a, struct pps_conn *c)
 {
     struct sockaddr_storage ss;
@@ -78,7 +91,7 @@ static int deliver(const struct attempt *a, struct pps_conn *c)
         }
         pps_answer_copy(&ss, pps_addr_to_sockaddr(&c->client.addr, c->client.form, &ss), a->sa, a->len);
     } else if (a->sa) {
-        pps_answer_copy(&c->peer_raw, c->peer_raw_len, a->sa, a->len);
+        answer_real_peer(a, c);
     }
     pps_listener_mark(c->fd, PPS_FD_OTHER);
     return c->fd;

@@ -18,6 +18,10 @@
 static void begin_line(struct pps_line *l, const char *event, const struct pps_conn *c)
 {
     pps_line_begin(l, event);
+    if (c->listener.is_unix) { /* its peers are nameless: the listener's name tells as much as can be told */
+        pps_line_listener(l, "peer", pps_listener_name(&c->listener));
+        return;
+    }
     pps_line_addr(l, "peer", &c->peer);
     pps_line_text(l, " local=:");
     pps_line_number_bare(l, c->listener.port);
@@ -130,10 +134,11 @@ static bool consume(const struct pps_conn *c, uint8_t *buf, size_t length)
     return recv(c->fd, buf, length, MSG_DONTWAIT) == (ssize_t)length;
 }
 
-/* Also that there is nothing to remember: what inherits the socket must not look for a header again. */
+/* Also that there is nothing to remember: what inherits the socket must not look for a header again. An AF_UNIX socket
+   has no room for a client: its family has no addresses. */
 static bool remember(const struct pps_conn *c)
 {
-    return pps_peer_remember(c->fd, &c->peer, &c->client);
+    return c->listener.is_unix || pps_peer_remember(c->fd, &c->peer, &c->client);
 }
 
 static enum pps_admission without_header(const struct pps_conn *c)
@@ -152,7 +157,7 @@ static enum pps_reason take(struct pps_conn *c, uint8_t *buf, const struct pps_h
     say_accepted(c, h); /* while its views are what was peeked */
     if (!consume(c, buf, h->length))
         return PPS_REASON_HEADER_STUCK;
-    c->client.has_addr = h->has_client;
+    c->client.has_addr = h->has_client && !c->listener.is_unix;
     return remember(c) || !h->has_client ? PPS_REASON_NONE : PPS_REASON_CANNOT_REMEMBER;
 }
 
@@ -177,6 +182,23 @@ static enum pps_admission verdict(struct pps_conn *c, uint8_t *buf, enum pps_rea
     }
     *reason = take(c, buf, &h);
     return *reason == PPS_REASON_NONE ? PPS_ADMIT_READY : PPS_ADMIT_GONE;
+}
+
+/* Who the peer is, and whether it is trusted; false: it was reset before we could ask, and has no address any more. */
+static bool meet(struct pps_conn *c, const struct sockaddr *peer, socklen_t peer_len)
+{
+    static const uint8_t this_host[4] = {127, 0, 0, 1};
+    c->peer_raw_len = peer_len;
+    memcpy(&c->peer_raw, peer, peer_len < sizeof c->peer_raw ? peer_len : sizeof c->peer_raw);
+    if (c->listener.is_unix) {
+        c->peer = pps_addr_v4(this_host, 0);
+        c->trust = pps_trust_of_listener(pps_listener_name(&c->listener));
+        return true;
+    }
+    if (!pps_addr_from_sockaddr(&c->peer, peer, peer_len))
+        return false;
+    c->trust = pps_trust_of(&c->peer);
+    return true;
 }
 
 /* --- what others call --- */
@@ -210,11 +232,8 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_listener
 {
     static _Atomic uint64_t passed_untrusted;
     *c = (struct pps_conn){.fd = fd, .listener = *l};
-    if (!pps_addr_from_sockaddr(&c->peer, peer, peer_len)) /* reset before we could ask: it has no peer any more */
+    if (!meet(c, peer, peer_len))
         return gone(PPS_REASON_NONE, reason);
-    c->peer_raw_len = peer_len;
-    memcpy(&c->peer_raw, peer, peer_len < sizeof c->peer_raw ? peer_len : sizeof c->peer_raw);
-    c->trust = pps_trust_of(&c->peer);
     if (c->trust != PPS_UNTRUSTED)
         return pps_admit_look(c, buf, size, reason);
     if (pps_config.reject_untrusted)

@@ -195,8 +195,6 @@ static bool explain_address(const struct entry *e)
     uint8_t ip[4];
     if (!a.length)
         return refuse(e, ": an address is missing: write one like 10.0.0.0/8 or 2001:db8::/32");
-    if (begins(a, "unix:"))
-        return refuse(e, ": this version does not support unix: entries yet: write addresses and CIDRs only");
     if (has_byte(e->whole, '"') || has_byte(e->whole, '\''))
         return refuse(e, ": the quotes are part of the value: write it without");
     if (has_byte(a, '['))

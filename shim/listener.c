@@ -27,6 +27,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
+#define NAMES_MAX 256
 #define SCANNED 256 /* numbers looked at when the image starts */
 
 _Atomic uint16_t pps_listener_numbers[PPS_NUMBERS_MAX];
@@ -39,6 +40,10 @@ static struct record {
     bool held;
 } records[PPS_LISTENERS_MAX];
 _Static_assert(sizeof(struct pps_listener) == 8, "read and written whole");
+
+/* Of governed AF_UNIX listeners, each once: few, for a list must have them. Complete before a record names one. */
+static struct pps_unix_name names[NAMES_MAX];
+static unsigned names_count;
 
 static bool first_governed = true;
 
@@ -79,8 +84,9 @@ bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *
 
 struct facts {
     struct pps_addr local;
+    struct pps_unix_name name;
     uint64_t cookie;
-    bool listens, tcp, inet6, v6only;
+    bool listens, tcp, inet6, v6only, is_unix;
 };
 
 static int ask_int(int fd, int level, int option)
@@ -97,6 +103,14 @@ static bool is_no_listener(int fd)
     return listens == 0 || (listens < 0 && errno == ENOTSOCK);
 }
 
+static void ask_tcp(int fd, const struct sockaddr_storage *own, struct facts *f)
+{
+    int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
+    f->tcp = protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+    f->inet6 = own->ss_family == AF_INET6;
+    f->v6only = f->inet6 && ask_int(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+}
+
 /* false: not a socket that can be asked. */
 static bool ask(int fd, struct facts *f)
 {
@@ -107,13 +121,12 @@ static bool ask(int fd, struct facts *f)
     f->listens = listens > 0;
     if (!f->listens)
         return listens == 0 || errno == ENOTSOCK;
-    if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
-        !pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
+    if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
         return true;
-    int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
-    f->tcp = protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
-    f->inet6 = ss.ss_family == AF_INET6;
-    f->v6only = f->inet6 && ask_int(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+    if (pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
+        ask_tcp(fd, &ss, f);
+    else if (pps_unix_name_from_sockaddr(&f->name, (struct sockaddr *)&ss, len))
+        f->is_unix = ask_int(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
     len = sizeof f->cookie;
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &f->cookie, &len) != 0)
         f->cookie = 0;
@@ -143,12 +156,24 @@ static struct record *place_for(const struct facts *f)
     return unused;
 }
 
+static unsigned number_of_name(const struct pps_unix_name *name)
+{
+    for (unsigned i = 0; i < names_count; i++)
+        if (pps_unix_name_same(&names[i], name))
+            return i;
+    if (names_count == NAMES_MAX) /* more than lists hold, by many reloads */
+        pps_stop_misconfigured("more unix: listeners than the shim can hold (256): name fewer");
+    names[names_count] = *name;
+    return names_count++;
+}
+
 static void fill(struct record *r, const struct facts *f)
 {
     struct pps_listener old = atomic_load(&r->listener);
     uint16_t generation = (uint16_t)(old.generation + 1);
     struct pps_listener new = {.index = (uint16_t)(r - records),
-                               .port = f->local.port,
+                               .port = f->is_unix ? (uint16_t)number_of_name(&f->name) : f->local.port,
+                               .is_unix = f->is_unix,
                                .inet6 = f->inet6,
                                .v6only = f->v6only,
                                .generation = generation ? generation : 1};
@@ -185,7 +210,10 @@ static void say_active(const struct facts *f)
     pps_line_begin(&l, "active");
     pps_line_word(&l, "version", PPS_VERSION);
     pps_line_exe(&l, "exe");
-    pps_line_addr(&l, "listen", &f->local);
+    if (f->is_unix)
+        pps_line_listener(&l, "listen", &f->name);
+    else
+        pps_line_addr(&l, "listen", &f->local);
     pps_line_number(&l, "trust", pps_trust_prefixes());
     pps_line_text(&l, "-prefixes");
     bool whole = pps_config.timeout_ms % 1000 == 0;
@@ -211,8 +239,16 @@ static void begin_governing(int fd, const struct facts *f)
         say_active(f);
         first_governed = false;
     }
-    if (pps_config.defer_accept)
+    if (pps_config.defer_accept && f->tcp)
         defer_accept(fd);
+}
+
+/* An AF_UNIX listener takes the name that its list has for it. */
+static bool is_ours_to_govern(struct facts *f)
+{
+    if (f->is_unix)
+        return pps_trust_names(&pps_config, &f->name);
+    return f->tcp && pps_config_governs(&pps_config, f->local.port);
 }
 
 /* The guard is held. */
@@ -222,7 +258,7 @@ static enum pps_fd_kind meet(int fd)
     if (!ask(fd, &f))
         return PPS_FD_UNKNOWN;
     struct record *r = NULL;
-    if (f.listens && f.tcp && pps_config_governs(&pps_config, f.local.port)) {
+    if (f.listens && is_ours_to_govern(&f)) {
         r = place_for(&f);
         if (!r) /* more than PPS_LISTENERS_MAX: nothing sensible listens to so many */
             pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
@@ -237,6 +273,11 @@ static enum pps_fd_kind meet(int fd)
 }
 
 /* --- what others call --- */
+
+const struct pps_unix_name *pps_listener_name(const struct pps_listener *l)
+{
+    return &names[l->port];
+}
 
 enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
 {
@@ -274,7 +315,7 @@ static void try_lists(int fd)
 {
     struct facts f;
     char error[PPS_ERROR_TEXT];
-    if (ask(fd, &f) && f.tcp && pps_config_governs(&pps_config, f.local.port))
+    if (ask(fd, &f) && is_ours_to_govern(&f))
         pps_trust_load(&pps_config, error);
 }
 

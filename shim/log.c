@@ -113,6 +113,12 @@ void pps_line_exe(struct pps_line *l, const char *key)
         pps_line_foreign(l, key, exe, (size_t)n);
 }
 
+void pps_line_listener(struct pps_line *l, const char *key, const struct pps_unix_name *name)
+{
+    char text[PPS_UNIX_NAME_TEXT];
+    pps_line_foreign(l, key, text, pps_unix_name_entry(name, text));
+}
+
 /* --- the limit --- */
 
 static uint64_t now_seconds(void)

@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ struct slot {
     struct pps_lowat wait; /* for the bytes it lacks */
     int flags;             /* accept4 flags it was accepted with */
     uint64_t deadline;     /* deadline.h */
+    ino_t inode;           /* of the socket, 0: not known */
     struct pps_conn conn;
 };
 _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
@@ -233,16 +235,17 @@ static bool have_door(struct lot *lot)
     return ok;
 }
 
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
 /* Behind our back, by raw system calls or in a child that ran before we could clean up, the number may have become
    somebody else's. */
-static bool still_copy_of(int fd, const struct pps_conn *conn)
+static bool still_holds(int fd, const struct slot *s)
 {
-    struct sockaddr_storage ss;
-    struct pps_addr peer;
-    socklen_t len = sizeof ss;
-    return real_getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-           pps_addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len) && memcmp(peer.ip, conn->peer.ip, 16) == 0 &&
-           peer.port == conn->peer.port;
+    return s->inode && inode_of(fd) == s->inode;
 }
 
 /* All that is parked, but for sockets that are no longer there. */
@@ -251,7 +254,7 @@ static void watch_all(struct lot *lot)
     for (uint32_t i = lot->oldest, next; i; i = next) {
         struct slot *s = &slots[i - 1];
         next = s->next;
-        if (!still_copy_of(s->conn.fd, &s->conn) || !watch_slot(lot, s))
+        if (!still_holds(s->conn.fd, s) || !watch_slot(lot, s))
             unlink_and_free(lot, s);
     }
 }
@@ -446,6 +449,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->generation++;
     pps_lowat_begin(&s->wait, conn->fd);
     s->flags = flags;
+    s->inode = inode_of(conn->fd);
     s->deadline = pps_now() + pps_config_timeout(&pps_config);
     s->conn = *conn;
     pps_lowat_ask(&s->wait, conn->fd, conn->need); /* if it cannot be, the next look says so */
@@ -649,7 +653,7 @@ void pps_park_after_fork(bool at_once)
         int fd = atomic_load(&s->fd) - 1;
         if (fd < 0)
             continue;
-        if (at_once || still_copy_of(fd, &s->conn)) {
+        if (at_once || still_holds(fd, s)) {
             pps_listener_mark(fd, PPS_FD_UNKNOWN);
             real_close(fd);
         }

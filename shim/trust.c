@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define LOOK_EVERY_MS 1000
@@ -62,10 +63,27 @@ static const char *name_of(int list)
     return setting[of[list]];
 }
 
+static bool listeners_apart(const struct pps_list *trust, const struct pps_list *optional, char *error)
+{
+    char shown[96], entry[PPS_UNIX_NAME_TEXT], quoted[96];
+    for (unsigned i = 0; i < optional->listener_count; i++) {
+        if (!pps_list_has_listener(trust, &optional->listeners[i]))
+            continue;
+        size_t length = pps_unix_name_entry(&optional->listeners[i], entry);
+        snprintf(error, PPS_ERROR_TEXT, "%s=%s: %s is in %s as well: take it out of one of the two", optional->setting,
+                 pps_cidr_quote(shown, sizeof shown, optional->text, strlen(optional->text)),
+                 pps_cidr_quote(quoted, sizeof quoted, entry, length), trust->setting);
+        return false;
+    }
+    return true;
+}
+
 static bool apart(const struct pps_list *trust, const struct pps_list *optional, char *error)
 {
     struct pps_addr common;
     char shown[96], address[PPS_ADDR_TEXT];
+    if (!listeners_apart(trust, optional, error))
+        return false;
     if (pps_cidr_disjoint(&trust->set, &optional->set, &common))
         return true;
     pps_cidr_ip_text(&common, address);
@@ -111,11 +129,17 @@ static enum pps_list_verdict fill(struct lists *l, const struct pps_config *c, c
     return verdict;
 }
 
+static struct lists *new_lists(void)
+{
+    void *l = mmap(NULL, sizeof(struct lists), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return l == MAP_FAILED ? NULL : l;
+}
+
 /* Lists nobody else knows yet; NULL and an error if *verdict is not good. */
 static struct lists *build(const struct pps_config *c, char *error, enum pps_list_verdict *verdict)
 {
-    struct lists *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (l == MAP_FAILED) {
+    struct lists *l = new_lists();
+    if (!l) {
         *verdict = PPS_LIST_NOT_NOW;
         snprintf(error, PPS_ERROR_TEXT, "%s=...: no memory left for the list", name_of(TRUST));
         return NULL;
@@ -179,7 +203,7 @@ static void tell_reloaded(const struct lists *old, const struct lists *new, char
         if (!old->list[i].changed)
             continue;
         n += (size_t)snprintf(news + n, PPS_ERROR_TEXT - n, "%s%s prefixes=%zu", between, new->list[i].setting,
-                              new->list[i].set.prefixes);
+                              pps_list_entries(&new->list[i]));
         between = ", ";
     }
 }
@@ -282,6 +306,15 @@ enum pps_trust pps_trust_of(const struct pps_addr *peer)
     return trusted ? PPS_TRUSTED : optional ? PPS_OPTIONAL : PPS_UNTRUSTED;
 }
 
+enum pps_trust pps_trust_of_listener(const struct pps_unix_name *name)
+{
+    const struct lists *l = enter();
+    bool trusted = pps_list_has_listener(&l->list[TRUST], name);
+    bool optional = !trusted && pps_list_has_listener(&l->list[OPTIONAL], name);
+    leave();
+    return trusted ? PPS_TRUSTED : optional ? PPS_OPTIONAL : PPS_UNTRUSTED;
+}
+
 bool pps_client_allowed(const struct pps_addr *client)
 {
     const struct lists *l = enter();
@@ -294,9 +327,68 @@ bool pps_client_allowed(const struct pps_addr *client)
 size_t pps_trust_prefixes(void)
 {
     const struct lists *l = enter();
-    size_t n = l->list[TRUST].set.prefixes + l->list[OPTIONAL].set.prefixes;
+    size_t n = pps_list_entries(&l->list[TRUST]) + pps_list_entries(&l->list[OPTIONAL]);
     leave();
     return n;
+}
+
+/* --- listeners, before and after a load --- */
+
+/* The server may have bound a relative path, or one over a symbolic link. */
+static bool is_same_file(const struct pps_unix_name *a, const struct pps_unix_name *b)
+{
+    struct stat at_a, at_b;
+    return a->text[0] != '@' && b->text[0] != '@' && stat(a->text, &at_a) == 0 && stat(b->text, &at_b) == 0 &&
+           S_ISSOCK(at_a.st_mode) && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino;
+}
+
+static bool find_listener(const struct pps_list *l, struct pps_unix_name *name)
+{
+    if (pps_list_has_listener(l, name))
+        return true;
+    for (unsigned i = 0; i < l->listener_count; i++) {
+        if (!is_same_file(&l->listeners[i], name))
+            continue;
+        *name = l->listeners[i];
+        return true;
+    }
+    return false;
+}
+
+static bool may_name_listeners(const char *text)
+{
+    return text && (strstr(text, "unix:") || strchr(text, '@'));
+}
+
+static bool names_in_texts(const struct pps_config *c, struct pps_unix_name *name)
+{
+    bool found = false;
+    struct lists *l = may_name_listeners(c->trust) || may_name_listeners(c->header_optional) ? new_lists() : NULL;
+    for (int i = TRUST; l && i <= OPTIONAL; i++) {
+        l->list[i].setting = name_of(i);
+        l->list[i].text = text_of(c, i);
+        if (l->list[i].text)
+            pps_list_read_listeners(&l->list[i]);
+        found = found || find_listener(&l->list[i], name);
+    }
+    if (l)
+        destroy(l);
+    return found;
+}
+
+bool pps_trust_names(const struct pps_config *config, struct pps_unix_name *name)
+{
+    if (!atomic_load(&current)) {
+        struct pps_quiet q;
+        pps_quiet_begin(&q);
+        bool found = names_in_texts(config, name);
+        pps_quiet_end(&q);
+        return found;
+    }
+    const struct lists *l = enter();
+    bool found = find_listener(&l->list[TRUST], name) || find_listener(&l->list[OPTIONAL], name);
+    leave();
+    return found;
 }
 
 /* Another thread's look is gone, at worst with a descriptor and a mapping that leak. */

@@ -24,6 +24,7 @@
 struct reading {
     struct pps_list *list;
     bool opens_files;
+    bool only_listeners; /* everything else is passed over, and so is what is wrong */
     struct pps_cidr_builder builder;
     const struct pps_list_file *file; /* being read, and the line of it; NULL, 0 */
     unsigned long line;
@@ -55,6 +56,11 @@ static bool next_entry(const char **at, const char *end, struct entry *out)
     out->length = (size_t)(p - out->at);
     *at = p;
     return out->length;
+}
+
+static bool begins(struct entry e, const char *word)
+{
+    return e.length >= strlen(word) && memcmp(e.at, word, strlen(word)) == 0;
 }
 
 static bool entry_is(struct entry e, const char *word)
@@ -124,13 +130,70 @@ static bool is_trust(const struct reading *r)
     return strcmp(r->list->setting, "PPSHIM_TRUST") == 0;
 }
 
-/* --- files --- */
+/* --- entries that name somebody --- */
+
+#define UNIX "unix:"
+
+bool pps_list_has_listener(const struct pps_list *l, const struct pps_unix_name *name)
+{
+    for (unsigned i = 0; i < l->listener_count; i++)
+        if (pps_unix_name_same(&l->listeners[i], name))
+            return true;
+    return false;
+}
+
+static bool check_listener(struct reading *r, struct entry e, struct entry name)
+{
+    char shown[96];
+    pps_cidr_quote(shown, sizeof shown, e.at, e.length);
+    if (*e.at == '!')
+        return refuse(r, "%s: a listener is not taken out of a list: leave its unix: entry away", shown);
+    if (strncmp(r->list->setting, "PPSHIM_CLIENT_", 14) == 0)
+        return refuse(r, "%s: a listener is no client: unix: entries go into PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL",
+                      shown);
+    if (name.length < 2 || (*name.at != '/' && *name.at != '@'))
+        return refuse(r,
+                      "%s: a listener is named by the whole path of its socket: write one like unix:/run/server.sock, "
+                      "or unix:@name",
+                      shown);
+    if (name.length >= PPS_UNIX_NAME_MAX)
+        return refuse(r, "%s: a path of %zu bytes is too long for a socket: %d are the most", shown, name.length,
+                      PPS_UNIX_NAME_MAX - 1);
+    return true;
+}
+
+static bool add_listener(struct reading *r, struct entry e)
+{
+    struct entry at = {e.at + strlen(UNIX), e.length - strlen(UNIX)};
+    if (!check_listener(r, e, at))
+        return false;
+    struct pps_unix_name name = pps_unix_name_of(at.at, at.length);
+    r->list->listeners_written++;
+    if (pps_list_has_listener(r->list, &name))
+        return true;
+    if (r->list->listener_count == PPS_LIST_LISTENERS_MAX)
+        return refuse(r, "more than %d unix: entries: write fewer", PPS_LIST_LISTENERS_MAX);
+    r->list->listeners[r->list->listener_count++] = name;
+    return true;
+}
 
 static bool add_prefix(struct reading *r, struct entry e)
 {
     char why[280];
     return pps_cidr_add(&r->builder, e.at, e.length, why, sizeof why) || refuse(r, "%s", why);
 }
+
+static bool add_entry(struct reading *r, struct entry e)
+{
+    if (r->only_listeners) {
+        if (begins(e, UNIX))
+            add_listener(r, e);
+        return true;
+    }
+    return begins(e, UNIX) || begins(e, "!" UNIX) ? add_listener(r, e) : add_prefix(r, e);
+}
+
+/* --- files --- */
 
 static bool read_line(struct reading *r, const char *at, const char *end)
 {
@@ -140,9 +203,9 @@ static bool read_line(struct reading *r, const char *at, const char *end)
     const char *comment = memchr(at, '#', (size_t)(end - at));
     end = comment ? comment : end;
     while (next_entry(&at, end, &e)) {
-        if (*e.at == '@')
+        if (*e.at == '@' && !r->only_listeners)
             return refuse(r, "a list file names no further files: write its entries here, or the @ in the setting");
-        if (!add_prefix(r, e))
+        if (!add_entry(r, e))
             return false;
     }
     return true;
@@ -150,7 +213,7 @@ static bool read_line(struct reading *r, const char *at, const char *end)
 
 static size_t added(const struct reading *r)
 {
-    return r->builder.include.prefixes + r->builder.exclude.prefixes;
+    return r->builder.include.prefixes + r->builder.exclude.prefixes + r->list->listeners_written;
 }
 
 static bool read_lines(struct reading *r, const char *at, size_t length)
@@ -282,19 +345,21 @@ static bool add_file(struct reading *r, struct entry e)
     struct pps_list_file *f = &r->list->files[r->list->file_count++];
     f->path = e.at + 1;
     f->length = e.length - 1;
-    return !r->opens_files || read_file(r, f);
+    return !r->opens_files || read_file(r, f) || r->only_listeners;
 }
 
 static bool read_entry(struct reading *r, struct entry e)
 {
     if (*e.at == '@')
-        return add_file(r, e);
+        return add_file(r, e) || r->only_listeners;
+    if (r->only_listeners)
+        return add_entry(r, e);
     if (e.length > 1 && memcmp(e.at, "!@", 2) == 0)
         return refuse_list(r, "a file is not taken out as a whole: write ! before its entries");
     if (entry_is(e, "none"))
         return refuse_list(r, is_trust(r) ? "none stands alone: write PPSHIM_TRUST=none to turn the shim off"
                                           : "only PPSHIM_TRUST can be none: leave this one unset");
-    return add_prefix(r, e);
+    return add_entry(r, e);
 }
 
 static bool refuse_empty(struct reading *r)
@@ -311,14 +376,15 @@ static bool finish(struct reading *r)
 {
     char why[96];
     bool has_more = r->list->file_count && !r->opens_files; /* in files that were not read */
-    if (!r->builder.include.prefixes && !has_more)
+    bool has_listeners = r->list->listener_count;
+    if (!r->builder.include.prefixes && !has_more && (!has_listeners || r->builder.exclude.prefixes))
         return refuse_empty(r);
     if (!pps_cidr_finish(&r->builder, &r->list->set, why, sizeof why)) {
         refuse_list(r, why);
         r->verdict = PPS_LIST_NOT_NOW;
         return false;
     }
-    return r->list->set.count || has_more ||
+    return r->list->set.count || has_more || has_listeners ||
            refuse_list(r, "nobody is left: the exclusions take every address out again");
 }
 
@@ -338,6 +404,16 @@ static enum pps_list_verdict read_list(struct pps_list *l, bool opens_files, cha
 enum pps_list_verdict pps_list_read(struct pps_list *l, char error[PPS_ERROR_TEXT])
 {
     return read_list(l, true, error);
+}
+
+void pps_list_read_listeners(struct pps_list *l)
+{
+    char error[PPS_ERROR_TEXT];
+    struct reading r = {.list = l, .opens_files = true, .only_listeners = true, .error = error};
+    const char *at = l->text, *end = at + strlen(at);
+    struct entry e;
+    while (next_entry(&at, end, &e))
+        read_entry(&r, e);
 }
 
 bool pps_trust_check(const char *setting, const char *text, char error[PPS_ERROR_TEXT])

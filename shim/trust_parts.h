@@ -7,12 +7,14 @@
 
 #include <ppshim/cidr.h>
 #include <ppshim/config.h>
+#include <ppshim/unix_name.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <time.h>
 
 #define PPS_LIST_FILES_MAX 16
+#define PPS_LIST_LISTENERS_MAX 64
 
 /* What tells one content of a file from another without reading it. */
 struct pps_stamp {
@@ -35,6 +37,8 @@ struct pps_list {
     struct pps_cidr_set set;
     struct pps_list_file files[PPS_LIST_FILES_MAX];
     unsigned file_count;
+    struct pps_unix_name listeners[PPS_LIST_LISTENERS_MAX]; /* of unix: entries, each once */
+    unsigned listener_count, listeners_written;
     /* What pps_list_look found of some file: */
     bool changed; /* it is not as it was read */
     bool young;   /* it is not, and changed so recently that its writer may not be done */
@@ -50,6 +54,18 @@ enum pps_list_verdict {
 /* Reads the text and its files into the set. On failure one line in `error`, and the set is empty. Call it with signals
    blocked and cancellation off if there may be files: nothing else closes the descriptor it has open meanwhile. */
 enum pps_list_verdict pps_list_read(struct pps_list *l, char error[PPS_ERROR_TEXT]);
+
+/* Only the unix: entries of the text and its files, as far as they can be read; whatever is wrong is nobody's business
+   yet. */
+void pps_list_read_listeners(struct pps_list *l);
+
+bool pps_list_has_listener(const struct pps_list *l, const struct pps_unix_name *name);
+
+/* Entries that include somebody, as the operator wrote them. */
+static inline size_t pps_list_entries(const struct pps_list *l)
+{
+    return l->set.prefixes + l->listeners_written;
+}
 
 /* Compares the files with what was read. Leaves the set alone: others may be reading it. */
 void pps_list_look(struct pps_list *l, unsigned settle_ms);

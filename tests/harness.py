@@ -584,8 +584,11 @@ class Balancer(Process):
             before = (f"listen {name}-client\n  bind {bind}\n"
                       f"  server tls {inner} ssl crt {certs.client} ca-file {certs.ca} verify required\n")
             bind = f"{inner} ssl crt {certs.server} ca-file {certs.ca} verify required"
-        target = "{}:{}".format(*self.target)
-        source = f"source {route.source}" if ":" not in self.target[0] else ""
+        if isinstance(self.target, str):  # "unix@/path"
+            target, source = self.target, ""
+        else:
+            target = "{}:{}".format(*self.target)
+            source = f"source {route.source}" if ":" not in self.target[0] else ""
         return (f"{before}listen {name}\n  bind {bind}\n"
                 f"  tcp-request connection set-src str({route.client[0]})\n"
                 f"  tcp-request connection set-src-port int({route.client[1]})\n"

@@ -22,14 +22,14 @@
 struct pps_conn {
     int fd;
     struct pps_listener listener; /* that accepted it */
-    struct pps_addr peer;         /* the real TCP peer */
+    struct pps_addr peer;         /* the real TCP peer; of an AF_UNIX listener's connections this host */
     struct sockaddr_in6 peer_raw; /* the same as the kernel told it, scope id and all; or a sockaddr_in */
-    socklen_t peer_raw_len;
+    socklen_t peer_raw_len;       /* larger than that: of an AF_UNIX peer that has a name of its own */
     enum pps_trust trust;
     uint32_t have, need;      /* bytes of the header seen so far; least number with which to look again */
     bool claims_client;       /* its header names the one in client.addr, believed or not: for the log */
     bool inherited;           /* the process was started for it and ends with it: for the log */
-    struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address */
+    struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address; an AF_UNIX peer never has */
 };
 
 enum pps_admission {

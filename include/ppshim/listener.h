@@ -8,23 +8,26 @@
  * another process are governed too. Numbers whose close we did not see (raw system calls) correct themselves: see
  * pps_listener_recheck.
  *
+ * A TCP listener is governed by its port, an AF_UNIX stream listener if a list names it.
+ *
  * Look-ups take no lock and are safe in signal handlers; meeting and forgetting take the guard.
  */
 #ifndef PPSHIM_LISTENER_H
 #define PPSHIM_LISTENER_H
 
 #include <ppshim/addr.h>
+#include <ppshim/unix_name.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define PPS_LISTENERS_MAX 4096
 
-struct pps_listener {    /* a copy: stays meaningful when the listener is closed meanwhile */
-    uint16_t index;      /* of its record, 0 to PPS_LISTENERS_MAX - 1 */
-    uint16_t port;       /* local, host byte order */
-    bool inet6, v6only;  /* of its sockets */
-    uint16_t generation; /* tells it from a later listener in the same record; 0: no listener */
+struct pps_listener { /* a copy: stays meaningful when the listener is closed meanwhile */
+    uint16_t index;   /* of its record, 0 to PPS_LISTENERS_MAX - 1 */
+    uint16_t port;    /* local, host byte order; of an AF_UNIX listener what pps_listener_name needs */
+    bool inet6 : 1, v6only : 1, is_unix : 1; /* of its sockets */
+    uint16_t generation;                     /* tells it from a later listener in the same record; 0: no listener */
 };
 
 /* What a number is, as far as is known. */
@@ -86,6 +89,9 @@ void pps_listener_hold(const struct pps_listener *l, bool held);
 
 /* One more than the highest number about which anything is known. */
 int pps_listener_fd_end(void);
+
+/* Of an AF_UNIX listener, as the list that governs it has it. Lives for ever. */
+const struct pps_unix_name *pps_listener_name(const struct pps_listener *l);
 
 /* Whether a copy is of an earlier listener in the same record than `generation`'s. */
 bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation);

@@ -12,6 +12,7 @@
 
 #include <ppshim/addr.h>
 #include <ppshim/config.h>
+#include <ppshim/unix_name.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@ void pps_line_word(struct pps_line *l, const char *key, const char *word); /* ke
 void pps_line_number(struct pps_line *l, const char *key, uint64_t n);
 void pps_line_number_bare(struct pps_line *l, uint64_t n); /* the digits alone */
 void pps_line_addr(struct pps_line *l, const char *key, const struct pps_addr *a);
+void pps_line_listener(struct pps_line *l, const char *key, const struct pps_unix_name *name); /* key=unix:/path */
 void pps_line_foreign(struct pps_line *l, const char *key, const void *at,
                       size_t length); /* bytes of a peer, escaped */
 

@@ -3,10 +3,12 @@
  * trust.h: the lists in force (PPSHIM_TRUST, PPSHIM_HEADER_OPTIONAL, PPSHIM_CLIENT_ALLOW, PPSHIM_CLIENT_DENY) and the
  * files behind them.
  *
- * A list text holds entries separated by commas or white space: addresses and CIDRs as in cidr.h, and `@/path/file`. A
- * file's lines hold the same entries (no further `@`), `#` begins a comment, lines may end in CRLF. Files are regular,
- * 64 MiB at most, and 16 at most a list. A list without an entry, or whose exclusions leave nothing, is an error, and
- * so is a file without an entry: a file that was emptied by mistake must not change who is trusted.
+ * A list text holds entries separated by commas or white space: addresses and CIDRs as in cidr.h,
+ * `unix:/path` or `unix:@name` for a listening AF_UNIX socket of the server's, whose peers then all belong to the list
+ * (not in lists of clients, and not with `!`; 64 at most), and `@/path/file`. A file's lines hold the same entries (no
+ * further `@`), `#` begins a comment, lines may end in CRLF. Files are regular, 64 MiB at most, and 16 at most a list.
+ * A list without an entry, or whose exclusions leave nothing, is an error, and so is a file without an entry: a file
+ * that was emptied by mistake must not change who is trusted.
  *
  * Loaded once, when the process first governs a listener; reloaded when a file changed, by whichever thread notices.
  * Readers take no lock and are never blocked: a reload publishes a whole new struct and frees the old one only when no
@@ -17,6 +19,7 @@
 
 #include <ppshim/addr.h>
 #include <ppshim/config.h>
+#include <ppshim/unix_name.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -33,6 +36,11 @@ bool pps_trust_check_apart(const char *trust, const char *header_optional, char 
    one line in `error`: the caller stops the server. */
 bool pps_trust_load(const struct pps_config *config, char error[PPS_ERROR_TEXT]);
 
+/* Whether PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL has this listening socket, under this name or that of another path to
+   it: *name is then the list's. Before a load the texts and files are looked through for that alone: a list that is
+   wrong must not fail a process that listens to some other socket. */
+bool pps_trust_names(const struct pps_config *config, struct pps_unix_name *name);
+
 /*
  * Looks, at most once a second, whether a file changed, and reloads: all lists or none, since PPSHIM_TRUST and
  * PPSHIM_HEADER_OPTIONAL must fit each other. A broken or empty new file keeps the old lists and is told of once for
@@ -45,6 +53,8 @@ bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed);
 /* Only after a successful load. */
 enum pps_trust pps_trust_of(const struct pps_addr *peer);
 bool pps_client_allowed(const struct pps_addr *client);
+/* What the peers of this listener are; its name as a list has it. */
+enum pps_trust pps_trust_of_listener(const struct pps_unix_name *name);
 /* Entries of PPSHIM_TRUST and PPSHIM_HEADER_OPTIONAL together, for the `active` line. */
 size_t pps_trust_prefixes(void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * server.c: an ordinary TCP server that knows nothing of the shim, with every usual way of waiting for a connection.
+ * server.c: an ordinary server, of TCP or of a Unix socket, that knows nothing of the shim, with every usual way of
+ * waiting for a connection.
  *
  * It prints "listening PORT..." once, one "conn key=value..." line a connection, and "stats ..." at SIGTERM. A client
  * is sent its own conn line first, then gets its bytes back until it half-closes.
@@ -14,6 +15,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +45,7 @@ static struct {
     int threads, workers, listeners;
     int address_length, receive_buffer;
     int call_accept4, call_flags, null_address, nonblock_listener;
+    const char *unix_path; /* of the one listener; "@name": abstract */
 } opt = {.threads = 1, .listeners = 1, .address_length = ADDRESS_ROOM};
 
 static const struct {
@@ -135,6 +139,8 @@ static const char *endpoint_text(char text[64], const void *address, socklen_t l
         snprintf(text, 64, "%s:%u", inet_ntop(AF_INET, &in->sin_addr, host, sizeof host), ntohs(in->sin_port));
     else if (in6.sin6_family == AF_INET6 && length >= sizeof in6)
         snprintf(text, 64, "[%s]:%u", inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof host), ntohs(in6.sin6_port));
+    else if (in6.sin6_family == AF_UNIX && length >= sizeof in6.sin6_family)
+        snprintf(text, 64, "unix:%.*s", (int)(length < 50 ? length - 2 : 48), (const char *)address + 2);
     else
         strcpy(text, "none");
     return text;
@@ -412,6 +418,19 @@ static void run_loop(void)
 
 /* --- start --- */
 
+static void open_unix_listener(void)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(opt.unix_path));
+    memcpy(un.sun_path, opt.unix_path, strlen(opt.unix_path));
+    if (un.sun_path[0] == '@')
+        un.sun_path[0] = 0;
+    listeners[0] = socket(AF_UNIX, SOCK_STREAM | (opt.nonblock_listener ? SOCK_NONBLOCK : 0), 0);
+    if (bind(listeners[0], (struct sockaddr *)&un, length) != 0 || listen(listeners[0], 1024) != 0)
+        die("listen");
+    say("listening 0\n");
+}
+
 static void open_listeners(void)
 {
     char line[16 + MAX_LISTENERS * 8] = "listening";
@@ -449,6 +468,8 @@ static bool set_option(const char *argument)
     for (size_t i = 0; i < COUNT(styles); i++)
         if (strncmp(argument, "--accept=", 9) == 0 && strcmp(argument + 9, styles[i]) == 0)
             return opt.style = (int)i, true;
+    if (strncmp(argument, "--unix=", 7) == 0)
+        return *(opt.unix_path = argument + 7) && strlen(opt.unix_path) < sizeof(struct sockaddr_un) - 2;
     if (strncmp(argument, "--stderr-to=", 12) == 0) { /* what servers do that keep a data file where stderr was */
         int file = open(argument + 12, O_WRONLY | O_CREAT | O_APPEND, 0600);
         return file >= 0 && dup2(file, STDERR_FILENO) >= 0 && close(file) == 0;
@@ -488,7 +509,10 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &stop, NULL);
     if (opt.handling == IN_CHILD)
         signal(SIGCHLD, SIG_IGN);
-    open_listeners();
+    if (opt.unix_path)
+        open_unix_listener();
+    else
+        open_listeners();
     start_workers();
     if (opt.style == BLOCKING)
         run_blocking();

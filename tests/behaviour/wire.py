@@ -193,6 +193,30 @@ class Peer:
         assert self.buffer == b""
 
 
+class UnixPeer(Peer):
+    """The same over a Unix socket; the server's end has no name by which it could be looked up."""
+
+    def __init__(self, path, name=None, patience=PATIENCE):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(patience)
+        if name:
+            self.socket.bind(name)
+        self.socket.connect(path)
+        self.buffer = b""
+
+    text = "unix:"
+
+    def inode(self):
+        raise NotImplementedError
+
+
+def accepted_at(path):
+    """How many connections of this listening Unix socket have been accepted, and are open at the server's end."""
+    with open("/proc/net/unix") as file:
+        lines = [line.split() for line in file]
+    return sum(words[5] == "03" and words[7:] == [str(path)] for words in lines)
+
+
 def fields(line):
     """key=value words of a line; the words without "=" under None."""
     words = line.split(" ")

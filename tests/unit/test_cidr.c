@@ -261,8 +261,6 @@ static const struct {
     {"*", "*" NOT_ONE},
     {"\"10.0.0.1\"", "\"10.0.0.1\": the quotes are part of the value: write it without"},
     {"'10.0.0.1", "'10.0.0.1: the quotes are part of the value: write it without"},
-    {"unix:/run/x.sock",
-     "unix:/run/x.sock: this version does not support unix: entries yet: write addresses and CIDRs only"},
     {"", NOTHING},
     {"!", "!" NOTHING},
     {"/8", "/8" NOTHING},

@@ -240,6 +240,8 @@ END_TEST
 #define TARGET ": no such target: write auto, stderr, syslog, journal or /absolute/path, and :LEVEL if you like"
 #define EMPTY_LIST ": set but empty: write addresses and CIDRs like 10.0.0.0/8, or leave it unset"
 #define EMPTY_TRUST ": set but empty: write addresses and CIDRs like 10.0.0.0/8, or none to turn the shim off"
+#define UNIX_PATH                                                                                                      \
+    ": a listener is named by the whole path of its socket: write one like unix:/run/server.sock, or unix:@name"
 
 static const struct {
     const char *variable, *error;
@@ -251,8 +253,17 @@ static const struct {
      "PPSHIM_TRUST=10.1.2.3/8 has host bits set: write 10.0.0.0/8, or 10.1.2.3 for the one host"},
     {"PPSHIM_TRUST=192.0.2.1,balancer.example",
      "PPSHIM_TRUST=balancer.example: write an address or a CIDR, names are not looked up"},
-    {"PPSHIM_TRUST=unix:/run/x.sock",
-     "PPSHIM_TRUST=unix:/run/x.sock: this version does not support unix: entries yet: write addresses and CIDRs only"},
+    {"PPSHIM_TRUST=10.0.0.1,unix:run/x.sock", "PPSHIM_TRUST=unix:run/x.sock" UNIX_PATH},
+    {"PPSHIM_TRUST=unix:", "PPSHIM_TRUST=unix:" UNIX_PATH},
+    {"PPSHIM_TRUST=unix:/", "PPSHIM_TRUST=unix:/" UNIX_PATH},
+    {"PPSHIM_TRUST=unix:@", "PPSHIM_TRUST=unix:@" UNIX_PATH},
+    {"PPSHIM_TRUST=10.0.0.1 !unix:/run/x.sock",
+     "PPSHIM_TRUST=!unix:/run/x.sock: a listener is not taken out of a list: leave its unix: entry away"},
+    {"PPSHIM_CLIENT_DENY=unix:/run/x.sock",
+     "PPSHIM_CLIENT_DENY=unix:/run/x.sock: a listener is no client: unix: entries go into PPSHIM_TRUST or "
+     "PPSHIM_HEADER_OPTIONAL"},
+    {"PPSHIM_TRUST=unix:/run/x.sock !10.0.0.1",
+     "PPSHIM_TRUST=unix:/run/x.sock !10.0.0.1: exclusions only: write what they are taken out of as well"},
     {"PPSHIM_TRUST=none,10.0.0.0/8",
      "PPSHIM_TRUST=none,10.0.0.0/8: none stands alone: write PPSHIM_TRUST=none to turn the shim off"},
     {"PPSHIM_TRUST=none none",
