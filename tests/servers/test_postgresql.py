@@ -3,11 +3,15 @@
 import functools
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from contract import NORMAL, Contract, Peer, Refused, Server, timed
-from harness import BALANCER, CLIENT, CLIENT6, MODES, clean_env, dial, run, tool, unprivileged, until
+from contract import NORMAL, V1, Contract, Peer, Refused, Server, refused, text, timed
+from harness import (BALANCER, CLIENT, CLIENT6, DEADLINE, MODES, ROUTES, clean_env, dial, run, tool, unprivileged,
+                     until)
+
+STRANGER = ROUTES["stranger"].client
 
 # Over TCP app is let in from the test's clients alone, direct from this host alone.
 HBA = f"""\
@@ -60,11 +64,19 @@ class PostgreSQL(Server):
         }
         return [program("postgres"), "-D", self.data, *(f"--{name}={value}" for name, value in settings.items())]
 
-    def query(self, sql, endpoint, user):
+    client_env = clean_env(PGSSLMODE="disable", PGGSSENCMODE="disable", PGCONNECT_TIMEOUT="20")
+
+    def psql(self, sql, endpoint, user):
         host, port = endpoint
-        env = clean_env(PGSSLMODE="disable", PGGSSENCMODE="disable", PGCONNECT_TIMEOUT="20")
-        done = run(program("psql"), "-XAtqw", "-F ", "-h", host, "-p", port, "-U", user, "-d", "postgres", "-c", sql,
-                   check=False, env=env)
+        return [program("psql"), "-XAtqw", "-F ", "-h", str(host), "-p", str(port), "-U", user, "-d", "postgres", "-c", sql]
+
+    def start_query(self, sql, endpoint, user):
+        """One that the caller waits for."""
+        return subprocess.Popen(self.psql(sql, endpoint, user), env=self.client_env, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def query(self, sql, endpoint, user):
+        done = run(*self.psql(sql, endpoint, user), check=False, env=self.client_env)
         if done.returncode:
             raise Refused(done.stderr)
         return done.stdout.strip()
@@ -152,6 +164,46 @@ def test_backends_and_background_workers_see_their_client_for_as_long_as_it_live
     answer = server.query("select string_agg(host(client_addr) || ' ' || client_port, ',') from pg_stat_activity "
                           "where pid = pg_backend_pid()", balancer["send-proxy"], "app")
     assert answer == f"{CLIENT[0]} {CLIENT[1]}"
+
+
+def test_another_session_sees_in_pg_stat_activity_who_each_client_is(server, balancer):
+    routes = ["send-proxy", "ipv6-v1", "send-proxy-v2", "ipv6-v2"]
+    query = "select pg_sleep(60) from (select set_config('application_name', '{}', false)) named"
+    sessions = [server.start_query(query.format(route), balancer[route], "app") for route in routes]
+    try:
+        def seen():
+            rows = server.on_unix_socket("select application_name, host(client_addr), client_port from pg_stat_activity "
+                                         "where wait_event = 'PgSleep' and usename = 'app'").splitlines()
+            return len(rows) == len(routes) and {row.split()[0]: tuple(row.split()[1:]) for row in rows}
+        told = until(seen, "all of them in pg_stat_activity")
+        assert told == {route: (address, str(port)) for route in routes for address, port in [ROUTES[route].client]}
+    finally:
+        server.on_unix_socket("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+        for session in sessions:
+            session.wait(DEADLINE)
+
+
+def test_after_a_reload_pg_hba_still_judges_the_client(start, balance):
+    """SIGHUP: the postmaster's select is interrupted, and it reads its files again."""
+    server = start(TIMEOUT="60s")
+    balancer = balance(server)
+    assert server.login(balancer["send-proxy"]) == CLIENT
+    first_served = server.log.mark()
+    with dial(server.endpoint, BALANCER) as late:  # a peer that waits stays
+        until(lambda: server.holds_back(late.getsockname()), "the shim waits for its header")
+        for hba, admitted, kept_out in ((f"host all app {STRANGER[0]}/32 trust", "stranger", "send-proxy"),
+                                        (f"host all app {CLIENT[0]}/32 trust", "send-proxy-v2", "stranger")):
+            mark = server.log.mark()
+            (server.data / "pg_hba.conf").write_text(f"local all all trust\n{hba}\n")
+            server.on_unix_socket("select pg_reload_conf()")
+            server.log.wait("received SIGHUP, reloading configuration files", mark)
+            until(lambda: not refused(server.login, balancer[admitted]), "the new rules are in force")
+            assert server.login(balancer[admitted]) == ROUTES[admitted].client
+            with pytest.raises(Refused, match=f'no pg_hba.conf entry for host "{ROUTES[kept_out].client[0]}"'):
+                server.login(balancer[kept_out])
+        late.sendall(V1)
+        server.log.wait_event("accept", peer=text(late.getsockname()))
+    assert server.accept_errors(first_served) == []
 
 
 @pytest.mark.parametrize("first", ["probe", "silence"])
