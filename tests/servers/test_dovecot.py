@@ -5,10 +5,13 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 import signal
+from pathlib import Path
 
+import pytest
 from contract import Contract, Peer, Refused, Server, TrustFile
-from harness import BALANCER, CLIENT, descendants, dial, tool
+from harness import BALANCER, CLIENT, ROUTES, descendants, dial, run, tool, until
 
 
 @functools.cache
@@ -23,6 +26,7 @@ class Dovecot(Server):
     stop_signal = signal.SIGTERM
     accept_error = r".*accept\(.*\) failed.*|.*(?:Panic|Fatal):.*"
     service = "service_count = 0\n  process_min_avail = 1"
+    admitted = ""
 
     users = itertools.count(1)
 
@@ -48,7 +52,7 @@ disable_plaintext_auth = no
 first_valid_uid = 1
 passdb {{
   driver = static
-  args = password=secret
+  args = password=secret {self.admitted}
 }}
 userdb {{
   driver = static
@@ -56,6 +60,8 @@ userdb {{
 }}
 mail_location = maildir:~
 login_log_format_elements = user=<%u> rip=%r rport=%{{rport}}
+mail_log_prefix = "%s(%u) rip=%r: "
+verbose_proctitle = yes
 service imap-login {{
   {self.service}
   inet_listener imap {{
@@ -126,6 +132,11 @@ class DovecotUnconfined(Dovecot):
     service = f"{Dovecot.service}\n  chroot ="
 
 
+class DovecotFenced(Dovecot):
+    """Who may log in is judged by the auth process, which imap-login tells the address."""
+    admitted = f"allow_nets={CLIENT[0]},127.0.0.1"
+
+
 SERVER = Dovecot
 VARIANTS = [Dovecot, DovecotPerClient, DovecotPrestarted]
 
@@ -137,3 +148,50 @@ class TestContract(Contract):
 def test_a_list_file_is_read_before_imap_login_changes_its_root(start, balance, trust_directory):
     server = start(TRUST=f"@{TrustFile(trust_directory, BALANCER).path}")
     assert server.login(balance(server)["send-proxy"]) == CLIENT
+
+
+@contextlib.contextmanager
+def session(server, endpoint):
+    """A user's, logged in: the connection's file is the imap process's from now on."""
+    user = f"user{next(server.users)}"
+    with dial(endpoint) as sock, sock.makefile("rwb") as imap:
+        assert imap.readline().startswith(b"* OK ")
+        imap.write(b"a login %s secret\r\n" % user.encode())
+        imap.flush()
+        assert imap.readline().startswith(b"a OK ")
+        yield user, imap
+
+
+def titles(server):
+    """What the server's processes call themselves."""
+    found = []
+    for pid, _ in descendants(server.pid):
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{pid}/cmdline").read_text().strip("\0"))
+    return found
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize("route", ["send-proxy", "ipv6-v2"])
+def test_the_process_that_serves_the_mailbox_knows_the_client(start, balance, kind, route):
+    """imap-login, which asked who it is, hands it the connection and what it knows."""
+    server = start(kind=kind)
+    endpoint, address = balance(server)[route], ROUTES[route].client[0]
+    with session(server, endpoint) as (user, imap):
+        until(lambda: any(f"imap [{user} {address}" in title for title in titles(server)), f"imap names {address}")
+        listed = run(tool("doveadm"), "-c", server.directory / "dovecot.conf", "who", "-1", user).stdout
+        assert re.search(rf"^{user} +imap +\d+ {re.escape(address)} *$", listed, re.M), listed
+        mark = server.log.mark()
+        imap.write(b"b select inbox\r\nc logout\r\n")
+        imap.flush()
+        assert b"\nc OK " in imap.read()
+    server.log.wait(rf"imap\({user}\) rip={re.escape(address)}: Info: (?:Disconnected: )?Logged out", mark)
+
+
+def test_allow_nets_judges_the_client_and_not_the_balancer(start, balance):
+    server = start(kind=DovecotFenced)
+    balancer = balance(server)
+    assert server.login(balancer["send-proxy-v2"]) == CLIENT
+    assert server.direct_login().address == "127.0.0.1"
+    with pytest.raises(Refused, match="AUTHENTICATIONFAILED"):
+        server.login(balancer["stranger"])
