@@ -148,8 +148,9 @@ def test_memcheck_has_nothing_to_say(start, style):
     server.peer().close()
     server.peer().reset()
     server.serves(TRUSTED, wire.v2_of_length(9000), CLIENT_TEXT)
-    for peer in silent, half:
-        peer.rejected()
+    if style != "prefork":  # a worker that is busy, or lost a race, sees to those it has parked when it accepts again
+        for peer in silent, half:
+            peer.rejected()
     server.serves()
     assert server.stop() == 0, "\n".join(server.log.lines)
     assert not server.log.matching("^=="), "\n".join(server.log.lines)
