@@ -3,6 +3,7 @@
 
 VERSION = 0.1.0
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 DOCDIR ?= $(PREFIX)/share/doc/libppshim
 DESTDIR ?=
@@ -18,15 +19,18 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing
 # The program interpreter of this compiler's libc: lets `./libppshim.so` print its version.
 INTERP := $(shell $(CC) -\#\#\# -x c /dev/null 2>&1 | sed -n 's/.*-dynamic-linker"\? "\?\([^ "]*\).*/\1/p')
 SHIM_CFLAGS := $(BASE) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
-	-DPPS_INTERP='"$(INTERP)"'
-SHIM_LDFLAGS := -shared -Wl,-soname,libppshim.so -Wl,--version-script=shim/libppshim.map -Wl,-z,relro,-z,now,-z,defs \
-	-Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed -Wl,-e,pps_print_version
+	-DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"$(LIBDIR)"'
+PRELOAD_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,defs -Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed
+SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,libppshim.so -Wl,--version-script=shim/libppshim.map \
+	-Wl,-e,pps_print_version
 
 SRC := $(wildcard shim/*.c)
 OBJ := $(SRC:%.c=$(B)/%.o)
+TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard shim/tool/*.c))
+CONNECT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard shim/connect/*.c))
 
-.PHONY: all help check check-unit check-behaviour check-servers check-docs demo bench fuzz lint format install uninstall clean
-all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
+.PHONY: all help check check-unit check-behaviour check-servers check-tool check-docs demo bench fuzz lint format install uninstall clean
+all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
 
@@ -38,6 +42,20 @@ $(B)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
+HEADER_OBJ := $(patsubst %,$(B)/shim/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
+$(B)/libppconnect.so: $(CONNECT_OBJ) $(HEADER_OBJ) shim/connect/libppconnect.map
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PRELOAD_LDFLAGS) -Wl,-soname,libppconnect.so \
+		-Wl,--version-script=shim/connect/libppconnect.map -o $@ $(CONNECT_OBJ) $(HEADER_OBJ) -ldl
+
+# What the tool shares with the library: everything but its hooks and its constructor.
+$(B)/libpps.a: $(filter-out $(B)/shim/hooks.o $(B)/shim/start.o,$(OBJ))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/ppshim: $(TOOL_OBJ) $(B)/libpps.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
 
 # Unit tests: everything but the exported symbols, under AddressSanitizer and UndefinedBehaviorSanitizer.
 UNIT_SRC := $(wildcard tests/unit/*.c) $(filter-out shim/hooks.c,$(SRC))
@@ -58,6 +76,12 @@ $(B)/tests/%: tests/behaviour/%.c $(wildcard tests/behaviour/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
 
+TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/tool/*.c))
+$(B)/tests/tool/%: tests/tool/%.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $(filter %.c %.o,$^)
+$(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/reason.o
+
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
@@ -67,6 +91,8 @@ check-behaviour: all $(HELPERS) ## small servers of our own that accept in every
 	$(Q)$(PYTEST) tests/behaviour
 check-servers: all ## real servers behind a real HAProxy
 	$(Q)$(PYTEST) tests/servers
+check-tool: all $(TOOL_HELPERS) ## ppshim(1), and unmodified clients that open with a header
+	$(Q)$(PYTEST) tests/tool
 check-docs: all ## whether README.md and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
 
@@ -103,13 +129,16 @@ format: ## lay out all C as .clang-format says
 	$(Q)clang-format -i $$(find shim include tests -name '*.[ch]')
 
 # By rename: servers that run have the old file mapped, and must keep it whole.
-install: all ## into PREFIX (/usr/local), LIBDIR and DOCDIR below it, all below DESTDIR
-	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
-	install -m 755 $(B)/libppshim.so $(DESTDIR)$(LIBDIR)/libppshim.so.new
-	mv -f $(DESTDIR)$(LIBDIR)/libppshim.so.new $(DESTDIR)$(LIBDIR)/libppshim.so
+LIBRARIES := libppshim.so libppconnect.so
+install: all ## into PREFIX (/usr/local), BINDIR, LIBDIR and DOCDIR below it, all below DESTDIR
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+	for library in $(LIBRARIES); do \
+		install -m 755 $(B)/$$library $(DESTDIR)$(LIBDIR)/$$library.new && \
+		mv -f $(DESTDIR)$(LIBDIR)/$$library.new $(DESTDIR)$(LIBDIR)/$$library || exit; done
+	install -m 755 $(B)/ppshim $(DESTDIR)$(BINDIR)/ppshim
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(LIBDIR)/libppshim.so $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARIES)) $(DESTDIR)$(BINDIR)/ppshim $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
 	-rmdir $(DESTDIR)$(DOCDIR)
 
 clean: ## remove build/

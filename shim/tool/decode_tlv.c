@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * decode_tlv.c: see decode_tlv.h.
+ */
+#include "decode_tlv.h"
+#include "../header_parts.h"
+#include <ppshim/cidr.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN 160
+#define NAME_WIDTH 17
+
+void tool_decode_line(size_t offset, const char *name, const char *format, ...)
+{
+    va_list args;
+    printf("%6zu  %-*s  ", offset, NAME_WIDTH, name);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+struct pps_view tool_decode_tlvs(const uint8_t *header)
+{
+    static const uint8_t blocks[] = {0, PPS_BLOCK_INET, PPS_BLOCK_INET6, PPS_BLOCK_UNIX};
+    size_t block = blocks[header[13] >> 4 & 3];
+    return (struct pps_view){header + PPS_V2_FIXED + block, pps_get_u16(header + 14) - block};
+}
+
+/* --- values --- */
+
+static void tell_text(size_t offset, const char *name, struct pps_view value)
+{
+    char shown[SHOWN];
+    tool_decode_line(offset, name, "\"%s\"", pps_cidr_quote(shown, sizeof shown, (const char *)value.at, value.length));
+}
+
+static void tell_bytes(size_t offset, const char *name, struct pps_view value)
+{
+    enum { MOST = 32 };
+    char hex[2 * MOST + 1] = "";
+    for (size_t i = 0; i < value.length && i < MOST; i++)
+        snprintf(hex + 2 * i, 3, "%02x", value.at[i]);
+    tool_decode_line(offset, name, "%zu bytes%s%s%s", value.length, value.length ? ": " : "", hex,
+                     value.length > MOST ? "..." : "");
+}
+
+/* Over the whole header with the field's own value as zero. */
+static uint32_t right_crc(const uint8_t *header, size_t length, struct pps_view field)
+{
+    static const uint8_t zeros[4];
+    size_t before = (size_t)(field.at - header);
+    uint32_t crc = pps_crc32c(pps_crc32c(0, header, before), zeros, sizeof zeros);
+    return pps_crc32c(crc, field.at + 4, length - before - 4);
+}
+
+static void tell_crc(size_t offset, struct pps_view value, const uint8_t *header, size_t length)
+{
+    if (value.length != 4) {
+        tool_decode_line(offset, "CRC32C", "%zu bytes instead of 4", value.length);
+        return;
+    }
+    uint32_t is = pps_get_u32(value.at), right = right_crc(header, length, value);
+    if (is == right)
+        tool_decode_line(offset, "CRC32C", "0x%08x, right", is);
+    else
+        tool_decode_line(offset, "CRC32C", "0x%08x, wrong: it is 0x%08x", is, right);
+}
+
+/* --- TLS --- */
+
+static const char *ssl_field_name(uint8_t type)
+{
+    static const char *const names[] = {
+        [PPS_TLV_SSL_VERSION - 0x21] = "  version",       [PPS_TLV_SSL_CN - 0x21] = "  cn",
+        [PPS_TLV_SSL_CIPHER - 0x21] = "  cipher",         [PPS_TLV_SSL_SIG_ALG - 0x21] = "  sig-alg",
+        [PPS_TLV_SSL_KEY_ALG - 0x21] = "  key-alg",       [PPS_TLV_SSL_GROUP - 0x21] = "  group",
+        [PPS_TLV_SSL_SIG_SCHEME - 0x21] = "  sig-scheme",
+    };
+    return type >= 0x21 && type - 0x21u < sizeof names / sizeof *names ? names[type - 0x21] : NULL;
+}
+
+static void tell_ssl_field(size_t offset, const struct pps_tlv *tlv)
+{
+    char name[NAME_WIDTH + 1];
+    snprintf(name, sizeof name, "  0x%02x", tlv->type);
+    if (tlv->type == PPS_TLV_SSL_CLIENT_CERT)
+        tell_bytes(offset, "  client-cert", tlv->value);
+    else if (ssl_field_name(tlv->type))
+        tell_text(offset, ssl_field_name(tlv->type), tlv->value);
+    else
+        tell_bytes(offset, name, tlv->value);
+}
+
+static void tell_ssl(size_t offset, struct pps_view value, const uint8_t *header)
+{
+    struct pps_ssl ssl;
+    struct pps_tlv tlv;
+    if (!pps_ssl_decode(value, &ssl)) {
+        tool_decode_line(offset, "SSL", "%zu bytes, malformed: no field of it counts", value.length);
+        return;
+    }
+    tool_decode_line(offset, "SSL", "client 0x%02x%s%s%s, verify %u%s", ssl.client, ssl.client & 1 ? " TLS" : "",
+                     ssl.client & 2 ? ", certificate" : "", ssl.client & 4 ? ", certificate in this session" : "",
+                     ssl.verify, ssl.verify ? ": no verified certificate" : "");
+    struct pps_view rest = {value.at + 5, value.length - 5};
+    for (const uint8_t *at = rest.at; pps_tlv_next(&rest, &tlv); at = rest.at)
+        tell_ssl_field((size_t)(at - header), &tlv);
+}
+
+/* --- the clouds --- */
+
+static void tell_aws(size_t offset, struct pps_view value)
+{
+    if (value.length > 1 && value.at[0] == 0x01)
+        tell_text(offset, "AWS endpoint", (struct pps_view){value.at + 1, value.length - 1});
+    else
+        tell_bytes(offset, "AWS", value);
+}
+
+static void tell_azure(size_t offset, struct pps_view value)
+{
+    const uint8_t *id = value.at + 1;
+    if (value.length == 5 && value.at[0] == 0x01) /* the one number of this protocol with its low byte first */
+        tool_decode_line(offset, "Azure endpoint", "link id %u",
+                         (uint32_t)id[3] << 24 | (uint32_t)id[2] << 16 | (uint32_t)id[1] << 8 | id[0]);
+    else
+        tell_bytes(offset, "Azure", value);
+}
+
+static void tell_gcp(size_t offset, struct pps_view value)
+{
+    if (value.length == 8)
+        tool_decode_line(offset, "GCP endpoint", "connection id %llu",
+                         (unsigned long long)pps_get_u32(value.at) << 32 | pps_get_u32(value.at + 4));
+    else
+        tell_bytes(offset, "GCP", value);
+}
+
+static void tell_other(size_t offset, const struct pps_tlv *tlv)
+{
+    char name[NAME_WIDTH + 1];
+    const char *kind = tlv->type >= 0xF8   ? "future"
+                       : tlv->type >= 0xF0 ? "experimental"
+                       : tlv->type >= 0xE0 ? "custom"
+                                           : "unknown";
+    snprintf(name, sizeof name, "0x%02x %s", tlv->type, kind);
+    tell_bytes(offset, name, tlv->value);
+}
+
+/* --- all of them --- */
+
+static void tell(size_t offset, const struct pps_tlv *tlv, const uint8_t *header, size_t length)
+{
+    switch (tlv->type) {
+    case PPS_TLV_ALPN:
+        return tell_text(offset, "ALPN", tlv->value);
+    case PPS_TLV_AUTHORITY:
+        return tell_text(offset, "authority (SNI)", tlv->value);
+    case PPS_TLV_CRC32C:
+        return tell_crc(offset, tlv->value, header, length);
+    case PPS_TLV_NOOP:
+        return tool_decode_line(offset, "NOOP", "%zu bytes of nothing", tlv->value.length);
+    case PPS_TLV_UNIQUE_ID:
+        return tell_text(offset, "unique id", tlv->value);
+    case PPS_TLV_SSL:
+        return tell_ssl(offset, tlv->value, header);
+    case PPS_TLV_NETNS:
+        return tell_text(offset, "network namespace", tlv->value);
+    case PPS_TLV_AWS:
+        return tell_aws(offset, tlv->value);
+    case PPS_TLV_AZURE:
+        return tell_azure(offset, tlv->value);
+    case PPS_TLV_GCP:
+        return tell_gcp(offset, tlv->value);
+    default:
+        return tell_other(offset, tlv);
+    }
+}
+
+void tool_decode_explain_tlvs(const uint8_t *header, size_t length)
+{
+    struct pps_view rest = tool_decode_tlvs(header);
+    struct pps_tlv tlv;
+    for (const uint8_t *at = rest.at; pps_tlv_next(&rest, &tlv); at = rest.at)
+        tell((size_t)(at - header), &tlv, header, length);
+    if (rest.length >= 3)
+        tool_decode_line((size_t)(rest.at - header), "TLV", "0x%02x of %u bytes, and %zu are left", rest.at[0],
+                         pps_get_u16(rest.at + 1), rest.length - 3);
+    else if (rest.length > 0)
+        tool_decode_line((size_t)(rest.at - header), "rest", "%zu bytes, too few for a TLV", rest.length);
+}

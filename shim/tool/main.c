@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c: finds the verb of ppshim(1) and hands over (tool.h).
+ */
+#include "tool.h"
+#include <stdarg.h>
+#include <string.h>
+
+static const struct verb {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} verbs[] = {
+    {"run", "start a server under libppshim.so, its settings checked first", tool_run},
+    {"connect", "start a client whose connections open with a PROXY header", tool_connect},
+    {"header", "write a PROXY header to stdout, or explain one read from stdin", tool_header},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+int tool_fail(int status, const char *verb, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "ppshim %s: ", verb);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+static int usage(FILE *to, int status)
+{
+    fputs("Usage: ppshim VERB [OPTION]...\n\nVerbs, each with a --help of its own:\n", to);
+    for (int i = 0; i < VERBS; i++)
+        fprintf(to, "  %-10s%s\n", verbs[i].name, verbs[i].what);
+    fputs("\nppshim --version prints the version.\n", to);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr, TOOL_USAGE);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return usage(stdout, TOOL_OK);
+    if (strcmp(argv[1], "--version") == 0)
+        return printf("ppshim %s\n", PPS_VERSION) < 0 ? TOOL_NO : TOOL_OK;
+    for (int i = 0; i < VERBS; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "ppshim: no such verb: %s (try ppshim --help)\n", argv[1]);
+    return TOOL_USAGE;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * options.c: see options.h. Owns getopt.
+ */
+#include "options.h"
+#include "tool.h"
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool has_colour(FILE *to)
+{
+    const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return !(none && *none) && terminal && strcmp(terminal, "dumb") != 0 && isatty(fileno(to));
+}
+
+const char *tool_bold(FILE *to)
+{
+    return has_colour(to) ? "\033[1m" : "";
+}
+
+const char *tool_plain(FILE *to)
+{
+    return has_colour(to) ? "\033[0m" : "";
+}
+
+static int option_width(const struct tool_option *o)
+{
+    return (int)(strlen(o->name) + (o->argument ? 1 + strlen(o->argument) : 0));
+}
+
+static void print_option(const struct tool_option *o, int width)
+{
+    printf("  --%s%s%-*s  %s\n", o->name, o->argument ? " " : "", width - (int)strlen(o->name) - (o->argument ? 1 : 0),
+           o->argument ? o->argument : "", o->meaning);
+}
+
+static void help(const struct tool_usage *u)
+{
+    static const struct tool_option own = {"help", NULL, "this text"};
+    const char *bold = tool_bold(stdout), *plain = tool_plain(stdout);
+    int width = option_width(&own);
+    for (int i = 0; i < u->count; i++)
+        width = option_width(&u->options[i]) > width ? option_width(&u->options[i]) : width;
+    printf("%sUsage:%s ppshim %s %s\n\n%s\n\n%sOptions:%s\n", bold, plain, u->verb, u->synopsis, u->what, bold, plain);
+    for (int i = 0; i < u->count; i++)
+        print_option(&u->options[i], width);
+    print_option(&own, width);
+    printf("\n%sExample:%s\n%s\n", bold, plain, u->example);
+}
+
+/* getopt's own words name no verb. */
+static int wrong(int what, char **argv, const struct tool_usage *u)
+{
+    const char *word = argv[optind - 1];
+    if (what == ':')
+        tool_fail(0, u->verb, "%s needs a value (try ppshim %s --help)", word, u->verb);
+    else if (optopt > TOOL_OPTIONS_MAX || (optopt == 0 && word[1] == '-'))
+        tool_fail(0, u->verb, "no such option, or not a whole one: %s (try ppshim %s --help)", word, u->verb);
+    else if (optopt == 0 || strncmp(word, "--", 2) == 0)
+        tool_fail(0, u->verb, "%.*s takes no value", (int)strcspn(word, "="), word);
+    else
+        tool_fail(0, u->verb, "no such option: -%c (try ppshim %s --help)", optopt, u->verb);
+    return TOOL_OPTION_WRONG;
+}
+
+int tool_option_next(int argc, char **argv, const struct tool_usage *u, const char **value)
+{
+    struct option table[TOOL_OPTIONS_MAX + 2] = {{0}};
+    int which = 0, help_at = u->count;
+    for (int i = 0; i < u->count; i++)
+        table[i] = (struct option){u->options[i].name, u->options[i].argument ? 1 : 0, NULL, 0};
+    table[help_at] = (struct option){"help", 0, NULL, 0};
+    opterr = 0;
+    int answer = getopt_long(argc, argv, "+:h", table, &which);
+    *value = optarg;
+    if (answer == -1)
+        return TOOL_OPTION_END;
+    if (answer == 'h' || (answer == 0 && which == help_at)) {
+        help(u);
+        return TOOL_OPTION_HELP;
+    }
+    return answer == 0 ? which : wrong(answer, argv, u);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * options.h: a verb's command line and its --help, both from one table.
+ */
+#ifndef PPSHIM_TOOL_OPTIONS_H
+#define PPSHIM_TOOL_OPTIONS_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct tool_option {
+    const char *name;     /* without the dashes */
+    const char *argument; /* NULL: takes none */
+    const char *meaning;
+};
+
+struct tool_usage {
+    const char *verb;
+    const char *synopsis; /* behind "ppshim VERB " */
+    const char *what;     /* one sentence or more, each line at most 100 columns */
+    const char *example;
+    const struct tool_option *options;
+    int count; /* at most TOOL_OPTIONS_MAX; --help is not among them */
+};
+#define TOOL_OPTIONS_MAX 62
+
+/* Negative answers of tool_option_next. */
+enum { TOOL_OPTION_END = -1, TOOL_OPTION_WRONG = -2, TOOL_OPTION_HELP = -3 };
+
+/*
+ * The next option of the command line: its index in the table, *value its argument. END: the rest begins at optind.
+ * WRONG: told on stderr. HELP: printed on stdout. Options end at the first word that is none, or behind "--".
+ */
+int tool_option_next(int argc, char **argv, const struct tool_usage *usage, const char **value);
+
+/* What makes text bold on `to`, and plain again: empty where that is no terminal, or with NO_COLOR. */
+const char *tool_bold(FILE *to);
+const char *tool_plain(FILE *to);
+
+#endif

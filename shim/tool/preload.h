@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * preload.h: a program started under one of our libraries, or a clear reason why it would not load it. The dynamic
+ * linker itself says nothing in most of these cases.
+ */
+#ifndef PPSHIM_TOOL_PRELOAD_H
+#define PPSHIM_TOOL_PRELOAD_H
+
+#include <stddef.h>
+
+/* The absolute path of `name`, beside the tool or in the library directory; or of `given`, if that is not NULL. NULL:
+   it is not there, told on stderr. Never freed. */
+const char *tool_preload_find(const char *verb, const char *name, const char *given);
+
+/* Replaces this process by argv[0], `library` appended to its LD_PRELOAD. Returns only if that cannot be: the exit
+   status, told on stderr. */
+int tool_preload_exec(const char *verb, const char *library, char **argv);
+
+#endif
