@@ -89,7 +89,9 @@ static int add_only(struct targets *t, const char *value)
     snprintf(host, sizeof host, "%.*s", (int)(length - 2 * bracketed), value + bracketed);
     if (strcmp(host, "*") != 0)
         return add_name(t, host, colon + 1);
-    return add_target(t, host, colon + 1) ? TOOL_OK : tool_fail(TOOL_USAGE, "connect", "--only: too many");
+    return add_target(t, host, colon + 1)
+               ? TOOL_OK
+               : tool_fail(TOOL_USAGE, "connect", "--only: more than %d addresses", PPC_ONLY_MAX);
 }
 
 struct request {

@@ -80,7 +80,7 @@ static bool read_endpoint(const struct tool_header *h, enum tool_header_option o
 {
     return tool_endpoint_read(h->value[o], port, out) ||
            REFUSE(h,
-                  "--%s %s: not an address, and a port behind it: write 203.0.113.7, 203.0.113.7:4711 or "
+                  "--%s %s: not an address, with a port or without: write 203.0.113.7, 203.0.113.7:4711 or "
                   "[2001:db8::7]:4711",
                   option_names[o], h->value[o]);
 }

@@ -50,18 +50,26 @@ static void help(const struct tool_usage *u)
     printf("\n%sExample:%s\n%s\n", bold, plain, u->example);
 }
 
-/* getopt's own words name no verb. */
-static int wrong(int what, char **argv, const struct tool_usage *u)
+static bool is_known(const char *word, const struct tool_usage *u)
 {
-    const char *word = argv[optind - 1];
+    size_t length = strcspn(word, "=");
+    for (int i = 0; i < u->count; i++)
+        if (length == strlen(u->options[i].name) && memcmp(word, u->options[i].name, length) == 0)
+            return true;
+    return false;
+}
+
+/* getopt's own words name no verb. */
+static int wrong(int what, const char *word, const struct tool_usage *u)
+{
     if (what == ':')
         tool_fail(0, u->verb, "%s needs a value (try ppshim %s --help)", word, u->verb);
-    else if (optopt > TOOL_OPTIONS_MAX || (optopt == 0 && word[1] == '-'))
-        tool_fail(0, u->verb, "no such option, or not a whole one: %s (try ppshim %s --help)", word, u->verb);
-    else if (optopt == 0 || strncmp(word, "--", 2) == 0)
+    else if (strncmp(word, "--", 2) == 0 && is_known(word + 2, u))
         tool_fail(0, u->verb, "%.*s takes no value", (int)strcspn(word, "="), word);
-    else
+    else if (optopt) /* a short one, which may share its word with others */
         tool_fail(0, u->verb, "no such option: -%c (try ppshim %s --help)", optopt, u->verb);
+    else
+        tool_fail(0, u->verb, "no such option: %s (try ppshim %s --help)", word, u->verb);
     return TOOL_OPTION_WRONG;
 }
 
@@ -81,5 +89,5 @@ int tool_option_next(int argc, char **argv, const struct tool_usage *u, const ch
         help(u);
         return TOOL_OPTION_HELP;
     }
-    return answer == 0 ? which : wrong(answer, argv, u);
+    return answer == 0 ? which : wrong(answer, argv[optind - 1], u);
 }
