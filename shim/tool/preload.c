@@ -130,7 +130,7 @@ static bool would_load(const char *path, const struct tool_elf *library, int dep
     struct tool_elf e;
     char error[256], inner[WHY] = "";
     if (!tool_elf_read(path, &e, error))
-        return errno == EACCES || refuse(why, "%s", error); /* what only execve may read, execve will judge */
+        return depth == 0 || errno == EACCES || refuse(why, "%s", error); /* execve will judge, and say why */
     if (e.elf)
         return !is_privileged(path, &e, why) && fits(&e, *library, why);
     char *interpreter = interpreter_of(path);
