@@ -19,7 +19,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing
 # The program interpreter of this compiler's libc: lets `./libppshim.so` print its version.
 INTERP := $(shell $(CC) -\#\#\# -x c /dev/null 2>&1 | sed -n 's/.*-dynamic-linker"\? "\?\([^ "]*\).*/\1/p')
 SHIM_CFLAGS := $(BASE) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
-	-DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"$(LIBDIR)"'
+	-DPPS_INTERP='"$(INTERP)"'
 PRELOAD_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,defs -Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed
 SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,libppshim.so -Wl,--version-script=shim/libppshim.map \
 	-Wl,-e,pps_print_version
@@ -42,6 +42,14 @@ $(B)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The one object that knows where things are installed is made again when that changes: make, then make install PREFIX=/usr.
+$(B)/libdir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' >$@
+$(B)/shim/tool/preload.o: SHIM_CFLAGS += -DPPS_LIBDIR='"$(LIBDIR)"'
+$(B)/shim/tool/preload.o: $(B)/libdir
+FORCE:
 
 # The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
 HEADER_OBJ := $(patsubst %,$(B)/shim/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)

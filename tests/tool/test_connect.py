@@ -158,6 +158,10 @@ def test_a_refusal_is_the_clients_own(style):
             pass
 
 
+def test_a_refusal_is_the_clients_own_where_the_kernel_does_not_queue_the_header():
+    in_network(lambda: test_a_refusal_is_the_clients_own("refused"), tcp_fastopen=0)
+
+
 def test_threads_each_open_with_a_header():
     with listener() as listening:
         to = listening.getsockname()

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`ppshim header`: the bytes it writes, against Python's own."""
+import os
+import pty
 import struct
 import subprocess
 
 import pytest
 from conftest import TOOL, header, ppshim, refused
-from harness import TCP6, V2_LOCAL, V2_PROXY, proxy_v1, proxy_v2, tlv
+from harness import DEADLINE, TCP6, V2_LOCAL, V2_PROXY, clean_env, proxy_v1, proxy_v2, tlv
 
 FROM4, FROM6 = "203.0.113.7:4711", "[2001:db8::7]:4711"
 CLIENT4, CLIENT6 = ("203.0.113.7", 4711), ("2001:db8::7", 4711)
@@ -120,6 +122,22 @@ def test_help_is_aligned_plain_text_with_an_example(verb):
         width = max(len(row[2:].split("  ")[0]) for row in rows)
         assert len(rows) > 10 and all(row[width + 2:width + 4] == "  " and row[width + 4] != " " for row in rows)
         assert text.endswith("\n")
+
+
+def on_a_terminal(**env):
+    ours, its = pty.openpty()
+    with subprocess.Popen([TOOL, "header", "--help"], stdout=its, env=clean_env(**env)) as process:
+        os.close(its)
+        assert process.wait(DEADLINE) == 0
+    with os.fdopen(ours, "rb", 0) as terminal:
+        return terminal.read(65536)
+
+
+def test_colour_is_for_terminals_that_want_it():
+    assert b"\033[1mUsage:\033[0m" in on_a_terminal(TERM="xterm")
+    for env in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
+        shown = on_a_terminal(**env)
+        assert shown.startswith(b"Usage: ") and b"\033" not in shown
 
 
 def test_the_tools_own_help_names_every_verb():

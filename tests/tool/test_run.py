@@ -264,12 +264,14 @@ def test_a_library_in_a_place_that_ld_preload_cannot_name(tmp_path):
 
 
 def test_the_tool_finds_the_libraries_where_they_are_installed(tmp_path):
-    """In PREFIX, as it is compiled in; and, moved as a whole, beside itself."""
-    prefix = tmp_path / "prefix"
+    """Also when they were built before it was known where."""
+    prefix, library_directory = tmp_path / "prefix", tmp_path / "libraries"
+    places = (f"B={tmp_path}/build", f"PREFIX={prefix}", f"LIBDIR={library_directory}")
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    run(tool("make"), "-C", ROOT, "install", f"B={tmp_path}/build", f"PREFIX={prefix}", timeout=300, env=env)
+    run(tool("make"), "-C", ROOT, f"B={tmp_path}/build", timeout=300, env=env)
+    run(tool("make"), "-C", ROOT, "install", *places, env=env)
     for verb, options, library in (("run", REQUIRED, "libppshim.so"), ("connect", ["--local"], "libppconnect.so")):
         done = run(prefix / "bin/ppshim", verb, *options, "sh", "-c", "echo $LD_PRELOAD")
-        assert done.stdout == f"{prefix}/lib/{library}\n"
-    run(tool("make"), "-C", ROOT, "uninstall", f"B={tmp_path}/build", f"PREFIX={prefix}", env=env)
-    assert [path for path in prefix.rglob("*") if path.is_file()] == []
+        assert done.stdout == f"{library_directory}/{library}\n"
+    run(tool("make"), "-C", ROOT, "uninstall", *places, env=env)
+    assert [path for place in (prefix, library_directory) for path in place.rglob("*") if path.is_file()] == []
