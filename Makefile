@@ -43,7 +43,7 @@ $(B)/shim/%.o: shim/%.c Makefile
 	@echo "  CC    $<"
 	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The one object that knows where things are installed is made again when that changes: make, then make install PREFIX=/usr.
+# The one object that knows where things are installed is made again when that changes: make, make install PREFIX=/usr.
 $(B)/libdir: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' >$@
@@ -146,7 +146,8 @@ install: all ## into PREFIX (/usr/local), BINDIR, LIBDIR and DOCDIR below it, al
 	install -m 755 $(B)/ppshim $(DESTDIR)$(BINDIR)/ppshim
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
 uninstall: ## what install put there
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARIES)) $(DESTDIR)$(BINDIR)/ppshim $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARIES)) $(DESTDIR)$(BINDIR)/ppshim \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
 	-rmdir $(DESTDIR)$(DOCDIR)
 
 clean: ## remove build/

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`ppshim connect` with the clients people use, and the servers they talk to under libppshim.so: each server, in its own
-words, names the client that the header claims. Nothing here knows TLS or a protocol but the programs themselves."""
+"""`ppshim connect` with the clients people use, and the servers they talk to under libppshim.so: each server, in its
+own words, names the client that the header claims. Nothing here knows TLS or a protocol but the programs themselves."""
 import itertools
 import re
 import ssl
@@ -114,8 +114,8 @@ def test_psql(serving, options):
     server = serving(PostgreSQL)
     for mode in ("disable", "prefer"):  # the second asks for TLS first, on the same connection
         env = clean_env(PGSSLMODE=mode, PGCONNECT_TIMEOUT="20")
-        assert through(tool("psql"), "-XAtqw", "-F ", "-h", "127.0.0.1", "-p", server.port, "-U", "app", "-d", "postgres",
-                       "-c", "select host(inet_client_addr()), inet_client_port()", options=options,
+        assert through(tool("psql"), "-XAtqw", "-F ", "-h", "127.0.0.1", "-p", server.port, "-U", "app",
+                       "-d", "postgres", "-c", "select host(inet_client_addr()), inet_client_port()", options=options,
                        env=env) == "{} {}\n".format(*CLIENT)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ppshim connect`: the header is the first that a server reads, however the client connects, and the client notices
 nothing. The clients are tests/tool/client.c, which tells what it did not expect, and Python."""
+import re
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import CONNECT, TOOL, accept, helper, in_network, listener, ppshim, receive, refused, through
-from harness import DEADLINE, clean_env, proxy_v1, proxy_v2, run, until
+from harness import DEADLINE, clean_env, missing, proxy_v1, proxy_v2, run, tool
 
 FROM = ("203.0.113.7", 4711)
 OPTIONS = ["--from", "203.0.113.7:4711"]
@@ -51,7 +52,16 @@ def client(*argv, options=OPTIONS):
         process.stdout.close()
 
 
+def needs_mptcp():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
+    except OSError as error:
+        missing(f"MPTCP: {error}")
+
+
 def talk(style, first, host="127.0.0.1", options=OPTIONS, header=None):
+    if style == "mptcp":
+        needs_mptcp()
     with listener(host) as listening:
         to = listening.getsockname()[:2]
         expected = proxy_v2(FROM, to) if header is None else header
@@ -73,6 +83,16 @@ def test_the_header_comes_first(style, first):
 @pytest.mark.parametrize("style, first", TOLERANT)
 def test_the_header_comes_first_where_the_kernel_does_not_queue_it(style, first):
     in_network(lambda: talk(style, first), tcp_fastopen=0)
+
+
+@pytest.mark.parametrize("style", ["blocking", "read-only", "write"])
+def test_the_header_comes_first_to_a_server_that_takes_data_with_the_syn(style):
+    """Every listener does, and asks for no cookie (tcp_fastopen: client, server, 0x200, 0x400)."""
+    def body():
+        talk(style, "server")
+        counted = run(tool("nstat"), "-az", "TcpExtTCPFastOpenPassive").stdout
+        assert int(re.search(r"TCPFastOpenPassive +(\d+)", counted)[1]) == 1
+    in_network(body, tcp_fastopen=0x603)
 
 
 @pytest.mark.parametrize("style", ["blocking", "poll", "write"])
@@ -133,8 +153,8 @@ def test_v1_cannot_name_an_ipv4_client_of_an_ipv6_server_and_says_so():
         to = listening.getsockname()[:2]
         done = run(TOOL, "connect", *OPTIONS, "--v1", helper("client"), "blocking", "client", *to, check=False)
         assert done.returncode == 1 and "Address family not supported" in done.stdout
-        assert done.stderr == (f"libppconnect: not connected to [::1]:{to[1]}: a version 1 header names a client of the "
-                               "other family; use --v2 or --to\n")
+        assert done.stderr == (f"libppconnect: not connected to [::1]:{to[1]}: a version 1 header names a client of "
+                               "the other family; use --v2 or --to\n")
 
 
 @pytest.mark.parametrize("style", ["pending", "interrupted", "send-timeout"])
@@ -197,8 +217,8 @@ def test_unix_sockets_are_left_alone(tmp_path):
         listening.bind(str(tmp_path / "s"))
         listening.listen()
         listening.settimeout(DEADLINE)
-        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(tmp_path / 's')!r}); s.send(b'hello')"
-        through(sys.executable, "-c", script)
+        script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.send(b'hello')"
+        through(sys.executable, "-c", script, tmp_path / "s")
         assert receive(accept(listening), 5) == b"hello"
 
 
@@ -291,7 +311,8 @@ def test_only_what_it_takes_is_exported():
     symbols = run("nm", "-D", "--defined-only", CONNECT).stdout
     assert {line.split()[-1] for line in symbols.splitlines()} == {"connect", "sendto", "sendmsg"}
     needed = run("readelf", "-d", CONNECT).stdout
-    assert {line.partition("[")[2][:-1] for line in needed.splitlines() if "NEEDED" in line} <= {"libc.so.6", "libdl.so.2"}
+    libraries = {line.partition("[")[2][:-1] for line in needed.splitlines() if "NEEDED" in line}
+    assert libraries <= {"libc.so.6", "libdl.so.2"}
 
 
 @pytest.mark.parametrize("argv, why", [
