@@ -189,17 +189,17 @@ static bool read_input(FILE *from, struct input *in)
     return !ferror(from);
 }
 
-static bool begins_with(const struct input *in, const char *wanted, size_t length)
+static bool is_v2(const struct input *in)
 {
-    return in->length >= length && memcmp(in->bytes, wanted, length) == 0;
+    return in->length >= PPS_V2_FIXED && memcmp(in->bytes, PPS_V2_SIGNATURE, PPS_V2_SIGNATURE_LENGTH) == 0;
 }
 
 static void explain(const struct input *in, const struct verdict *v)
 {
-    if (begins_with(in, PPS_V1_PREFIX, PPS_V1_PREFIX_LENGTH))
-        v->is == PPS_HEADER_COMPLETE ? explain_v1(in, &v->header) : explain_line(in, in->length);
-    else if (begins_with(in, PPS_V2_SIGNATURE, PPS_V2_SIGNATURE_LENGTH) && in->length >= PPS_V2_FIXED)
+    if (is_v2(in))
         explain_v2(in, v);
+    else if (v->is == PPS_HEADER_COMPLETE)
+        explain_v1(in, &v->header);
     else if (in->length > 0)
         explain_line(in, in->length);
 }
