@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-pytest.register_assert_rewrite("harness", "contract")
+pytest.register_assert_rewrite("harness", "contract", "inetd")
 
 import harness  # noqa: E402
 from harness import BALANCER, Balancer, Certificates, scratch  # noqa: E402

@@ -108,6 +108,17 @@ class WithThreadPool(MariaDB):
         return [*super().argv(), "--thread-handling=pool-of-threads"]
 
 
+class Activated(MariaDB):
+    """systemd-socket-activate listens; at the first connection it becomes mariadbd, which finds the listener in
+    LISTEN_FDS."""
+    ready_line = r"^Listening on .* as 3\."
+
+    def argv(self):
+        env = [f"--setenv={name}={value}" for name, value in self.env.items()]
+        return ["/usr/bin/env", "--ignore-environment", tool("systemd-socket-activate"), *env,
+                "--listen={}:{}".format(*self.endpoint), *super().argv()]
+
+
 SERVER = MariaDB
 
 
@@ -160,3 +171,14 @@ def test_with_a_thread_pool_too_the_client_is_named(start, balance):
     for route, client in {"send-proxy": CLIENT, "ipv6-v2": CLIENT6, "send-proxy-v2": CLIENT}.items():
         assert server.login(balancer[route]) == client
     assert server.direct_login().address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("inherited", ["off", "on"])
+def test_a_listener_that_systemd_hands_over_is_governed_from_the_first_wait_on(start, balance, inherited):
+    """PPSHIM_INHERITED is about connections."""
+    server = start(kind=Activated, INHERITED=inherited)
+    balancer = balance(server)
+    for mode in MODES:
+        assert server.login(balancer[mode]) == CLIENT
+    assert server.direct_login().address == "127.0.0.1"
+    assert [(event.pid, event.listen) for event in server.log.events("active")] == [(server.pid, server.listens_on)]
