@@ -87,7 +87,7 @@ static bool is_governed(struct inherited *in)
     struct sockaddr_storage ss;
     struct pps_addr local;
     socklen_t len = sizeof ss;
-    if (getsockname(in->fd, (struct sockaddr *)&ss, &len) != 0 ||
+    if (real_getsockname(in->fd, (struct sockaddr *)&ss, &len) != 0 ||
         !pps_addr_from_sockaddr(&local, (struct sockaddr *)&ss, len) || !pps_config_governs(&pps_config, local.port))
         return false;
     bool inet6 = ss.ss_family == AF_INET6;

@@ -42,7 +42,7 @@
     X(LISTENER_CLOSED, "listener-closed", "the server closed its listener before the header was complete")             \
     X(NO_ROOM, "no-room", "no descriptor or memory to wait for the header with")                                       \
     X(CANNOT_REMEMBER, "cannot-remember",                                                                              \
-      "no room to keep the client's address in, neither in its socket nor in memory")
+      "nowhere to keep the client's address: no memory, or, with PPSHIM_INHERITED, a socket that does not keep it")
 
 enum pps_reason {
 #define X(name, word, meaning) PPS_REASON_##name,

@@ -11,14 +11,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char *peer_of(int fd, char text[128])
+/* getpeername or getsockname */
+static const char *end_of(int fd, int (*ask)(int, struct sockaddr *, socklen_t *), char text[128])
 {
     struct sockaddr_storage ss;
     struct sockaddr_in *in = (struct sockaddr_in *)&ss;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
     socklen_t len = sizeof ss;
     char ip[INET6_ADDRSTRLEN];
-    if (getpeername(fd, (struct sockaddr *)&ss, &len) != 0)
+    if (ask(fd, (struct sockaddr *)&ss, &len) != 0)
         return "none";
     if (ss.ss_family == AF_INET)
         snprintf(text, 128, "%s:%d", inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip), ntohs(in->sin_port));
@@ -43,9 +44,9 @@ static int lowat(int fd)
 
 static void serve(int fd)
 {
-    char peer[128], line[512], data[4096];
-    ssize_t n = snprintf(line, sizeof line, "served fd=%d peer=%s pid=%d lowat=%d next=%d\n", fd, peer_of(fd, peer),
-                         getpid(), lowat(fd), dup(fd));
+    char peer[128], local[128], line[512], data[4096];
+    ssize_t n = snprintf(line, sizeof line, "served fd=%d peer=%s local=%s lowat=%d next=%d\n", fd,
+                         end_of(fd, getpeername, peer), end_of(fd, getsockname, local), lowat(fd), dup(fd));
     say(fd, line, (size_t)n);
     while ((n = read(fd, data, sizeof data)) > 0)
         say(fd, data, (size_t)n);

@@ -456,6 +456,14 @@ def test_client_has_the_form_the_listener_would_give_it(session, options, client
     one.start(trust=f"{TRUSTED},::1").serves(told)
 
 
+@pytest.mark.parametrize("setting, local", [("socket", None), ("header", "192.0.2.10:3306")])
+def test_local_address_is_the_one_that_is_asked_for_at_the_end_of_a_chain(session, setting, local):
+    one = session()
+    one.peer.send(wire.v2())
+    report = one.start(chain("exec env SERVICE"), local_addr=setting).serves(CLIENT_TEXT)
+    assert report["local"] == (local or f"127.0.0.1:{one.port}")
+
+
 # --- what is not touched ----------------------------------------------------------------------------------------------
 
 
