@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """nginx: workers with an epoll each, the listener in all of them (EPOLLEXCLUSIVE), or in one after the other, or one
 each; accept4() until EAGAIN, and the address is accept's. Its own support for PROXY headers stays off."""
+import collections
+import contextlib
 import functools
+import itertools
 import os
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 from contract import Contract, Peer, Refused, Server, refused
-from harness import CLIENT, CLIENT6, Log, descendants, tool, until
+from harness import BALANCER, CLIENT, CLIENT6, Log, descendants, dial, proxy_v2, read_to_end, tool, until
 from web import get
 
 
@@ -25,6 +30,7 @@ class Nginx(Server):
     workers = 2
     listen = "127.0.0.1:{}"
     events = "accept_mutex off;"
+    daemon = "off"
 
     @classmethod
     def make_template(cls, directory):
@@ -40,8 +46,8 @@ class Nginx(Server):
         temporary = "".join(f"  {kind}_temp_path {d}/{kind};\n"
                             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         config.write_text(f"""\
-daemon off;
-worker_processes {self.workers};
+daemon {self.daemon};
+{self.environment()}worker_processes {self.workers};
 pid {d}/pid;
 error_log stderr info;
 events {{
@@ -60,6 +66,10 @@ http {{
 }}
 """)
         return [program(), "-e", "stderr", "-c", config]
+
+    def environment(self):
+        """It gives what it executes nothing of its environment but what it is told to."""
+        return "".join(f"env {name};\n" for name in self.env)
 
     def is_ready(self, mark):
         return len(self.log.find(r" start worker process \d+$", mark)) == self.workers
@@ -102,6 +112,63 @@ class NginxMultiAccept(Nginx):
     events = "multi_accept on;"
 
 
+# The parent of daemons, as init is: nginx upgrades itself only when it is not its first parent's child any more. Asked to
+# stop, it stops them all.
+INIT = """
+import ctypes, os, signal, subprocess, sys
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+subprocess.run(sys.argv[1:], check=True)
+stopping = False
+def stop(*_):
+    global stopping
+    stopping = True
+    for child in open(f"/proc/self/task/{os.getpid()}/children").read().split():
+        os.kill(int(child), signal.SIGTERM)
+signal.signal(signal.SIGTERM, stop)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        sys.exit(0)
+    if stopping:
+        stop()
+"""
+
+
+class NginxDaemon(Nginx):
+    """One that goes to the background, and can so be replaced by a new binary while it runs."""
+    daemon = "on"
+
+    def argv(self):
+        return ["/usr/bin/python3", "-c", INIT, *super().argv()]
+
+    def master(self, suffix=""):
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.directory / f"pid{suffix}").read_text())
+
+    def workers_of(self, master):
+        return [pid for pid, _ in descendants(master) if parent_of(pid) == master and not is_master(pid)]
+
+    def all_workers_of(self, master):
+        found = self.workers_of(master)
+        return len(found) == self.workers and found
+
+    def acceptors(self):
+        return [pid for master in filter(None, (self.master(".oldbin"), self.master()))
+                for pid in self.workers_of(master)]
+
+
+def parent_of(pid):
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_master(pid):
+    with contextlib.suppress(OSError):
+        return "master process" in Path(f"/proc/{pid}/cmdline").read_text()
+
+
 SERVER = Nginx
 VARIANTS = [Nginx, NginxReuseport, NginxMutex, NginxMultiAccept]
 
@@ -135,3 +202,74 @@ def test_workers_of_a_new_configuration_go_on_where_the_old_ones_end(start, bala
     until(lambda: server.is_ready(mark) and not old & set(server.acceptors()), "new workers and none of the old")
     assert server.login(balancer["send-proxy-v2"]) == CLIENT
     assert server.accept_errors(mark) == []
+
+
+# --- a new binary ------------------------------------------------------------------------------------------------------
+
+class Load:
+    """Clients without end, each another one, and every fourth a direct one, until told to stop."""
+
+    def __init__(self, server):
+        self.server, self.over = server, threading.Event()
+        self.answers, self.wrong = collections.Counter(), []
+        self.threads = [threading.Thread(target=self.come, args=(1 + number,)) for number in range(4)]
+
+    def come(self, number):
+        for turn in itertools.count(1):
+            if self.over.is_set():
+                return
+            client = (f"198.51.{number}.{1 + turn % 250}", 1024 + turn % 60000) if turn % 4 else None
+            try:
+                self.ask(client)
+            except (OSError, AssertionError, ValueError) as error:
+                self.wrong.append((client, repr(error)))
+
+    def ask(self, client):
+        with dial(self.server.endpoint, BALANCER if client else None) as sock:
+            name = client or sock.getsockname()
+            sock.sendall((proxy_v2(client) if client else b"") + b"GET / HTTP/1.0\r\n\r\n")
+            address, port, pid = read_to_end(sock).partition(b"\r\n\r\n")[2].decode().split()
+        assert (address, int(port)) == name, (address, port)
+        self.answers[int(pid)] += 1
+
+    def is_answered_by(self, workers):
+        """Which of them is the kernel's choice."""
+        before = self.answers.copy()
+        until(lambda: sum((self.answers - before)[pid] for pid in workers) >= 100, f"a hundred answers by {workers}")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_a_new_binary_takes_over_under_load_without_a_wrong_address_or_a_failed_request(start):
+    """USR2: the master executes the new one, which finds the listeners by their numbers. WINCH: the old workers end.
+    QUIT: the old master does. With PPSHIM_DEFER_ACCEPT no worker has a connection whose header is yet to come."""
+    server = start(kind=NginxDaemon, DEFER_ACCEPT="on", LOG="stderr:notice")
+    old = server.master()
+    old_workers = until(lambda: server.all_workers_of(old), "they call themselves workers")
+    with Load(server) as load:
+        load.is_answered_by(old_workers)
+        mark = server.log.mark()
+        os.kill(old, signal.SIGUSR2)
+        until(lambda: server.is_ready(mark) and server.master() not in (None, old), "the new master's workers")
+        new = server.master()
+        assert parent_of(new) == old
+        new_workers = until(lambda: server.all_workers_of(new), "they call themselves workers")
+        load.is_answered_by(new_workers)
+        os.kill(old, signal.SIGWINCH)
+        until(lambda: not server.workers_of(old), "the old workers are gone")
+        load.is_answered_by(new_workers)
+        os.kill(old, signal.SIGQUIT)
+        until(lambda: parent_of(old) is None, "the old master is gone")
+        load.is_answered_by(new_workers)
+    assert load.wrong == []
+    assert {active.pid for active in server.log.events("active", mark)} == set(new_workers)
+    assert server.accept_errors() == []
+    assert server.log.events("reject") == []
