@@ -112,8 +112,8 @@ class NginxMultiAccept(Nginx):
     events = "multi_accept on;"
 
 
-# The parent of daemons, as init is: nginx upgrades itself only when it is not its first parent's child any more. Asked to
-# stop, it stops them all.
+# The parent of daemons, as init is: nginx upgrades itself only when it is not its first parent's child any more. Asked
+# to stop, it stops them all.
 INIT = """
 import ctypes, os, signal, subprocess, sys
 PR_SET_CHILD_SUBREAPER = 36
@@ -204,7 +204,7 @@ def test_workers_of_a_new_configuration_go_on_where_the_old_ones_end(start, bala
     assert server.accept_errors(mark) == []
 
 
-# --- a new binary ------------------------------------------------------------------------------------------------------
+# --- a new binary -----------------------------------------------------------------------------------------------------
 
 class Load:
     """Clients without end, each another one, and every fourth a direct one, until told to stop."""

@@ -3,13 +3,12 @@
 the primary process hands accepted sockets to its workers, or shares the listener with them."""
 import functools
 import signal
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from contract import Contract, Peer, Server
+from contract import Contract, Peer, Server, strangers
 from harness import CLIENT, CLIENT6, MODES, descendants, tool
-from web import get
+from web import get, served_at_once, unmapped
 
 SCRIPT = Path(__file__).with_name("node_server.js")
 
@@ -17,11 +16,6 @@ SCRIPT = Path(__file__).with_name("node_server.js")
 @functools.cache
 def program():
     return tool("node", "/usr/bin/nodejs")
-
-
-def unmapped(address):
-    """Every IPv4 client of a dual-stack socket is ::ffff:a.b.c.d."""
-    return str(ip_address(address).ipv4_mapped or address)
 
 
 class Node(Server):
@@ -97,3 +91,11 @@ def test_every_worker_of_a_cluster_knows_its_clients(start, balance, kind):
     served = [get(balancer[route]).split() for route in [*MODES, "ipv6-v1", "ipv6-v2"] * 4]
     assert [unmapped(address) for address, _, _ in served] == ([CLIENT[0]] * 3 + [CLIENT6[0]] * 2) * 4
     assert {int(pid) for _, _, pid in served} <= {pid for pid, _ in descendants(server.pid)}
+
+
+def test_each_of_many_clients_at_once_is_served_as_itself(start, variant):
+    server, clients = start(kind=variant, LOG="stderr:notice", TIMEOUT="60s"), strangers(300)
+    answers = served_at_once(server, clients)
+    assert [(unmapped(address), int(port)) for address, port, _ in answers] == clients
+    assert {int(pid) for _, _, pid in answers} <= {server.pid, *(pid for pid, _ in descendants(server.pid))}
+    assert server.accept_errors() == []

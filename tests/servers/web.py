@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """web.py: asks an HTTP server."""
-from contract import Refused
-from harness import exchange
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+
+from contract import Refused, as_client
+from harness import exchange, read_to_end
 
 
 def get(endpoint, path="/"):
@@ -12,3 +15,19 @@ def get(endpoint, path="/"):
     if not head.startswith("HTTP/1.1 200 "):
         raise Refused(answer)
     return body
+
+
+def unmapped(address):
+    """Every IPv4 client of a dual-stack socket is ::ffff:a.b.c.d."""
+    return str(ip_address(address).ipv4_mapped or address)
+
+
+def served_at_once(server, clients):
+    """Asks as each of these clients, many at a time: the words of the answers, in their order."""
+    def ask(client):
+        with as_client(server, client) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return read_to_end(sock).partition(b"\r\n\r\n")[2].decode().split()
+
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(ask, clients))
