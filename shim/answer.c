@@ -41,8 +41,9 @@ static int replace(const struct pps_addr *a, enum pps_addr_form form, socklen_t 
         errno = ENOBUFS;
         return -1;
     }
+    socklen_t full = pps_addr_to_sockaddr(a, form, &ss);
     *len = room;
-    pps_answer_copy(&ss, pps_addr_to_sockaddr(a, form, &ss), sa, len);
+    pps_answer_copy(&ss, full, sa, len);
     return 0;
 }
 

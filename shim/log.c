@@ -116,7 +116,8 @@ void pps_line_exe(struct pps_line *l, const char *key)
 void pps_line_listener(struct pps_line *l, const char *key, const struct pps_unix_name *name)
 {
     char text[PPS_UNIX_NAME_TEXT];
-    pps_line_foreign(l, key, text, pps_unix_name_entry(name, text));
+    size_t length = pps_unix_name_entry(name, text);
+    pps_line_foreign(l, key, text, length);
 }
 
 /* --- the limit --- */
