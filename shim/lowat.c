@@ -7,9 +7,9 @@
 
 #define NEVER_CAPPED 1024 /* the least SO_RCVBUF there is still lets SO_RCVLOWAT be this */
 
-static void set_option(int fd, int option, int value)
+static bool set_option(int fd, int option, int value)
 {
-    setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
+    return setsockopt(fd, SOL_SOCKET, option, &value, sizeof value) == 0;
 }
 
 static int get_option(int fd, int option)
@@ -33,7 +33,8 @@ bool pps_lowat_ask(struct pps_lowat *w, int fd, uint32_t bytes)
     if (need == w->asked) /* setting it anew would raise the same edge again */
         return true;
     w->asked = need;
-    set_option(fd, SO_RCVLOWAT, need);
+    if (!set_option(fd, SO_RCVLOWAT, need)) /* no such thing for this protocol: every arrival wakes us */
+        return true;
     if (need <= NEVER_CAPPED || get_option(fd, SO_RCVLOWAT) == need)
         return true;
     if (!w->rcvbuf)

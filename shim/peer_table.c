@@ -14,6 +14,7 @@
  * thread was doing to it. A vfork child writes nothing.
  */
 #include "peer_parts.h"
+#include <errno.h>
 #include <ppshim/guard.h>
 #include <ppshim/open_fds.h>
 #include <ppshim/readers.h>
@@ -51,6 +52,7 @@ struct table {
     size_t capacity; /* a power of two */
     size_t used;     /* places that are not empty; the writer's, as is the rest */
     size_t full;     /* so many used, and it is swept */
+    size_t open;     /* sockets of this process when it was made, about */
     struct table *next_retired;
     struct entry entries[];
 };
@@ -65,15 +67,19 @@ static unsigned sweeps;
 
 /* --- sockets --- */
 
+/* A file is not asked: one on a network may not answer. */
 static bool identify(int fd, struct identity *out)
 {
     struct stat st;
     socklen_t len = sizeof out->cookie;
+    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &len) != 0) {
+        if (errno == EBADF || errno == ENOTSOCK)
+            return false;
+        out->cookie = 0;
+    }
     if (fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode))
         return false;
     out->inode = st.st_ino;
-    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &len) != 0)
-        out->cookie = 0;
     return true;
 }
 
@@ -84,8 +90,7 @@ static bool same(const struct identity *a, const struct identity *b)
 
 static size_t hash(const struct identity *socket)
 {
-    uint64_t h = (socket->cookie ^ socket->inode << 32) * UINT64_C(0x9e3779b97f4a7c15);
-    return (size_t)(h >> 32);
+    return (size_t)((socket->cookie ^ socket->inode << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
 /* --- one table --- */
@@ -170,7 +175,7 @@ static struct census sweep(struct table *t)
     struct census c = {0};
     for (struct entry *e = t->entries; e < t->entries + t->capacity; e++)
         e->missed++;
-    pps_open_fds(meet, &s);
+    pps_open_fds(t->open, meet, &s);
     for (const struct entry *e = t->entries; e < t->entries + t->capacity; e++) {
         c.kept += is_kept(e);
         c.live += is_kept(e) && !e->missed;
@@ -192,8 +197,10 @@ static struct table *make_for(const struct census *c)
     while (capacity < (c->kept + room) / 2 * 3)
         capacity *= 2;
     struct table *t = make(capacity);
-    if (t)
-        t->full = c->kept + room;
+    if (!t)
+        return NULL;
+    t->full = c->kept + room;
+    t->open = c->open;
     return t;
 }
 

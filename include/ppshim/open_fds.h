@@ -9,10 +9,12 @@
 #define PPSHIM_OPEN_FDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-/* Calls `each` with every open number, in no particular order. Asks /proc where there is one; else tries the numbers
-   below RLIMIT_NOFILE, the first million of them at most. */
-void pps_open_fds(void (*each)(int fd, void *arg), void *arg);
+/* Calls `each` with every open number, in no particular order, and with closed ones where it costs less to try them all
+   than to ask /proc, or there is none: then those below RLIMIT_NOFILE, the first million of them at most. `about` so
+   many are open: a guess will do. */
+void pps_open_fds(size_t about, void (*each)(int fd, void *arg), void *arg);
 
 /* The two ways, for unit tests. false: there is no /proc, or no descriptor left to read it with. */
 bool pps_open_fds_by_proc(void (*each)(int fd, void *arg), void *arg);

@@ -4,7 +4,8 @@
  *
  * Each governed listener that has any owns one private epoll: it becomes readable when a parked header can be complete,
  * its peer left, or the oldest ran out of time. Parked sockets sit at the top of the descriptor range, so that the
- * numbers the server sees stay low, and wait with SO_RCVLOWAT for the bytes they lack.
+ * numbers the server sees stay low, and wait with SO_RCVLOWAT for the bytes they lack; where it does nothing (AF_UNIX)
+ * they are looked at whenever a byte arrives.
  *
  * Every call here takes the guard (but for those that say otherwise), waits for nothing and may change errno. The child
  * of a fork owns no parked connection; slots are valid at every instant, so that it can close its copies whatever the
