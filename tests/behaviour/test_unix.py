@@ -184,6 +184,23 @@ def test_listener_is_known_by_any_path_to_it(start, tmp_path, bound):
     server.logged("active", listen=f"unix:{tmp_path}/real/s")
 
 
+def test_listener_inherited_over_exec_is_governed(start, path):
+    """As from systemd's socket units."""
+    accepting = "import socket, sys; listener = socket.socket(fileno=int(sys.argv[1])); " \
+        "print('listening 0', flush=True); peer = listener.accept()[0]; peer.sendall(peer.recv(100))"
+    server = start([PYTHON, "-c", f"""
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('{path}')
+listener.listen()
+listener.set_inheritable(True)
+os.execv(sys.executable, [sys.executable, '-c', {accepting!r}, str(listener.fileno())])
+"""], environment(trust=f"unix:{path}", timeout="60s"))
+    with UnixPeer(path) as peer:
+        peer.send(wire.v2() + b"x").echo(b"x")
+    server.log.wait("active .*listen=unix:", 2)  # each image says it
+
+
 @pytest.mark.parametrize("padding", [0, 5])
 def test_abstract_listener_is_known_by_its_name(start, padding):
     name = f"ppshim-test-{os.getpid()}"
@@ -197,10 +214,7 @@ peer, _ = listener.accept()
 peer.sendall(peer.recv(100))
 """], environment(trust=f"unix:@{name}", timeout="60s"))
     with UnixPeer(b"\0" + name.encode() + bytes(padding)) as peer:
-        peer.send(wire.v2() + b"x").half_close()
-        while peer.receive():
-            pass
-        assert peer.buffer == b"x"
+        peer.send(wire.v2() + b"x").echo(b"x")
     server.logged("active", listen=f"unix:@{name}")
 
 

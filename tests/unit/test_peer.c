@@ -275,6 +275,33 @@ START_TEST(none_that_lives_is_lost_where_no_descriptor_is_left)
 }
 END_TEST
 
+START_TEST(without_memory_it_says_so_and_forgets_nobody)
+{
+    struct rlimit before, none;
+    struct pps_client c = client_of(8);
+    unsigned stored = 0;
+    int fd = new_socket(), passing;
+    bool kept = true;
+    remember(fd, 7);
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    none = before;
+    none.rlim_cur = 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+    for (; kept && stored < 10000; stored += kept) {
+        kept = (passing = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && pps_peer_remember(passing, &balancer, &c);
+        close(passing);
+    }
+    bool known = knows(fd, 7), unknown = knows_nobody(passing = socket(AF_INET, SOCK_STREAM, 0));
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    ck_assert(!kept && known && unknown);
+    ck_assert_uint_ge(stored, 31);
+    remember(passing, 9);
+    ck_assert(knows(fd, 7) && knows(passing, 9));
+    close(fd);
+    close(passing);
+}
+END_TEST
+
 static bool child_works(int fd)
 {
     int mine = socket(AF_INET, SOCK_STREAM, 0);
@@ -435,6 +462,7 @@ Suite *suite_peer(void)
     tcase_add_test(t, sweeping_is_spread_over_many_connections);
     tcase_add_test(t, open_descriptors_are_found);
     tcase_add_test(t, none_that_lives_is_lost_where_no_descriptor_is_left);
+    tcase_add_test(t, without_memory_it_says_so_and_forgets_nobody);
     tcase_add_test(t, a_forked_child_goes_on_with_its_copy);
     tcase_add_test(t, a_vfork_child_changes_nothing);
     tcase_add_test(t, threads_do_not_disturb_each_other);
