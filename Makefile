@@ -8,6 +8,11 @@ DOCDIR ?= $(PREFIX)/share/doc/libppshim
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
+O := $(B)
+NAME := libppshim
+MUSL_CC ?= musl-gcc
+OBJCOPY ?= objcopy
+, := ,
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
@@ -19,25 +24,39 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing
 INTERP := $(shell $(CC) -\#\#\# -x c /dev/null 2>&1 | sed -n 's/.*-dynamic-linker"\? "\?\([^ "]*\).*/\1/p')
 SHIM_CFLAGS := $(BASE) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
 	-DPPS_INTERP='"$(INTERP)"'
-SHIM_LDFLAGS := -shared -Wl,-soname,libppshim.so -Wl,--version-script=shim/libppshim.map -Wl,-z,relro,-z,now,-z,defs \
+SHIM_LDFLAGS := -shared -Wl,-soname,$(NAME).so -Wl,--version-script=shim/libppshim.map -Wl,-z,relro,-z,now \
 	-Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed -Wl,-e,pps_print_version
+# So that the library loads in a program of the other libc too and can say what is wrong there (libc.h): as weak symbols
+# what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
+WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
+UNCHECKED := $(addprefix $(O)/shim/,libc.o log.o start.o state.o) # they run there: without what is weak
+LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
+SHIM_LIBS := $(if $(LIBC_NAME),-nodefaultlibs -Wl$(,)-z$(,)undefs -Wl$(,)--no-as-needed $(LIBC_NAME) -lgcc,-Wl$(,)-z$(,)defs -ldl)
 
 SRC := $(wildcard shim/*.c)
-OBJ := $(SRC:%.c=$(B)/%.o)
+OBJ := $(SRC:%.c=$(O)/%.o)
 
-.PHONY: all help check check-unit check-behaviour check-servers check-docs demo bench fuzz lint format install uninstall clean
+.PHONY: all musl help check check-unit check-behaviour check-servers check-docs demo bench fuzz lint format install uninstall clean
 all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
 
-$(B)/libppshim.so: $(OBJ) shim/libppshim.map
+$(B)/$(NAME).so: $(OBJ) $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) -ldl
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) $(SHIM_LIBS)
 
-$(B)/shim/%.o: shim/%.c Makefile
+$(O)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) $(if $(filter $@,$(UNCHECKED)),-U_FORTIFY_SOURCE) -MMD -MP -c -o $@ $<
+	$(Q)$(OBJCOPY) $(WEAKEN) $@
+
+$(O)/libc-name.so: Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -nostdlib -Wl,-soname,libc.so.6 -o $@ -x c /dev/null
+
+musl: ## build/libppshim-musl.so, for programs of musl, with musl-gcc
+	$(Q)$(MAKE) --no-print-directory CC="$(MUSL_CC)" O=$(B)/musl NAME=libppshim-musl $(B)/libppshim-musl.so
 
 # Unit tests: everything but the exported symbols, under AddressSanitizer and UndefinedBehaviorSanitizer.
 UNIT_SRC := $(wildcard tests/unit/*.c) $(filter-out shim/hooks.c,$(SRC))
