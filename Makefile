@@ -3,7 +3,9 @@
 
 VERSION = 0.1.0
 PREFIX ?= /usr/local
-LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib$(if $(filter /usr,$(PREFIX)),$(addprefix /,$(shell $(CC) -print-multiarch)))
+MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/libppshim
 DESTDIR ?=
 CFLAGS ?= -O2 -g
@@ -17,7 +19,8 @@ V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith
-BASE := -std=gnu11 -D_GNU_SOURCE -Iinclude -DPPS_VERSION='"$(VERSION)"'
+# The prefix map keeps the directory it was built in out of what is built: the same source, the same bytes.
+BASE := -std=gnu11 -D_GNU_SOURCE -Iinclude -DPPS_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=.
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing \
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),-fcf-protection)
 # The program interpreter of this compiler's libc: lets `./libppshim.so` print its version.
@@ -33,10 +36,10 @@ UNCHECKED := $(addprefix $(O)/shim/,libc.o log.o start.o state.o) # they run the
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
 SHIM_LIBS := $(if $(LIBC_NAME),-nodefaultlibs -Wl$(,)-z$(,)undefs -Wl$(,)--no-as-needed $(LIBC_NAME) -lgcc,-Wl$(,)-z$(,)defs -ldl)
 
-SRC := $(wildcard shim/*.c)
+SRC := $(sort $(wildcard shim/*.c))
 OBJ := $(SRC:%.c=$(O)/%.o)
 
-.PHONY: all musl help check check-unit check-behaviour check-servers check-docs demo bench fuzz lint format install uninstall clean
+.PHONY: all musl help check check-unit check-behaviour check-servers check-docs check-install demo bench fuzz lint format install uninstall clean
 all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -86,8 +89,10 @@ check-behaviour: all $(HELPERS) ## small servers of our own that accept in every
 	$(Q)$(PYTEST) tests/behaviour
 check-servers: all ## real servers behind a real HAProxy
 	$(Q)$(PYTEST) tests/servers
-check-docs: all ## whether README.md and make help say what the source says
+check-docs: all ## whether README.md, the manual pages and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
+check-install: ## make install and uninstall, and that a build is the same bytes everywhere
+	$(Q)$(PYTEST) tests/install
 
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
@@ -121,15 +126,36 @@ lint: all ## layout, static analysis, and that nothing calls what we interpose
 format: ## lay out all C as .clang-format says
 	$(Q)clang-format -i $$(find shim include tests -name '*.[ch]')
 
-# By rename: servers that run have the old file mapped, and must keep it whole.
-install: all ## into PREFIX (/usr/local), LIBDIR and DOCDIR below it, all below DESTDIR
-	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
-	install -m 755 $(B)/libppshim.so $(DESTDIR)$(LIBDIR)/libppshim.so.new
-	mv -f $(DESTDIR)$(LIBDIR)/libppshim.so.new $(DESTDIR)$(LIBDIR)/libppshim.so
-	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
+# What is installed: the tool and the connecting library where this tree has them, musl's where `make musl` built it.
+LIBS = $(B)/libppshim.so $(wildcard $(B)/libppshim-musl.so) $(if $(wildcard shim/connect/*.c),$(B)/libppconnect.so)
+BINS = $(if $(wildcard shim/tool/*.c),$(B)/ppshim)
+DOCS = README.md CHANGELOG.md LICENSE
+EXAMPLES = scripts/examples/ppshim.conf
+# By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
+put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
+	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)
+take = $(Q)rm -f $(foreach file,$(2),"$(DESTDIR)$(1)/$(file)") # $(call take,DIRECTORY,FILES)
+renew_linker_cache = $(Q)$(if $(DESTDIR),,if [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi)
+NOTE := note: the sandboxes of some services, like Debian's redis-server, cannot map what is in /usr/local: for them, \
+	make install PREFIX=/usr
+
+install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/local) and, for packagers, below DESTDIR
+	$(call put,755,$(LIBDIR),$(LIBS))
+	$(call put,755,$(BINDIR),$(BINS))
+	$(call put,644,$(MANDIR)/man8,$(wildcard shim/*.8))
+	$(call put,644,$(MANDIR)/man1,$(if $(BINS),$(wildcard shim/tool/*.1)))
+	$(call put,644,$(DOCDIR),$(DOCS))
+	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
+	$(Q)sed -i 's|@LIBDIR@|$(LIBDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim.conf"
+	$(renew_linker_cache)
+	@$(if $(filter /usr/local/%,$(LIBDIR)),echo "$(NOTE)")
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(LIBDIR)/libppshim.so $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
-	-rmdir $(DESTDIR)$(DOCDIR)
+	$(call take,$(LIBDIR),libppshim.so libppshim-musl.so libppconnect.so)
+	$(call take,$(BINDIR),ppshim)
+	$(call take,$(MANDIR),man8/libppshim.8 man1/ppshim.1)
+	$(call take,$(DOCDIR),$(DOCS) $(EXAMPLES:scripts/%=%))
+	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+	$(renew_linker_cache)
 
 clean: ## remove build/
 	rm -rf $(B)

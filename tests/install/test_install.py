@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""make install puts it where it belongs, under the feet of servers that run; make uninstall takes all of it away."""
+import os
+import re
+import shutil
+
+import pytest
+from conftest import make
+from harness import BALANCER, CLIENT, ROOT, Process, dial, proxy_v2, read_to_end, reserve_port, run, scratch, tool
+
+TELLS_ITS_PEERS = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    connection, peer = listener.accept()
+    connection.sendall(f"{peer[0]} {peer[1]}".encode())
+    connection.close()
+"""
+
+
+class Server(Process):
+    name = "server"
+    ready_line = "^ready$"
+
+    def __init__(self, directory, library):
+        super().__init__(directory, {"LD_PRELOAD": str(library), "PPSHIM_TRUST": BALANCER})
+        self.port = reserve_port()
+
+    def argv(self):
+        return ["/usr/bin/python3", "-c", TELLS_ITS_PEERS, self.port]
+
+    def ask(self):
+        """Who it says the client of a proxied connection is."""
+        with dial(("127.0.0.1", self.port), BALANCER) as sock:
+            sock.sendall(proxy_v2())
+            address, port = read_to_end(sock).decode().split()
+            return address, int(port)
+
+
+@pytest.fixture
+def root():
+    with scratch("root") as directory:
+        yield directory
+
+
+def files(root):
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def multiarch():
+    return run(tool("cc"), "-print-multiarch").stdout.strip()
+
+
+# PREFIX, where the libraries go
+PREFIXES = [("/usr/local", "usr/local/lib"), ("/usr", f"usr/lib/{multiarch()}"), ("/opt/ppshim", "opt/ppshim/lib")]
+
+
+@pytest.mark.parametrize("prefix, libraries", PREFIXES, ids=[prefix for prefix, _ in PREFIXES])
+def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
+    make(tree, "install", f"DESTDIR={root}", f"PREFIX={prefix}")
+    share = f"{prefix[1:]}/share"
+    expected = {f"{libraries}/libppshim.so", f"{libraries}/libppshim-musl.so", f"{share}/man/man8/libppshim.8",
+                *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
+                f"{share}/doc/libppshim/examples/ppshim.conf"}
+    if any((ROOT / "shim" / "tool").glob("*.c")):
+        expected |= {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1"}
+    if any((ROOT / "shim" / "connect").glob("*.c")):
+        expected.add(f"{libraries}/libppconnect.so")
+    assert files(root) == expected
+
+
+def test_every_directory_can_be_named(tree, root):
+    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d"}
+    make(tree, "install", f"DESTDIR={root}", *(f"{name}={directory}" for name, directory in named.items()))
+    assert {path.split("/")[0] for path in files(root)} <= {"a", "b", "c", "d"}
+    assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists()
+
+
+def test_uninstall_leaves_no_file_of_ours_and_every_other(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    others = {"usr/local/lib/libother.so", "usr/local/share/doc/libppshim/notes"}
+    for path in others:
+        (root / path).write_text("somebody else's")
+    make(tree, "uninstall", f"DESTDIR={root}")
+    assert files(root) == others
+    (root / "usr/local/share/doc/libppshim/notes").unlink()
+    make(tree, "uninstall", f"DESTDIR={root}")  # again, when nothing is there
+    assert not (root / "usr/local/share/doc/libppshim").exists()
+
+
+def test_usr_local_is_warned_of(tree, root):
+    """Services whose sandbox cannot map it start without the shim."""
+    assert "redis-server" in make(tree, "install", f"DESTDIR={root}")
+    assert "redis-server" not in make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+
+
+def test_drop_in_names_the_library_that_was_installed(tree, root):
+    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+    drop_in = (root / "usr/share/doc/libppshim/examples/ppshim.conf").read_text()
+    library = re.search(r"^Environment=LD_PRELOAD=(.*)$", drop_in, re.M)[1]
+    assert (root / library.lstrip("/")).exists()
+    assert "@" not in drop_in
+
+
+def mapped(pid, library):
+    """Whether the file that a process has mapped under this name is still the one that stands there."""
+    lines = [line for line in open(f"/proc/{pid}/maps", encoding="utf-8") if str(library) in line]
+    assert lines, f"{library} is not mapped"
+    return not any(line.endswith(" (deleted)\n") for line in lines)
+
+
+def test_server_that_runs_goes_on_when_its_library_is_installed_anew_and_removed(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    library = root / "usr/local/lib/libppshim.so"
+    with Server(root, library) as server:
+        assert server.ask() == CLIENT
+        assert mapped(server.pid, library)
+        make(tree, "install", f"DESTDIR={root}")
+        assert not mapped(server.pid, library), "the file was written over"
+        assert server.ask() == CLIENT
+        make(tree, "uninstall", f"DESTDIR={root}")
+        assert not library.exists()
+        assert server.ask() == CLIENT
+
+
+def test_install_that_fails_leaves_the_old_library(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    library = root / "usr/local/lib/libppshim.so"
+    before = library.stat().st_ino
+    (root / "usr/local/lib/libppshim.so.new").mkdir()  # where the new one would be written
+    (root / "usr/local/lib/libppshim.so.new/libppshim.so").mkdir()
+    with pytest.raises(AssertionError):
+        make(tree, "install", f"DESTDIR={root}")
+    assert library.stat().st_ino == before
+    assert os.access(library, os.X_OK)
+    shutil.rmtree(root / "usr/local/lib/libppshim.so.new")
