@@ -39,7 +39,7 @@ SHIM_LIBS := $(if $(LIBC_NAME),-nodefaultlibs -Wl$(,)-z$(,)undefs -Wl$(,)--no-as
 SRC := $(sort $(wildcard shim/*.c))
 OBJ := $(SRC:%.c=$(O)/%.o)
 
-.PHONY: all musl help check check-unit check-behaviour check-servers check-docs check-install demo bench fuzz lint format install uninstall clean
+.PHONY: all musl help check check-unit check-behaviour check-servers check-docs check-install check-deb demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -93,6 +93,9 @@ check-docs: all ## whether README.md, the manual pages and make help say what th
 	$(Q)$(PYTEST) tests/docs
 check-install: ## make install and uninstall, and that a build is the same bytes everywhere
 	$(Q)$(PYTEST) tests/install
+check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
+	$(Q)scripts/need deb check-deb
+	$(Q)$(PYTEST) tests/deb
 
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
@@ -156,6 +159,9 @@ uninstall: ## what install put there
 	$(call take,$(DOCDIR),$(DOCS) $(EXAMPLES:scripts/%=%))
 	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
 	$(renew_linker_cache)
+
+deb: ## Debian packages in build/deb
+	$(Q)scripts/deb
 
 clean: ## remove build/
 	rm -rf $(B)

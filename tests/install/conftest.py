@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""conftest.py: copies of the source tree in directories of their own, built there."""
-import shutil
+"""conftest.py: two copies of the source tree, built."""
 import sys
 from pathlib import Path
 
@@ -8,26 +7,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-pytest.register_assert_rewrite("harness")
+pytest.register_assert_rewrite("harness", "trees", "small_server")
 
-from harness import ROOT, run, scratch, tool  # noqa: E402
-
-BUILD_DEADLINE = 300
-
-
-def make(tree, *words):
-    """In the tree, with none of the variables of the make that runs the tests."""
-    return run(tool("make"), "--no-print-directory", "-j2", "-C", tree, *words, timeout=BUILD_DEADLINE).stdout
-
-
-def copy_of_the_source(directory):
-    shutil.copytree(ROOT, directory, symlinks=True, ignore=shutil.ignore_patterns(".git", "build", "__pycache__"))
-    return directory
+from harness import scratch, tool  # noqa: E402
+from trees import copy_of_the_source, make  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def trees():
-    """Two, built with everything, that differ in where they are."""
+    """Built with everything; they differ in where they are."""
     tool("musl-gcc")
     with scratch("trees") as directory:
         built = [copy_of_the_source(directory / name) for name in ("one", "another-with-a-longer-name")]

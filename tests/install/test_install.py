@@ -5,37 +5,9 @@ import re
 import shutil
 
 import pytest
-from conftest import make
-from harness import BALANCER, CLIENT, ROOT, Process, dial, proxy_v2, read_to_end, reserve_port, run, scratch, tool
-
-TELLS_ITS_PEERS = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-print("ready", flush=True)
-while True:
-    connection, peer = listener.accept()
-    connection.sendall(f"{peer[0]} {peer[1]}".encode())
-    connection.close()
-"""
-
-
-class Server(Process):
-    name = "server"
-    ready_line = "^ready$"
-
-    def __init__(self, directory, library):
-        super().__init__(directory, {"LD_PRELOAD": str(library), "PPSHIM_TRUST": BALANCER})
-        self.port = reserve_port()
-
-    def argv(self):
-        return ["/usr/bin/python3", "-c", TELLS_ITS_PEERS, self.port]
-
-    def ask(self):
-        """Who it says the client of a proxied connection is."""
-        with dial(("127.0.0.1", self.port), BALANCER) as sock:
-            sock.sendall(proxy_v2())
-            address, port = read_to_end(sock).decode().split()
-            return address, int(port)
+from harness import CLIENT, ROOT, run, scratch, tool
+from small_server import Server
+from trees import make
 
 
 @pytest.fixture
@@ -113,7 +85,7 @@ def mapped(pid, library):
 def test_server_that_runs_goes_on_when_its_library_is_installed_anew_and_removed(tree, root):
     make(tree, "install", f"DESTDIR={root}")
     library = root / "usr/local/lib/libppshim.so"
-    with Server(root, library) as server:
+    with Server(root, LD_PRELOAD=library) as server:
         assert server.ask() == CLIENT
         assert mapped(server.pid, library)
         make(tree, "install", f"DESTDIR={root}")
