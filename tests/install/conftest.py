@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: two copies of the source tree, built."""
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,4 +27,6 @@ def trees():
 
 @pytest.fixture(scope="session")
 def tree(trees):
-    return trees[0]
+    """One to install from; that may build some of it again, for where it goes."""
+    with scratch("tree") as directory:
+        yield shutil.copytree(trees[0], directory / "tree", symlinks=True)
