@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from harness import CLIENT, ROOT, run, scratch, tool
+from harness import CLIENT, ROOT, clean_env, run, scratch, tool
 from small_server import Server
 from trees import make
 
@@ -73,6 +73,34 @@ def test_drop_in_names_the_library_that_was_installed(tree, root):
     library = re.search(r"^Environment=LD_PRELOAD=(.*)$", drop_in, re.M)[1]
     assert (root / library.lstrip("/")).exists()
     assert "@" not in drop_in
+
+
+def test_settings_of_the_drop_in_are_good(tree, root):
+    """The library would stop any program whose settings it does not understand."""
+    make(tree, "install", f"DESTDIR={root}")
+    drop_in = (root / "usr/local/share/doc/libppshim/examples/ppshim.conf").read_text()
+    env = dict(re.findall(r"^Environment=(\w+)=(.*)$", drop_in, re.M))
+    assert {"PPSHIM_TRUST", "PPSHIM_PORTS"} <= env.keys()
+    env["LD_PRELOAD"] = str(root / env["LD_PRELOAD"].lstrip("/"))
+    assert run("/bin/true", env=env).stderr == ""
+    assert run("/bin/true", env={**env, "PPSHIM_PORTS": "none"}, check=False).returncode == os.EX_CONFIG
+
+
+@pytest.mark.parametrize("destdir", [False, True], ids=["into the system", "below DESTDIR"])
+def test_linker_cache_is_renewed_for_what_goes_into_the_system(tree, root, destdir):
+    """With a stand-in for ldconfig, and a directory of the test's own for the system."""
+    stand_in = root / "programs" / "ldconfig"
+    stand_in.parent.mkdir()
+    stand_in.write_text(f"#!/bin/sh\necho called >>{root}/calls\n")
+    stand_in.chmod(0o755)
+    env = clean_env()
+    env["PATH"] = f"{stand_in.parent}:{env['PATH']}"
+    where = [f"PREFIX={root}/usr", f"DESTDIR={root}/dest" if destdir else "DESTDIR="]
+    for target, calls in ("install", 1), ("uninstall", 2):
+        make(tree, target, *where, env=env)
+        expected = 0 if destdir or os.geteuid() else calls
+        assert (root / "calls").exists() == bool(expected)
+        assert not expected or len((root / "calls").read_text().split()) == expected
 
 
 def mapped(pid, library):
