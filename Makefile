@@ -14,7 +14,6 @@ O := $(B)
 NAME := libppshim
 MUSL_CC ?= musl-gcc
 OBJCOPY ?= objcopy
-, := ,
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
@@ -34,12 +33,16 @@ SHIM_LDFLAGS := -shared -Wl,-soname,$(NAME).so -Wl,--version-script=shim/libppsh
 WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
 UNCHECKED := $(addprefix $(O)/shim/,libc.o log.o start.o state.o) # they run there: without what is weak
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
-SHIM_LIBS := $(if $(LIBC_NAME),-nodefaultlibs -Wl$(,)-z$(,)undefs -Wl$(,)--no-as-needed $(LIBC_NAME) -lgcc,-Wl$(,)-z$(,)defs -ldl)
+SHIM_LIBS := -Wl,-z,defs -ldl
+ifneq ($(LIBC_NAME),)
+SHIM_LIBS := -nodefaultlibs -Wl,-z,undefs -Wl,--no-as-needed $(LIBC_NAME) -lgcc
+endif
 
 SRC := $(sort $(wildcard shim/*.c))
 OBJ := $(SRC:%.c=$(O)/%.o)
 
-.PHONY: all musl help check check-unit check-behaviour check-servers check-docs check-install check-deb demo bench fuzz lint format install uninstall deb clean
+.PHONY: all musl help check check-unit check-behaviour check-servers check-docs check-install check-deb
+.PHONY: demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so ## build build/libppshim.so: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22

@@ -14,4 +14,5 @@ def copy_of_the_source(directory):
 
 def make(tree, *words, **options):
     """In the tree, with none of the variables of the make that runs the tests."""
-    return run(tool("make"), "--no-print-directory", "-j2", "-C", tree, *words, timeout=BUILD_DEADLINE, **options).stdout
+    argv = [tool("make"), "--no-print-directory", "-j2", "-C", tree, *words]
+    return run(*argv, timeout=BUILD_DEADLINE, **options).stdout
