@@ -4,46 +4,70 @@
 VERSION = 0.1.0
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
-LIBDIR ?= $(PREFIX)/lib
+LIBDIR ?= $(PREFIX)/lib$(if $(filter /usr,$(PREFIX)),$(addprefix /,$(shell $(CC) -print-multiarch)))
+MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/libppshim
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
+O := $(B)
+NAME := libppshim
+MUSL_CC ?= musl-gcc
+OBJCOPY ?= objcopy
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith
-BASE := -std=gnu11 -D_GNU_SOURCE -Iinclude -DPPS_VERSION='"$(VERSION)"'
+# The prefix map keeps the directory it was built in out of what is built: the same source, the same bytes.
+BASE := -std=gnu11 -D_GNU_SOURCE -Iinclude -DPPS_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=.
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing \
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),-fcf-protection)
 # The program interpreter of this compiler's libc: lets `./libppshim.so` print its version.
 INTERP := $(shell $(CC) -\#\#\# -x c /dev/null 2>&1 | sed -n 's/.*-dynamic-linker"\? "\?\([^ "]*\).*/\1/p')
 SHIM_CFLAGS := $(BASE) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
 	-DPPS_INTERP='"$(INTERP)"'
-PRELOAD_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,defs -Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed
-SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,libppshim.so -Wl,--version-script=shim/libppshim.map \
+PRELOAD_LDFLAGS := -shared -Wl,-z,relro,-z,now -Wl,-z,nodelete,-z,noexecstack -Wl,--build-id -Wl,--as-needed
+SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,$(NAME).so -Wl,--version-script=shim/libppshim.map \
 	-Wl,-e,pps_print_version
+# So that the library loads in a program of the other libc too and can say what is wrong there (libc.h): as weak symbols
+# what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
+WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
+UNCHECKED := $(addprefix $(O)/shim/,libc.o log.o start.o state.o) # they run there: without what is weak
+LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
+SHIM_LIBS := -Wl,-z,defs -ldl
+ifneq ($(LIBC_NAME),)
+SHIM_LIBS := -nodefaultlibs -Wl,-z,undefs -Wl,--no-as-needed $(LIBC_NAME) -lgcc
+endif
 
-SRC := $(wildcard shim/*.c)
-OBJ := $(SRC:%.c=$(B)/%.o)
-TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard shim/tool/*.c))
-CONNECT_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard shim/connect/*.c))
+SRC := $(sort $(wildcard shim/*.c))
+OBJ := $(SRC:%.c=$(O)/%.o)
+TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
+CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
-.PHONY: all help check check-unit check-behaviour check-servers check-tool check-docs demo bench fuzz lint format install uninstall clean
+.PHONY: all musl help check check-unit check-behaviour check-servers check-tool check-docs check-install check-deb
+.PHONY: demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
 
-$(B)/libppshim.so: $(OBJ) shim/libppshim.map
+$(B)/$(NAME).so: $(OBJ) $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) -ldl
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) $(SHIM_LIBS)
 
-$(B)/shim/%.o: shim/%.c Makefile
+$(O)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) $(if $(filter $@,$(UNCHECKED)),-U_FORTIFY_SOURCE) -MMD -MP -c -o $@ $<
+	$(Q)$(OBJCOPY) $(WEAKEN) $@
 
-# The one object that knows where things are installed is made again when that changes: make, make install PREFIX=/usr.
+$(O)/libc-name.so: Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -nostdlib -Wl,-soname,libc.so.6 -o $@ -x c /dev/null
+
+musl: ## build/libppshim-musl.so, for programs of musl, with musl-gcc
+	$(Q)$(MAKE) --no-print-directory CC="$(MUSL_CC)" O=$(B)/musl NAME=libppshim-musl $(B)/libppshim-musl.so
+
+# The one object that knows where things are installed is made again when that changes: make, then make install PREFIX=/usr.
 $(B)/libdir: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' >$@
@@ -56,7 +80,7 @@ HEADER_OBJ := $(patsubst %,$(B)/shim/%.o,addr crc32c header header_build header_
 $(B)/libppconnect.so: $(CONNECT_OBJ) $(HEADER_OBJ) shim/connect/libppconnect.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PRELOAD_LDFLAGS) -Wl,-soname,libppconnect.so \
-		-Wl,--version-script=shim/connect/libppconnect.map -o $@ $(CONNECT_OBJ) $(HEADER_OBJ) -ldl
+		-Wl,--version-script=shim/connect/libppconnect.map -o $@ -Wl,-z,defs $(CONNECT_OBJ) $(HEADER_OBJ) -ldl
 
 # What the tool shares with the library: everything but its hooks and its constructor.
 $(B)/libpps.a: $(filter-out $(B)/shim/hooks.o $(B)/shim/start.o,$(OBJ))
@@ -76,7 +100,7 @@ $(B)/asan/%.o: %.c Makefile
 $(B)/unit-tests: $(UNIT_OBJ)
 	$(Q)$(CC) $(ASAN) -o $@ $(UNIT_OBJ) $$(pkg-config --libs check) -ldl
 
--include $(OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
 
 # Test servers and other helpers of the behaviour tests: plain programs that know nothing of the shim.
 HELPERS := $(patsubst tests/behaviour/%.c,$(B)/tests/%,$(wildcard tests/behaviour/*.c))
@@ -101,8 +125,13 @@ check-servers: all ## real servers behind a real HAProxy
 	$(Q)$(PYTEST) tests/servers
 check-tool: all $(TOOL_HELPERS) ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(PYTEST) tests/tool
-check-docs: all ## whether README.md and make help say what the source says
+check-docs: all ## whether README.md, the manual pages and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
+check-install: ## make install and uninstall, and that a build is the same bytes everywhere
+	$(Q)$(PYTEST) tests/install
+check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
+	$(Q)scripts/need deb check-deb
+	$(Q)$(PYTEST) tests/deb
 
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
@@ -136,19 +165,38 @@ lint: all ## layout, static analysis, and that nothing calls what we interpose
 format: ## lay out all C as .clang-format says
 	$(Q)clang-format -i $$(find shim include tests -name '*.[ch]')
 
-# By rename: servers that run have the old file mapped, and must keep it whole.
-LIBRARIES := libppshim.so libppconnect.so
-install: all ## into PREFIX (/usr/local), BINDIR, LIBDIR and DOCDIR below it, all below DESTDIR
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
-	for library in $(LIBRARIES); do \
-		install -m 755 $(B)/$$library $(DESTDIR)$(LIBDIR)/$$library.new && \
-		mv -f $(DESTDIR)$(LIBDIR)/$$library.new $(DESTDIR)$(LIBDIR)/$$library || exit; done
-	install -m 755 $(B)/ppshim $(DESTDIR)$(BINDIR)/ppshim
-	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)
+# What is installed; musl's library where `make musl` built it.
+LIBS = $(B)/libppshim.so $(B)/libppconnect.so $(wildcard $(B)/libppshim-musl.so)
+DOCS = README.md CHANGELOG.md LICENSE
+EXAMPLES = scripts/examples/ppshim.conf
+# By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
+put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
+	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)
+take = $(Q)rm -f $(foreach file,$(2),"$(DESTDIR)$(1)/$(file)") # $(call take,DIRECTORY,FILES)
+renew_linker_cache = $(Q)$(if $(DESTDIR),,if [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi)
+NOTE := note: the sandboxes of some services, like Debian's redis-server, cannot map what is in /usr/local: for them, \
+	make install PREFIX=/usr
+
+install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/local) and, for packagers, below DESTDIR
+	$(call put,755,$(LIBDIR),$(LIBS))
+	$(call put,755,$(BINDIR),$(B)/ppshim)
+	$(call put,644,$(MANDIR)/man8,shim/libppshim.8)
+	$(call put,644,$(MANDIR)/man1,shim/tool/ppshim.1)
+	$(call put,644,$(DOCDIR),$(DOCS))
+	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
+	$(Q)sed -i 's|@LIBDIR@|$(LIBDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim.conf"
+	$(renew_linker_cache)
+	@$(if $(filter /usr/local/%,$(LIBDIR)),echo "$(NOTE)")
 uninstall: ## what install put there
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARIES)) $(DESTDIR)$(BINDIR)/ppshim \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md LICENSE)
-	-rmdir $(DESTDIR)$(DOCDIR)
+	$(call take,$(LIBDIR),libppshim.so libppshim-musl.so libppconnect.so)
+	$(call take,$(BINDIR),ppshim)
+	$(call take,$(MANDIR),man8/libppshim.8 man1/ppshim.1)
+	$(call take,$(DOCDIR),$(DOCS) $(EXAMPLES:scripts/%=%))
+	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+	$(renew_linker_cache)
+
+deb: ## Debian packages in build/deb
+	$(Q)scripts/deb
 
 clean: ## remove build/
 	rm -rf $(B)

@@ -3,6 +3,7 @@
  * guard.c: the one lock and the owner of this memory (guard.h).
  */
 #include <ppshim/guard.h>
+#include <ppshim/libc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -111,5 +112,5 @@ void pps_process_start(void (*after_fork)(bool at_once))
     }
     run_after_fork = after_fork;
     atomic_store(&owner, getpid());
-    pthread_atfork(NULL, in_parent, in_child);
+    pps_libc_at_fork(in_parent, in_child);
 }

@@ -9,6 +9,7 @@
 #include <ppshim/accept.h>
 #include <ppshim/guard.h>
 #include <ppshim/inherited.h>
+#include <ppshim/libc.h>
 #include <ppshim/listener.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
@@ -34,25 +35,43 @@ static void after_fork(bool at_once)
     pps_park_after_fork(at_once);
 }
 
-__attribute__((constructor)) static void start(void)
+_Noreturn static void stop(const char *error)
+{
+    pps_log_start(NULL, getenv("JOURNAL_STREAM"));
+    pps_stop_misconfigured(error);
+}
+
+/* In the wrong libc the shim stays off, for a program that wants it on stops. Nothing but the environment is looked at.
+ */
+static bool is_at_home(void)
+{
+    const char *mismatch = pps_libc_mismatch(), *trust = getenv("PPSHIM_TRUST");
+    if (mismatch && trust && strcmp(trust, "none") != 0)
+        stop(mismatch);
+    return !mismatch;
+}
+
+static void read_settings_and_begin(void)
 {
     char error[PPS_ERROR_TEXT];
+    if (!pps_config_read(environ, &pps_config, error))
+        stop(error);
+    if (!pps_config.on)
+        return;
+    pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
+    pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
+    pps_process_start(after_fork);
+    pps_listener_scan();
+    pps_inherited_take();
+    atomic_store(&pps_on, true);
+}
+
+__attribute__((constructor)) static void start(void)
+{
     int saved = errno;
     pps_real_resolve();
-    if (!getauxval(AT_SECURE)) { /* as secure_getenv(3): what an unprivileged caller set counts for nothing */
-        if (!pps_config_read(environ, &pps_config, error)) {
-            pps_log_start(NULL, getenv("JOURNAL_STREAM"));
-            pps_stop_misconfigured(error);
-        }
-        if (pps_config.on) {
-            pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
-            pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
-            pps_process_start(after_fork);
-            pps_listener_scan();
-            pps_inherited_take();
-            atomic_store(&pps_on, true);
-        }
-    }
+    if (!getauxval(AT_SECURE) && is_at_home()) /* as secure_getenv(3): such an environment counts for nothing */
+        read_settings_and_begin();
     errno = saved;
 }
 

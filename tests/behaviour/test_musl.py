@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The shim built for musl, under a server built for musl."""
+"""The shim built for musl, under a server built for musl; and either build in a program of the other libc."""
+import re
 import subprocess
 
 import pytest
 import wire
-from conftest import ROOT, STYLES, environment, tool
+from conftest import LIBRARY, ROOT, STYLES, environment, helper, tool
 from wire import CLIENT_TEXT, TRUSTED
 
 
@@ -13,11 +14,11 @@ def musl(tmp_path_factory):
     """(server, library)"""
     directory = tmp_path_factory.mktemp("musl")
     compiler = tool("musl-gcc")
-    subprocess.run(["make", "-s", "-C", ROOT, "all", f"CC={compiler}", f"B={directory}"], check=True)
+    subprocess.run(["make", "-s", "-C", ROOT, "musl", f"MUSL_CC={compiler}", f"B={directory}"], check=True)
     server = directory / "server"
     subprocess.run([compiler, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-pthread", "-o", server,
                     ROOT / "tests" / "behaviour" / "server.c"], check=True)
-    return server, directory / "libppshim.so"
+    return server, directory / "libppshim-musl.so"
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -36,3 +37,52 @@ def test_client_behind_silent_peers_is_served_under_musl(start, musl, style):
     late.echo(b"late")
     for peer in silent:
         peer.close()
+
+
+# --- the wrong one ----------------------------------------------------------------------------------------------------
+
+MISMATCHES = ["glibc's in musl", "musl's in glibc"]
+
+
+@pytest.fixture(params=MISMATCHES)
+def mismatch(request, musl):
+    """(a program, the library that is not for it, its libc, the program's, the library it names)"""
+    server, library = musl
+    assert re.search(r"musl", subprocess.run([tool("readelf"), "-lW", server], capture_output=True, text=True,
+                                             check=True).stdout), "the server is not musl's"
+    if request.param == MISMATCHES[0]:
+        return str(server), LIBRARY, "glibc", "musl", "libppshim-musl.so"
+    return helper("server"), library, "musl", "glibc", "libppshim.so"
+
+
+def under(library, program, stderr=subprocess.PIPE, **settings):
+    return subprocess.run([program, "--no-such-option"], env=environment(**settings) | {"LD_PRELOAD": str(library)},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                          timeout=wire.PATIENCE)
+
+
+def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch):
+    program, library, built_for, runs_on, right = mismatch
+    answer = under(library, program, trust=TRUSTED)
+    assert (answer.returncode, answer.stdout) == (78, "")
+    assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]* built for {built_for},[^\n]* runs on {runs_on}: "
+                        rf"preload {re.escape(right)},[^\n]*\n", answer.stderr)
+
+
+def test_library_of_the_other_libc_stops_a_program_that_has_nowhere_to_say_it(mismatch):
+    program, library, *_ = mismatch
+    assert under(library, program, stderr=subprocess.DEVNULL, trust=TRUSTED).returncode == 78
+
+
+@pytest.mark.parametrize("settings", [{}, {"trust": "none"}], ids=["unset", "none"])
+def test_library_of_the_other_libc_lets_be_what_it_would_not_govern(mismatch, settings):
+    program, library, *_ = mismatch
+    bare = under("", program)
+    assert bare.returncode not in (0, 78, 127) and bare.stderr
+    answer = under(library, program, **settings)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (bare.returncode, bare.stdout, bare.stderr)
+
+
+def test_musl_library_prints_its_version_when_run(musl):
+    said = subprocess.run([musl[1]], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"libppshim \d+\.\d+\.\d+\S*\n", said)

@@ -1,29 +1,11 @@
 # SPDX-License-Identifier: MIT
 """README.md and `make help` say what the source says. A table that differs is shown as it should be, ready to paste."""
-import os
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
+from source import ROOT, reasons, run, settings
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-STRING = r'"((?:[^"\\]|\\.)*)"'
-
-
-def run(*argv):
-    """Without the variables of the make that runs the tests: its -n or -w is not ours."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-
-
-def x_table(header, columns):
-    """The rows of an X macro table: its constants, each followed by `columns` strings."""
-    text = (ROOT / "include/ppshim" / header).read_text().replace("\\\n", "\n")
-    rows = re.findall(r"\bX\((\w+)" + rf",\s*{STRING}" * columns + r"\)", text)
-    assert len(rows) == len(re.findall(r"\bX\(\w+,\s*\"", text)) > 0, f"a row of {header} was not understood"
-    return rows
 
 
 def code(text):
@@ -42,25 +24,25 @@ def markdown(heading, rows):
 
 def test_settings_are_those_of_settings_h():
     rows = [(code(name), values_cell(values), code(default), meaning)
-            for _, name, values, default, meaning in x_table("settings.h", 4)]
+            for name, values, default, meaning in settings()]
     expected = markdown(("variable", "values", "default", "meaning"), rows)
     assert expected in README, f"README.md should have this table:\n\n{expected}"
 
 
 def test_no_other_setting_is_named():
-    known = {name for _, name, *_ in x_table("settings.h", 4)}
+    known = {name for name, *_ in settings()}
     assert set(re.findall(r"\bPPSHIM_[A-Z_]*[A-Z]\b", README)) <= known
 
 
 def test_reasons_are_those_of_reason_h():
-    rows = [(code(word), meaning) for constant, word, meaning in x_table("reason.h", 2) if constant != "NONE"]
+    rows = [(code(word), meaning) for word, meaning in reasons()]
     expected = markdown(("reason", "meaning"), rows)
     assert expected in README, f"README.md should have this table:\n\n{expected}"
 
 
 def makefile_targets():
     makefile = (ROOT / "Makefile").read_text()
-    return set(re.search(r"^\.PHONY:(.*)$", makefile, re.M)[1].split())
+    return {target for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.M) for target in line.split()}
 
 
 def test_make_targets_named_here_exist():

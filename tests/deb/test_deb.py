@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""make deb: what the package holds, that it is the same bytes everywhere, and that a fresh Debian runs with it."""
+import hashlib
+import re
+import shutil
+
+import pytest
+from harness import CLIENT, ROOT, run, scratch, tool
+from small_server import Server
+
+LIBRARIES = f"usr/lib/{run(tool('dpkg-architecture'), '-qDEB_HOST_MULTIARCH').stdout.strip()}"
+
+
+def hashes(directory):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.deb")}
+
+
+def test_two_builds_in_different_directories_are_the_same(builds):
+    """make deb also failed if lintian had found anything."""
+    one, another = map(hashes, builds)
+    assert len(one) == 2 and any(name.startswith("libppshim-dbgsym_") for name in one)
+    assert one == another
+
+
+def control(package, field):
+    return run(tool("dpkg-deb"), "--field", package, field).stdout.strip()
+
+
+def test_it_is_of_the_makefiles_version_and_needs_libc_only(package):
+    version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert re.fullmatch(rf"{re.escape(version)}-\d+", control(package, "Version"))
+    assert re.fullmatch(r"libc6 \(>= [\d.]+\)", control(package, "Depends"))
+
+
+def test_it_brings_no_script(package, tmp_path):
+    """Nothing is restarted, started or enabled when it comes, changes or goes."""
+    run(tool("dpkg-deb"), "--control", package, tmp_path / "control")
+    assert {path.name for path in (tmp_path / "control").iterdir()} == {"control", "md5sums", "triggers"}
+
+
+def test_everything_is_where_debian_looks_for_it(package):
+    listing = run(tool("dpkg-deb"), "--contents", package).stdout
+    files = {line.split()[5].removeprefix("./") for line in listing.splitlines() if not line.startswith("d")}
+    documents = {f"usr/share/doc/libppshim/{name}" for name in
+                 ("README.md.gz", "changelog.gz", "changelog.Debian.gz", "copyright", "examples/ppshim.conf")}
+    expected = {f"{LIBRARIES}/libppshim.so", f"{LIBRARIES}/libppshim-musl.so", "usr/share/man/man8/libppshim.8.gz",
+                "usr/share/lintian/overrides/libppshim", *documents}
+    if any((ROOT / "shim/tool").glob("*.c")):
+        expected |= {"usr/bin/ppshim", "usr/share/man/man1/ppshim.1.gz"}
+    if any((ROOT / "shim/connect").glob("*.c")):
+        expected.add(f"{LIBRARIES}/libppconnect.so")
+    assert files == expected
+
+
+# --- in a fresh Debian ------------------------------------------------------------------------------------------------
+
+def inside(root, *argv):
+    return run(tool("chroot"), root, *argv, timeout=60).stdout
+
+
+@pytest.fixture
+def installed(debian, package):
+    """The fresh Debian with the package; without it afterwards."""
+    shutil.copy(package, debian / "package.deb")
+    inside(debian, "dpkg", "--install", "/package.deb")
+    yield debian
+    inside(debian, "dpkg", "--purge", "libppshim")
+
+
+@pytest.mark.parametrize("library", ["libppshim.so", f"/{LIBRARIES}/libppshim.so"], ids=["by name", "by path"])
+def test_server_there_sees_the_client(installed, library):
+    with scratch("server") as directory, Server(directory, inside=installed, LD_PRELOAD=library) as server:
+        assert server.ask() == CLIENT
+        assert server.log.wait_event("active").version == control(installed / "package.deb", "Version").split("-")[0]
+
+
+def test_library_there_prints_its_version(installed):
+    assert inside(installed, f"/{LIBRARIES}/libppshim.so").startswith("libppshim ")
+
+
+def test_server_that_runs_goes_on_when_the_package_is_installed_anew_and_removed(installed):
+    with scratch("server") as directory, Server(directory, inside=installed, LD_PRELOAD="libppshim.so") as server:
+        assert server.ask() == CLIENT
+        inside(installed, "dpkg", "--install", "/package.deb")
+        assert server.ask() == CLIENT
+        inside(installed, "dpkg", "--purge", "libppshim")
+        assert not (installed / LIBRARIES / "libppshim.so").exists()
+        assert server.ask() == CLIENT
+
+
+def test_purge_leaves_no_file(debian, package):
+    def files():
+        return {path for top in ("usr", "etc", "var/lib") for path in (debian / top).rglob("*ppshim*")}
+    assert files() == set()
+    shutil.copy(package, debian / "package.deb")
+    inside(debian, "dpkg", "--install", "/package.deb")
+    assert files() != set()
+    inside(debian, "dpkg", "--purge", "libppshim")
+    assert files() == set()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The manual pages are well formed and say what the source and the tool say."""
+import os
+import re
+import shutil
+import warnings
+
+import pytest
+from source import ROOT, reasons, run, settings
+
+LIBRARY_PAGE = ROOT / "shim/libppshim.8"
+TOOL_PAGE = ROOT / "shim/tool/ppshim.1"
+DROP_IN = ROOT / "scripts/examples/ppshim.conf"
+TOOL = ROOT / "build/ppshim"
+VERBS = ("run", "check", "connect", "header", "unit")
+
+
+def tool(name):
+    path = shutil.which(name)
+    if not path and os.environ.get("CI"):
+        pytest.fail(f"missing: {name}", pytrace=False)
+    if not path:
+        warnings.warn(f"NOT TESTED, missing: {name}")
+        pytest.skip(f"missing: {name}")
+    return path
+
+
+@pytest.mark.parametrize("page", [LIBRARY_PAGE, TOOL_PAGE], ids=lambda page: page.name)
+class TestForm:
+    @pytest.mark.parametrize("program", [["groff", "-man", "-ww", "-Tutf8"], ["mandoc", "-Tlint"]], ids=lambda p: p[0])
+    def test_formats_without_a_warning(self, page, program):
+        told = run(tool(program[0]), *program[1:], page)
+        assert (told.returncode, told.stderr, told.stdout if program[0] == "mandoc" else "") == (0, "", "")
+
+    def test_says_the_version(self, page):
+        version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+        assert re.search(rf'^\.TH \w+ \d \d{{4}}-\d\d-\d\d "libppshim {re.escape(version)}"$', page.read_text(), re.M)
+
+
+# --- what the pages say -----------------------------------------------------------------------------------------------
+
+def plain(text):
+    """The words of a piece of page, as they are read."""
+    text = re.sub(r'^\.\\".*\n', "", text, flags=re.M)
+    text = re.sub(r"^\.(BI|IB|BR|RB|RI|IR) (.*)$", lambda m: alternating(m[2]), text, flags=re.M)
+    text = re.sub(r"^\.[BI] (.*)$", lambda m: m[1].replace('"', ""), text, flags=re.M)
+    text = re.sub(r"\\f.", "", text).replace("\\-", "-").replace("\\~", " ")
+    return " ".join(text.split())
+
+
+def alternating(arguments):
+    """.BI a b: the words without what is between them, unless they are quoted."""
+    return "".join(quoted or word for quoted, word in re.findall(r'"([^"]*)"|(\S+)', arguments))
+
+
+def part(page, heading):
+    """From .SH or .SS to the next of either."""
+    return re.search(rf'^\.S[HS] {heading}\n(.*?)(?=^\.S[HS] |\Z)', page.read_text(), re.M | re.S)[1]
+
+
+def entries(text):
+    """[(tag, the text behind it)] of the tagged paragraphs."""
+    found = []
+    for entry in re.split(r"^\.TP\n", text, flags=re.M)[1:]:
+        tag, _, rest = entry.partition("\n")
+        found.append((plain(tag), plain(rest)))
+    return found
+
+
+def test_settings_are_those_of_settings_h():
+    told = dict(entries(part(LIBRARY_PAGE, "ENVIRONMENT")))
+    shown = {f"{name}={values if values.isupper() else '|'.join(values.split())}": (default, meaning)
+             for name, values, default, meaning in settings()}
+    assert list(told) == list(shown)
+    for tag, (default, meaning) in shown.items():
+        assert told[tag].startswith(meaning[0].upper() + meaning[1:] + "."), tag
+        assert re.findall(r"Default: (.*)\.$", told[tag]) == ([default] if default else []), tag
+
+
+def test_no_other_setting_is_named():
+    known = {name for name, *_ in settings()}
+    for page in LIBRARY_PAGE, TOOL_PAGE, DROP_IN:
+        assert set(re.findall(r"\bPPSHIM_[A-Z_]*[A-Z]\b", page.read_text())) <= known, page
+
+
+def test_reasons_are_those_of_reason_h():
+    assert entries(part(LIBRARY_PAGE, "Reasons")) == reasons()
+
+
+def test_log_lines_are_those_of_the_readme():
+    table = (ROOT / "README.md").read_text().partition("| line | level | when |")[2].partition("\n\n")[0]
+    events = [event for cell in re.findall(r"^\| (.*?) \|", table, re.M) for event in re.findall(r"`([\w-]+)", cell)]
+    told = [event for tag, _ in entries(part(LIBRARY_PAGE, "LOG").partition("The events:")[2])
+            for event in re.findall(r"[\w-]+", tag)]
+    assert len(events) >= 8
+    assert [event for event in events if event not in told] == []
+
+
+# --- the tool ---------------------------------------------------------------------------------------------------------
+
+def options_in(text):
+    return {re.match(r"(--[a-z0-9-]+)", tag)[1] for tag, _ in entries(text) if tag.startswith("--")}
+
+
+def options_of(verb):
+    """Those of its own part of the page, and of the part it refers to."""
+    text = part(TOOL_PAGE, f"ppshim {verb}")
+    shared = re.search(r"takes the options of (\w+)", plain(text))
+    return options_in(text) | (options_in(part(TOOL_PAGE, shared[1])) if shared else set())
+
+
+def test_each_setting_is_an_option_of_run_and_unit():
+    expected = {name.removeprefix("PPSHIM_").lower().replace("_", "-") for name, *_ in settings()}
+    for verb in "run", "unit":
+        assert {f"--{name}" for name in expected} <= options_of(verb)
+
+
+@pytest.mark.skipif(not any((ROOT / "shim/tool").glob("*.c")), reason="this tree has no tool")
+@pytest.mark.parametrize("verb", VERBS)
+def test_options_are_those_of_the_help(verb):
+    told = run(TOOL, verb, "--help")
+    assert told.returncode == 0, told.stderr
+    assert options_of(verb) == set(re.findall(r"^  (--[a-z0-9-]+)", told.stdout, re.M)) - {"--help"}
+
+
+def test_verbs_are_the_tools():
+    told = re.findall(r"^\.SS ppshim (\S+)$", TOOL_PAGE.read_text(), re.M)
+    assert sorted(told) == sorted(VERBS)
+    if any((ROOT / "shim/tool").glob("*.c")):
+        assert sorted(re.findall(r"^  ([a-z]+) ", run(TOOL, "--help").stdout, re.M)) == sorted(told)

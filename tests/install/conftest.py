@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""conftest.py: two copies of the source tree, built."""
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+pytest.register_assert_rewrite("harness", "trees", "small_server")
+
+from harness import scratch, tool  # noqa: E402
+from trees import copy_of_the_source, make  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def trees():
+    """Built with everything; they differ in where they are."""
+    tool("musl-gcc")
+    with scratch("trees") as directory:
+        built = [copy_of_the_source(directory / name) for name in ("one", "another-with-a-longer-name")]
+        for tree in built:
+            make(tree, "all", "musl")
+        yield built
+
+
+@pytest.fixture(scope="session")
+def tree(trees):
+    """One to install from; that may build some of it again, for where it goes."""
+    with scratch("tree") as directory:
+        yield shutil.copytree(trees[0], directory / "tree", symlinks=True)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""make install puts it where it belongs, under the feet of servers that run; make uninstall takes all of it away."""
+import os
+import re
+import shutil
+
+import pytest
+from harness import CLIENT, ROOT, clean_env, run, scratch, tool
+from small_server import Server
+from trees import make
+
+
+@pytest.fixture
+def root():
+    with scratch("root") as directory:
+        yield directory
+
+
+def files(root):
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def multiarch():
+    return run(tool("cc"), "-print-multiarch").stdout.strip()
+
+
+# PREFIX, where the libraries go
+PREFIXES = [("/usr/local", "usr/local/lib"), ("/usr", f"usr/lib/{multiarch()}"), ("/opt/ppshim", "opt/ppshim/lib")]
+
+
+@pytest.mark.parametrize("prefix, libraries", PREFIXES, ids=[prefix for prefix, _ in PREFIXES])
+def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
+    make(tree, "install", f"DESTDIR={root}", f"PREFIX={prefix}")
+    share = f"{prefix[1:]}/share"
+    expected = {f"{libraries}/libppshim.so", f"{libraries}/libppshim-musl.so", f"{share}/man/man8/libppshim.8",
+                *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
+                f"{share}/doc/libppshim/examples/ppshim.conf"}
+    if any((ROOT / "shim" / "tool").glob("*.c")):
+        expected |= {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1"}
+    if any((ROOT / "shim" / "connect").glob("*.c")):
+        expected.add(f"{libraries}/libppconnect.so")
+    assert files(root) == expected
+
+
+def test_every_directory_can_be_named(tree, root):
+    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d"}
+    make(tree, "install", f"DESTDIR={root}", *(f"{name}={directory}" for name, directory in named.items()))
+    assert {path.split("/")[0] for path in files(root)} <= {"a", "b", "c", "d"}
+    assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists()
+
+
+def test_uninstall_leaves_no_file_of_ours_and_every_other(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    others = {"usr/local/lib/libother.so", "usr/local/share/doc/libppshim/notes"}
+    for path in others:
+        (root / path).write_text("somebody else's")
+    make(tree, "uninstall", f"DESTDIR={root}")
+    assert files(root) == others
+    (root / "usr/local/share/doc/libppshim/notes").unlink()
+    make(tree, "uninstall", f"DESTDIR={root}")  # again, when nothing is there
+    assert not (root / "usr/local/share/doc/libppshim").exists()
+
+
+def test_usr_local_is_warned_of(tree, root):
+    """Services whose sandbox cannot map it start without the shim."""
+    assert "redis-server" in make(tree, "install", f"DESTDIR={root}")
+    assert "redis-server" not in make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+
+
+def test_drop_in_names_the_library_that_was_installed(tree, root):
+    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+    drop_in = (root / "usr/share/doc/libppshim/examples/ppshim.conf").read_text()
+    library = re.search(r"^Environment=LD_PRELOAD=(.*)$", drop_in, re.M)[1]
+    assert (root / library.lstrip("/")).exists()
+    assert "@" not in drop_in
+
+
+def test_settings_of_the_drop_in_are_good(tree, root):
+    """The library would stop any program whose settings it does not understand."""
+    make(tree, "install", f"DESTDIR={root}")
+    drop_in = (root / "usr/local/share/doc/libppshim/examples/ppshim.conf").read_text()
+    env = dict(re.findall(r"^Environment=(\w+)=(.*)$", drop_in, re.M))
+    assert {"PPSHIM_TRUST", "PPSHIM_PORTS"} <= env.keys()
+    env["LD_PRELOAD"] = str(root / env["LD_PRELOAD"].lstrip("/"))
+    assert run("/bin/true", env=env).stderr == ""
+    assert run("/bin/true", env={**env, "PPSHIM_PORTS": "none"}, check=False).returncode == os.EX_CONFIG
+
+
+@pytest.mark.parametrize("destdir", [False, True], ids=["into the system", "below DESTDIR"])
+def test_linker_cache_is_renewed_for_what_goes_into_the_system(tree, root, destdir):
+    """With a stand-in for ldconfig, and a directory of the test's own for the system."""
+    stand_in = root / "programs" / "ldconfig"
+    stand_in.parent.mkdir()
+    stand_in.write_text(f"#!/bin/sh\necho called >>{root}/calls\n")
+    stand_in.chmod(0o755)
+    env = clean_env()
+    env["PATH"] = f"{stand_in.parent}:{env['PATH']}"
+    where = [f"PREFIX={root}/usr", f"DESTDIR={root}/dest" if destdir else "DESTDIR="]
+    for target, calls in ("install", 1), ("uninstall", 2):
+        make(tree, target, *where, env=env)
+        expected = 0 if destdir or os.geteuid() else calls
+        assert (root / "calls").exists() == bool(expected)
+        assert not expected or len((root / "calls").read_text().split()) == expected
+
+
+def mapped(pid, library):
+    """Whether the file that a process has mapped under this name is still the one that stands there."""
+    lines = [line for line in open(f"/proc/{pid}/maps", encoding="utf-8") if str(library) in line]
+    assert lines, f"{library} is not mapped"
+    return not any(line.endswith(" (deleted)\n") for line in lines)
+
+
+def test_server_that_runs_goes_on_when_its_library_is_installed_anew_and_removed(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    library = root / "usr/local/lib/libppshim.so"
+    with Server(root, LD_PRELOAD=library) as server:
+        assert server.ask() == CLIENT
+        assert mapped(server.pid, library)
+        make(tree, "install", f"DESTDIR={root}")
+        assert not mapped(server.pid, library), "the file was written over"
+        assert server.ask() == CLIENT
+        make(tree, "uninstall", f"DESTDIR={root}")
+        assert not library.exists()
+        assert server.ask() == CLIENT
+
+
+def test_install_that_fails_leaves_the_old_library(tree, root):
+    make(tree, "install", f"DESTDIR={root}")
+    library = root / "usr/local/lib/libppshim.so"
+    before = library.stat().st_ino
+    (root / "usr/local/lib/libppshim.so.new").mkdir()  # where the new one would be written
+    (root / "usr/local/lib/libppshim.so.new/libppshim.so").mkdir()
+    with pytest.raises(AssertionError):
+        make(tree, "install", f"DESTDIR={root}")
+    assert library.stat().st_ino == before
+    assert os.access(library, os.X_OK)
+    shutil.rmtree(root / "usr/local/lib/libppshim.so.new")
