@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * elf.c: see elf.h. Reads programs of this machine's byte order; others have machine 0.
+ * elf.c: an ELF file's bytes to struct tool_elf (elf.h).
+ *
+ * Both sizes of ELF are read into the 64-bit structs, so that one code judges both. `image` is the only way to the
+ * bytes: at() answers NULL for what does not lie inside the file.
  */
 #include "elf.h"
 #include <elf.h>
@@ -14,106 +17,426 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#define HEADERS_MAX 4096
+#define DYN_MAX 4096
+#define SYMBOLS_MAX (1u << 20)
+
 struct image {
-    const uint8_t *at;
+    const uint8_t *base;
     size_t size;
+    bool is64;
+    Elf64_Ehdr header;
+    uint64_t strings, strings_size, symbols, symbol_count; /* of the dynamic section, as file offsets */
 };
 
-static const void *piece(const struct image *m, uint64_t offset, uint64_t length)
+static const void *at(const struct image *m, uint64_t offset, uint64_t length)
 {
-    return offset <= m->size && length <= m->size - offset ? m->at + offset : NULL;
+    return offset <= m->size && length <= m->size - offset ? m->base + offset : NULL;
 }
 
-static void note_interp(const struct image *m, uint64_t offset, uint64_t length, struct tool_elf *out)
+/* A NUL-terminated text that ends before `end`; NULL if it does not. */
+static const char *text_at(const struct image *m, uint64_t offset, uint64_t end)
 {
-    const char *path = piece(m, offset, length);
-    out->dynamic = true;
-    if (path && length <= sizeof out->interp)
-        memcpy(out->interp, path, length);
-    out->interp[sizeof out->interp - 1] = '\0';
-    out->musl = strstr(out->interp, "/ld-musl-") != NULL;
-    out->glibc = !out->musl && strstr(out->interp, "/ld-linux") != NULL;
+    if (end > m->size || offset >= end)
+        return NULL;
+    return memchr(m->base + offset, 0, end - offset) ? (const char *)m->base + offset : NULL;
 }
 
-/* The two widths differ in their structs only. */
-#define READ(bits_, Ehdr, Phdr, Shdr)                                                                                  \
-    static void read_##bits_(const struct image *m, struct tool_elf *out)                                              \
-    {                                                                                                                  \
-        const Ehdr *e = piece(m, 0, sizeof *e);                                                                        \
-        if (!e)                                                                                                        \
-            return;                                                                                                    \
-        out->bits = bits_;                                                                                             \
-        out->machine = e->e_machine;                                                                                   \
-        const Phdr *p = piece(m, e->e_phoff, (uint64_t)e->e_phnum * sizeof *p);                                        \
-        for (int i = 0; p && i < e->e_phnum; i++)                                                                      \
-            if (p[i].p_type == PT_INTERP)                                                                              \
-                note_interp(m, p[i].p_offset, p[i].p_filesz, out);                                                     \
-        const Shdr *s = piece(m, e->e_shoff, (uint64_t)e->e_shnum * sizeof *s);                                        \
-        const Shdr *names = s && e->e_shstrndx < e->e_shnum ? &s[e->e_shstrndx] : NULL;                                \
-        for (int i = 0; names && i < e->e_shnum; i++) {                                                                \
-            const char *name = piece(m, names->sh_offset + s[i].sh_name, sizeof ".go.buildinfo");                      \
-            out->is_go |= name && memcmp(name, ".go.buildinfo", sizeof ".go.buildinfo") == 0;                          \
-        }                                                                                                              \
-    }
-READ(32, Elf32_Ehdr, Elf32_Phdr, Elf32_Shdr)
-READ(64, Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr)
-
-static void read_image(const struct image *m, struct tool_elf *out)
+static uint32_t word_at(const struct image *m, uint64_t offset, bool *good)
 {
+    uint32_t word = 0;
+    const void *bytes = at(m, offset, sizeof word);
+    if (bytes)
+        memcpy(&word, bytes, sizeof word);
+    *good = *good && bytes;
+    return word;
+}
+
+/* --- both sizes as one --- */
+
+static bool read_header(struct image *m)
+{
+    Elf32_Ehdr small;
+    const uint8_t *ident = at(m, 0, EI_NIDENT);
     const uint16_t one = 1;
-    uint8_t our_order = *(const uint8_t *)&one ? ELFDATA2LSB : ELFDATA2MSB;
-    out->elf = m->size >= EI_NIDENT && memcmp(m->at, ELFMAG, SELFMAG) == 0;
-    if (out->elf && m->at[EI_DATA] == our_order)
-        (m->at[EI_CLASS] == ELFCLASS64 ? read_64 : read_32)(m, out);
+    if (!ident || memcmp(ident, ELFMAG, SELFMAG) != 0)
+        return false;
+    if (ident[EI_DATA] != (*(const uint8_t *)&one ? ELFDATA2LSB : ELFDATA2MSB))
+        return false;
+    m->is64 = ident[EI_CLASS] == ELFCLASS64;
+    const void *bytes = at(m, 0, m->is64 ? sizeof m->header : sizeof small);
+    if (!bytes || (!m->is64 && ident[EI_CLASS] != ELFCLASS32))
+        return false;
+    if (m->is64)
+        return memcpy(&m->header, bytes, sizeof m->header);
+    memcpy(&small, bytes, sizeof small);
+    m->header = (Elf64_Ehdr){.e_type = small.e_type,
+                             .e_machine = small.e_machine,
+                             .e_phoff = small.e_phoff,
+                             .e_shoff = small.e_shoff,
+                             .e_phentsize = small.e_phentsize,
+                             .e_phnum = small.e_phnum,
+                             .e_shentsize = small.e_shentsize,
+                             .e_shnum = small.e_shnum,
+                             .e_shstrndx = small.e_shstrndx};
+    return true;
 }
 
-static bool read_open(int fd, const char *path, struct tool_elf *out)
+static bool read_segment(const struct image *m, unsigned i, Elf64_Phdr *out)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
+    Elf32_Phdr small;
+    size_t size = m->is64 ? sizeof *out : sizeof small;
+    const void *bytes = NULL;
+    if (i < m->header.e_phnum && i < HEADERS_MAX && m->header.e_phentsize >= size)
+        bytes = at(m, m->header.e_phoff + (uint64_t)i * m->header.e_phentsize, size);
+    if (!bytes)
         return false;
-    out->setuid_or_setgid = st.st_mode & (S_ISUID | S_ISGID);
-    out->has_caps = getxattr(path, "security.capability", NULL, 0) > 0;
-    struct image m = {MAP_FAILED, (size_t)st.st_size};
-    if (S_ISREG(st.st_mode) && m.size > 0)
-        m.at = mmap(NULL, m.size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (m.at == MAP_FAILED) {
-        errno = S_ISDIR(st.st_mode) ? EISDIR : errno;
-        return S_ISREG(st.st_mode) && m.size == 0;
+    if (m->is64)
+        return memcpy(out, bytes, size);
+    memcpy(&small, bytes, size);
+    *out = (Elf64_Phdr){.p_type = small.p_type,
+                        .p_offset = small.p_offset,
+                        .p_vaddr = small.p_vaddr,
+                        .p_filesz = small.p_filesz,
+                        .p_align = small.p_align};
+    return true;
+}
+
+static bool read_section(const struct image *m, unsigned i, Elf64_Shdr *out)
+{
+    Elf32_Shdr small;
+    size_t size = m->is64 ? sizeof *out : sizeof small;
+    const void *bytes = NULL;
+    if (i < m->header.e_shnum && i < HEADERS_MAX && m->header.e_shentsize >= size)
+        bytes = at(m, m->header.e_shoff + (uint64_t)i * m->header.e_shentsize, size);
+    if (!bytes)
+        return false;
+    if (m->is64)
+        return memcpy(out, bytes, size);
+    memcpy(&small, bytes, size);
+    *out = (Elf64_Shdr){
+        .sh_name = small.sh_name, .sh_type = small.sh_type, .sh_offset = small.sh_offset, .sh_size = small.sh_size};
+    return true;
+}
+
+static bool read_dynamic(const struct image *m, const Elf64_Phdr *segment, unsigned i, Elf64_Dyn *out)
+{
+    Elf32_Dyn small;
+    size_t size = m->is64 ? sizeof *out : sizeof small;
+    const void *bytes = NULL;
+    if (i < DYN_MAX && (uint64_t)(i + 1) * size <= segment->p_filesz)
+        bytes = at(m, segment->p_offset + (uint64_t)i * size, size);
+    if (!bytes)
+        return false;
+    if (m->is64)
+        return memcpy(out, bytes, size);
+    memcpy(&small, bytes, size);
+    *out = (Elf64_Dyn){.d_tag = small.d_tag, .d_un.d_val = small.d_un.d_val};
+    return true;
+}
+
+static bool read_symbol(const struct image *m, uint64_t i, Elf64_Sym *out)
+{
+    Elf32_Sym small;
+    size_t size = m->is64 ? sizeof *out : sizeof small;
+    const void *bytes = i < m->symbol_count ? at(m, m->symbols + i * size, size) : NULL;
+    if (!bytes)
+        return false;
+    if (m->is64)
+        return memcpy(out, bytes, size);
+    memcpy(&small, bytes, size);
+    *out = (Elf64_Sym){.st_name = small.st_name, .st_shndx = small.st_shndx, .st_value = small.st_value};
+    return true;
+}
+
+/* Where in the file the address lies; past its end if nowhere. */
+static uint64_t offset_of(const struct image *m, uint64_t address)
+{
+    Elf64_Phdr p;
+    for (unsigned i = 0; read_segment(m, i, &p); i++)
+        if (p.p_type == PT_LOAD && address >= p.p_vaddr && address - p.p_vaddr < p.p_filesz)
+            return p.p_offset + (address - p.p_vaddr);
+    return UINT64_MAX;
+}
+
+/* --- notes and sections --- */
+
+static void hex(char *out, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void take_note(struct tool_elf *e, uint32_t type, const uint8_t *name, uint32_t name_size, const uint8_t *text,
+                      uint32_t size)
+{
+    bool by_gnu = name_size == 4 && memcmp(name, "GNU", 4) == 0, by_go = name_size == 4 && memcmp(name, "Go\0", 4) == 0;
+    if (by_gnu && type == NT_GNU_BUILD_ID && size <= sizeof e->build_id / 2)
+        hex(e->build_id, text, size);
+    if (by_go && type == 4)
+        e->is_go = true;
+}
+
+static void read_notes(const struct image *m, const Elf64_Phdr *p, struct tool_elf *e)
+{
+    uint64_t end = p->p_offset + p->p_filesz, align = p->p_align == 8 ? 8 : 4;
+    if (!at(m, p->p_offset, p->p_filesz))
+        return;
+    for (uint64_t here = p->p_offset; end - here >= 12;) {
+        bool good = true;
+        uint32_t name_size = word_at(m, here, &good), size = word_at(m, here + 4, &good);
+        uint64_t text = here + 12 + ((name_size + UINT64_C(3)) & ~UINT64_C(3));
+        if (!good || text > end || size > end - text)
+            return;
+        take_note(e, word_at(m, here + 8, &good), m->base + here + 12, name_size, m->base + text, size);
+        here = text + ((size + align - 1) & ~(align - 1));
+        if (here > end)
+            return;
     }
-    read_image(&m, out);
-    munmap((void *)m.at, m.size);
+}
+
+static void read_sections(const struct image *m, struct tool_elf *e)
+{
+    Elf64_Shdr names, s;
+    if (!read_section(m, m->header.e_shstrndx, &names) || !at(m, names.sh_offset, names.sh_size))
+        return;
+    for (unsigned i = 0; read_section(m, i, &s); i++) {
+        const char *name = text_at(m, names.sh_offset + s.sh_name, names.sh_offset + names.sh_size);
+        if (name && (strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".note.go.buildid") == 0))
+            e->is_go = true;
+    }
+}
+
+/* --- the dynamic section --- */
+
+/* The GNU hash table holds the defined symbols alone, behind all others: the highest of its chains is the last. */
+static uint64_t symbols_of_gnu_hash(const struct image *m, uint64_t table)
+{
+    bool good = true;
+    uint32_t buckets = word_at(m, table, &good), first = word_at(m, table + 4, &good), last = 0;
+    uint64_t bucket = table + 16 + (uint64_t)word_at(m, table + 8, &good) * (m->is64 ? 8 : 4);
+    uint64_t chain = bucket + (uint64_t)buckets * 4;
+    for (uint32_t i = 0; good && i < buckets && i < SYMBOLS_MAX; i++) {
+        uint32_t symbol = word_at(m, bucket + (uint64_t)i * 4, &good);
+        last = symbol > last ? symbol : last;
+    }
+    if (!good || last < first)
+        return good ? first : 0;
+    while (good && last < SYMBOLS_MAX && !(word_at(m, chain + (uint64_t)(last - first) * 4, &good) & 1))
+        last++;
+    return (uint64_t)last + 1;
+}
+
+static const struct {
+    const char *name;
+    enum tool_import bit;
+} known_imports[] = {
+    {"accept", TOOL_IMPORTS_ACCEPT},      {"accept4", TOOL_IMPORTS_ACCEPT4},  {"getpeername", TOOL_IMPORTS_GETPEERNAME},
+    {"listen", TOOL_IMPORTS_LISTEN},      {"poll", TOOL_IMPORTS_POLL},        {"ppoll", TOOL_IMPORTS_POLL},
+    {"__poll_chk", TOOL_IMPORTS_POLL},    {"__ppoll_chk", TOOL_IMPORTS_POLL}, {"select", TOOL_IMPORTS_SELECT},
+    {"pselect", TOOL_IMPORTS_SELECT},     {"epoll_wait", TOOL_IMPORTS_EPOLL}, {"epoll_pwait", TOOL_IMPORTS_EPOLL},
+    {"epoll_pwait2", TOOL_IMPORTS_EPOLL}, {"dlopen", TOOL_IMPORTS_DLOPEN},    {"syscall", TOOL_IMPORTS_SYSCALL},
+};
+
+static void take_symbol(const struct image *m, const Elf64_Sym *s, struct tool_elf *e)
+{
+    const char *name = text_at(m, m->strings + s->st_name, m->strings + m->strings_size);
+    if (!name)
+        return;
+    for (size_t i = 0; s->st_shndx == SHN_UNDEF && i < sizeof known_imports / sizeof *known_imports; i++)
+        if (strcmp(name, known_imports[i].name) == 0)
+            e->imports |= known_imports[i].bit;
+    const char *version = NULL;
+    if (s->st_shndx != SHN_UNDEF && strcmp(name, "ppshim_version") == 0)
+        version = text_at(m, offset_of(m, s->st_value), m->size);
+    if (version)
+        snprintf(e->version, sizeof e->version, "%s", version);
+}
+
+static void take_entry(const struct image *m, const Elf64_Dyn *d, struct tool_elf *e)
+{
+    const char *name = text_at(m, m->strings + d->d_un.d_val, m->strings + m->strings_size);
+    if (name && d->d_tag == DT_NEEDED && e->needed_count < TOOL_ELF_NEEDED_MAX)
+        e->needed[e->needed_count++] = strdup(name);
+    else if (name && (d->d_tag == DT_RUNPATH || d->d_tag == DT_RPATH) && !e->runpath)
+        e->runpath = strdup(name);
+}
+
+static void find_tables(struct image *m, const Elf64_Phdr *segment)
+{
+    Elf64_Dyn d;
+    bool good = true;
+    for (unsigned i = 0; read_dynamic(m, segment, i, &d) && d.d_tag != DT_NULL; i++)
+        switch (d.d_tag) {
+        case DT_STRTAB:
+            m->strings = offset_of(m, d.d_un.d_ptr);
+            break;
+        case DT_STRSZ:
+            m->strings_size = d.d_un.d_val;
+            break;
+        case DT_SYMTAB:
+            m->symbols = offset_of(m, d.d_un.d_ptr);
+            break;
+        case DT_HASH: /* on 64-bit s390 its words are wider; there is a GNU table there as well */
+            if (!m->symbol_count)
+                m->symbol_count = word_at(m, offset_of(m, d.d_un.d_ptr) + 4, &good);
+            break;
+        case DT_GNU_HASH:
+            m->symbol_count = symbols_of_gnu_hash(m, offset_of(m, d.d_un.d_ptr));
+            break;
+        }
+}
+
+static void read_dynamic_section(struct image *m, const Elf64_Phdr *segment, struct tool_elf *e)
+{
+    Elf64_Dyn d;
+    Elf64_Sym s;
+    find_tables(m, segment);
+    if (!at(m, m->strings, m->strings_size))
+        return;
+    for (unsigned i = 0; read_dynamic(m, segment, i, &d) && d.d_tag != DT_NULL; i++)
+        take_entry(m, &d, e);
+    for (uint64_t i = 1; i < SYMBOLS_MAX && read_symbol(m, i, &s); i++)
+        take_symbol(m, &s, e);
+}
+
+/* --- the whole --- */
+
+static bool has_needed(const struct tool_elf *e, const char *begin)
+{
+    for (unsigned i = 0; i < e->needed_count; i++)
+        if (strncmp(e->needed[i], begin, strlen(begin)) == 0)
+            return true;
+    return false;
+}
+
+static void judge_libc(struct tool_elf *e)
+{
+    const char *name = strrchr(e->interp, '/') ? strrchr(e->interp, '/') + 1 : e->interp;
+    e->musl = strncmp(name, "ld-musl", 7) == 0 || (!*name && has_needed(e, "libc.musl"));
+    e->glibc = !e->musl && (strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld64.so", 7) == 0 ||
+                            strncmp(name, "ld.so", 5) == 0 || (!*name && has_needed(e, "libc.so.6")));
+}
+
+static void judge(struct image *m, struct tool_elf *e)
+{
+    Elf64_Phdr p;
+    bool library = m->header.e_type == ET_DYN;
+    e->bits = m->is64 ? 64 : 32;
+    e->machine = m->header.e_machine;
+    for (unsigned i = 0; read_segment(m, i, &p); i++) {
+        const char *text = p.p_type == PT_INTERP ? text_at(m, p.p_offset, p.p_offset + p.p_filesz) : NULL;
+        if (text)
+            snprintf(e->interp, sizeof e->interp, "%s", text);
+        if (p.p_type == PT_NOTE)
+            read_notes(m, &p, e);
+        if (p.p_type == PT_DYNAMIC)
+            read_dynamic_section(m, &p, e);
+    }
+    read_sections(m, e);
+    e->dynamic = *e->interp || (library && e->needed_count);
+    e->has_io_uring = has_needed(e, "liburing.so");
+    e->mentions_io_uring = memmem(m->base, m->size, "io_uring", 8) || memmem(m->base, m->size, "IO_URING", 8);
+    judge_libc(e);
+}
+
+static bool fail(char *error, const char *path, const char *what)
+{
+    snprintf(error, 256, "%.180s: %s", path, what);
+    return false;
+}
+
+static bool read_image(int fd, const struct stat *st, struct tool_elf *out)
+{
+    struct image m = {.size = (size_t)st->st_size};
+    void *mapped = m.size ? mmap(NULL, m.size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    if (mapped == MAP_FAILED)
+        return m.size == 0;
+    m.base = mapped;
+    out->elf = read_header(&m);
+    if (out->elf)
+        judge(&m, out);
+    munmap(mapped, m.size);
     return true;
 }
 
 bool tool_elf_read(const char *path, struct tool_elf *out, char error[256])
 {
-    *out = (struct tool_elf){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool done = fd >= 0 && read_open(fd, path, out);
-    if (!done)
-        snprintf(error, 256, "%s: %m", path);
-    if (fd >= 0)
+    struct stat st;
+    memset(out, 0, sizeof *out);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail(error, path, strerror(errno));
+    bool good = fstat(fd, &st) == 0;
+    if (good && !S_ISREG(st.st_mode)) {
         close(fd);
-    return done;
+        return fail(error, path, S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
+    }
+    if (good) {
+        out->setuid_or_setgid = st.st_mode & (S_ISUID | S_ISGID);
+        out->has_caps = fgetxattr(fd, "security.capability", NULL, 0) > 0;
+        good = read_image(fd, &st, out);
+    }
+    int saved = errno;
+    close(fd);
+    return good || fail(error, path, strerror(saved));
+}
+
+void tool_elf_free(struct tool_elf *e)
+{
+    for (unsigned i = 0; i < e->needed_count; i++)
+        free(e->needed[i]);
+    free(e->runpath);
+    e->needed_count = 0;
+    e->runpath = NULL;
+}
+
+const char *tool_elf_machine(const struct tool_elf *e)
+{
+    static char unnamed[24];
+    switch (e->machine) {
+    case EM_X86_64:
+        return "x86-64";
+    case EM_386:
+        return "i386";
+    case EM_AARCH64:
+        return "aarch64";
+    case EM_ARM:
+        return "arm";
+    case EM_RISCV:
+        return "riscv";
+    case EM_PPC64:
+        return "ppc64";
+    case EM_S390:
+        return "s390";
+    default:
+        snprintf(unnamed, sizeof unnamed, "machine %u", e->machine);
+        return unnamed;
+    }
+}
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
 char *tool_find_program(const char *name)
 {
-    const char *at = getenv("PATH");
-    char *path = NULL;
-    struct stat st;
+    const char *path = getenv("PATH"), *end;
     if (strchr(name, '/'))
-        return access(name, F_OK) == 0 ? strdup(name) : NULL;
-    for (at = at ? at : "/usr/local/bin:/usr/bin:/bin"; *name; at++) {
-        size_t length = strcspn(at, ":");
-        if (asprintf(&path, "%.*s/%s", length ? (int)length : 1, length ? at : ".", name) < 0)
+        return strdup(name);
+    for (path = path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"; *name; path = end + 1) {
+        char *full;
+        end = strchrnul(path, ':');
+        int length = (int)(end - path);
+        if (asprintf(&full, "%.*s/%s", length ? length : 1, length ? path : ".", name) < 0)
             return NULL;
-        if (access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            return path;
-        free(path);
-        if (!*(at += length))
-            break;
+        if (is_program(full))
+            return full;
+        free(full);
+        if (!*end)
+            return NULL;
     }
     return NULL;
 }

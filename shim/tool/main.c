@@ -13,6 +13,8 @@ static const struct verb {
     {"run", "start a server under libppshim.so, its settings checked first", tool_run},
     {"connect", "start a client whose connections open with a PROXY header", tool_connect},
     {"header", "write a PROXY header to stdout, or explain one read from stdin", tool_header},
+    {"check", "say whether a program, a process or a systemd unit is served, or could be", tool_check},
+    {"unit", "give a systemd service the preload and its settings, or take them away", tool_unit},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.c: `ppshim check`: what is asked, and who answers it (check.h).
+ */
+#include "check.h"
+#include "elf.h"
+#include "tool.h"
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: ppshim check [OPTION]... PROGRAM|PID|UNIT\n"
+    "       ppshim check --settings [OPTION]... UNIT|FILE\n"
+    "\n"
+    "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
+    "With --settings: whether the library would accept the settings of a unit, or of a file as in EnvironmentFile=.\n"
+    "\n"
+    "  --settings      look at settings alone\n"
+    "  --library PATH  the library to be preloaded, if not the installed one\n"
+    "  --root DIR      look for units and what they name below DIR\n"
+    "  --json          one JSON object instead of lines\n"
+    "\n"
+    "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.\n"
+    "\n"
+    "Example, before and after a restart:\n"
+    "  ppshim check --settings mariadb.service && systemctl restart mariadb && ppshim check mariadb.service\n";
+
+struct options {
+    bool settings, json;
+    const char *library, *root;
+};
+
+static bool is_number(const char *text)
+{
+    return *text && strlen(text) < 10 && text[strspn(text, "0123456789")] == 0;
+}
+
+static void set_subject(struct tool_report *r, const char *format, const char *what)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    if (asprintf(&r->subject, format, what) < 0)
+        abort();
+#pragma GCC diagnostic pop
+}
+
+static bool ends_in_service(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 8 && strcmp(name + length - 8, ".service") == 0;
+}
+
+/* A unit, unless the name is plainly something else. */
+static bool read_unit(const struct options *o, const char *what, struct tool_unit *unit, char error[512])
+{
+    char name[256];
+    if (strchr(what, '/') || !tool_unit_name(what, name)) {
+        snprintf(error, 512, "%s: no service can have that name", what);
+        return false;
+    }
+    return tool_unit_read(unit, o->root, name, NULL, NULL, error);
+}
+
+static void check_program(const struct options *o, const char *path, struct tool_report *r)
+{
+    char *library = o->library ? strdup(o->library) : tool_find_library("", true);
+    set_subject(r, "%s", path);
+    tool_check_program(r, path, library);
+    tool_judge_ok(r, "the library can serve it");
+    free(library);
+}
+
+static bool check_unit(const struct options *o, const char *what, struct tool_report *r)
+{
+    struct tool_unit unit;
+    char error[512];
+    if (!read_unit(o, what, &unit, error))
+        return false;
+    char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
+    set_subject(r, "%s", unit.name);
+    tool_check_unit(r, &unit, library);
+    free(library);
+    tool_unit_free(&unit);
+    return true;
+}
+
+static int check(const struct options *o, const char *what, struct tool_report *r)
+{
+    if (is_number(what)) {
+        set_subject(r, "process %s", what);
+        tool_check_process(r, (pid_t)atoi(what), NULL);
+        return TOOL_OK;
+    }
+    bool unit_first = ends_in_service(what) || strchr(what, '@') || *o->root;
+    char *program = unit_first ? NULL : tool_find_program(what);
+    bool done = program ? (check_program(o, program, r), true) : check_unit(o, what, r);
+    free(program);
+    if (!done)
+        return tool_fail(TOOL_NO, "check", "%s: there is neither such a program in PATH nor such a service", what);
+    return TOOL_OK;
+}
+
+/* --- settings --- */
+
+static void note_ignored(struct tool_report *r, const struct tool_env *env)
+{
+    for (size_t i = 0; i < env->ignored_count; i++)
+        tool_judge(r, TOOL_VERDICT_CONFIG, "%s: this line sets nothing: %s: write NAME=value", env->ignored[i].where,
+                   env->ignored[i].line);
+}
+
+static void check_settings_file(const char *path, struct tool_report *r)
+{
+    struct tool_env env = {0};
+    set_subject(r, "%s", path);
+    if (!tool_env_read_file(&env, path, path)) {
+        tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %m");
+        return;
+    }
+    note_ignored(r, &env);
+    tool_check_settings(r, &env, "", NULL);
+    tool_judge_ok(r, "the library accepts these settings");
+    tool_env_free(&env);
+}
+
+static bool check_settings_unit(const struct options *o, const char *what, struct tool_report *r, char error[512])
+{
+    struct tool_unit unit;
+    if (!read_unit(o, what, &unit, error))
+        return false;
+    set_subject(r, "%s", unit.name);
+    note_ignored(r, &unit.env);
+    tool_check_settings(r, &unit.env, o->root, *unit.cluster ? "postgres" : unit.user);
+    tool_judge_ok(r, "the library accepts its settings");
+    tool_unit_free(&unit);
+    return true;
+}
+
+static int check_settings(const struct options *o, const char *what, struct tool_report *r)
+{
+    char error[512];
+    bool is_file = strchr(what, '/') || (access(what, F_OK) == 0 && !ends_in_service(what));
+    if (is_file)
+        check_settings_file(what, r);
+    else if (!check_settings_unit(o, what, r, error))
+        return tool_fail(TOOL_NO, "check", "%s, nor is it a file", error);
+    return TOOL_OK;
+}
+
+/* --- the verb --- */
+
+static const struct option long_options[] = {
+    {"settings", no_argument, NULL, 's'},   {"json", no_argument, NULL, 'j'}, {"library", required_argument, NULL, 'l'},
+    {"root", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0},
+};
+
+int tool_check(int argc, char **argv)
+{
+    struct options o = {.root = ""};
+    struct tool_report r = {0};
+    int c;
+    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
+        switch (c) {
+        case 's':
+            o.settings = true;
+            break;
+        case 'j':
+            o.json = true;
+            break;
+        case 'l':
+            o.library = optarg;
+            break;
+        case 'r':
+            o.root = strcmp(optarg, "/") == 0 ? "" : optarg;
+            break;
+        case 'h':
+            return fputs(help, stdout) < 0 ? TOOL_NO : TOOL_OK;
+        default:
+            return TOOL_USAGE;
+        }
+    if (argc - optind != 1)
+        return tool_fail(TOOL_USAGE, "check", "name one program, process or unit (try ppshim check --help)");
+    int status = (o.settings ? check_settings : check)(&o, argv[optind], &r);
+    if (status == TOOL_OK)
+        status = tool_report_print(&r, o.json);
+    tool_report_free(&r);
+    return status;
+}

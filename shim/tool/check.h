@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.h: what `ppshim check` looks at, and `ppshim unit` before it writes. One thread; malloc freely.
+ */
+#ifndef PPSHIM_CHECK_H
+#define PPSHIM_CHECK_H
+
+#include "check_report.h"
+#include "unit_env.h"
+#include "unit_file.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The installed library: `root` before every path ("" for none). NULL: there is none. The caller frees it. Looked for
+   where packages and `make install` put it; beside_tool adds the directories next to this very program. */
+char *tool_find_library(const char *root, bool beside_tool);
+
+/* Whether a program could be served by the preload; judges, without an OK. `library` may be NULL. */
+void tool_check_program(struct tool_report *r, const char *path, const char *library);
+
+/* Whether a running process is served. `unit`: its environment, where the process has overwritten its own; or NULL. */
+void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit);
+
+/* Whether the library would accept these variables; the list files are read as `user` ("" or NULL: as we are), below
+   `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes from. */
+void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user);
+
+/* What a unit would give its process, and whether that is good. */
+void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);
+/* The same of its files alone, whatever may run now. */
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library);
+
+/* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
+   PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */
+char *tool_unit_program(const struct tool_unit *unit);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_process.c: is this process served? (check.h) What /proc says of it, and nothing else: it is not disturbed.
+ */
+#include "check.h"
+#include "elf.h"
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <ppshim/config.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#define SOCKETS_MAX 4096
+
+struct process {
+    pid_t pid;
+    char program[PATH_MAX]; /* "" if it cannot be seen */
+    struct tool_elf elf;    /* of its program */
+    struct tool_env env;    /* as it started, unless it wrote over it */
+    bool sees_env;
+    bool loaded, read_only, deleted; /* the library: an executable mapping; any mapping; of a file that is gone */
+    char library[PATH_MAX], range[64];
+};
+
+static bool proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
+{
+    return snprintf(out, PATH_MAX, "/proc/%d/%s", (int)pid, rest) < PATH_MAX;
+}
+
+static FILE *proc_open(pid_t pid, const char *rest)
+{
+    char path[PATH_MAX];
+    return proc_path(path, pid, rest) ? fopen(path, "re") : NULL;
+}
+
+/* --- the library in its memory --- */
+
+static bool names_library(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return strncmp(name ? name + 1 : path, "libppshim", 9) == 0;
+}
+
+static void take_mapping(struct process *p, char *line)
+{
+    static const char gone[] = " (deleted)";
+    char range[64], permissions[8];
+    int path = 0;
+    line[strcspn(line, "\n")] = 0;
+    if (sscanf(line, "%63s %7s %*s %*s %*s %n", range, permissions, &path) < 2 || !path || !names_library(line + path))
+        return;
+    size_t length = strlen(line + path), tail = sizeof gone - 1;
+    if (length > tail && strcmp(line + path + length - tail, gone) == 0) {
+        p->deleted = true;
+        length -= tail;
+    }
+    if (!*p->library) {
+        snprintf(p->library, sizeof p->library, "%.*s", (int)length, line + path);
+        snprintf(p->range, sizeof p->range, "%s", range);
+    }
+    p->read_only = true;
+    p->loaded |= permissions[2] == 'x';
+}
+
+static bool read_maps(struct process *p)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *file = proc_open(p->pid, "maps");
+    while (file && getline(&line, &size, file) > 0)
+        take_mapping(p, line);
+    free(line);
+    bool good = file && !ferror(file);
+    if (file)
+        fclose(file);
+    return good;
+}
+
+/* The library that is mapped, and the one that a restart would map. */
+static void judge_version(struct tool_report *r, const struct process *p)
+{
+    char path[PATH_MAX], rest[PATH_MAX + 8], error[256];
+    struct tool_elf mapped = {0}, installed = {0};
+    snprintf(rest, sizeof rest, "map_files/%s", p->range);
+    bool sees_mapped = proc_path(path, p->pid, rest) && tool_elf_read(path, &mapped, error);
+    snprintf(rest, sizeof rest, "root%s", p->library);
+    bool sees_installed = proc_path(path, p->pid, rest) && tool_elf_read(path, &installed, error);
+    if (sees_mapped)
+        tool_note(r, "loaded", "%s, version %s, build %s", p->library, mapped.version, mapped.build_id);
+    else
+        tool_note(r, "loaded", "%s", p->library);
+    if (p->deleted && !sees_installed)
+        tool_judge(r, TOOL_VERDICT_NO, "it runs with a library that is no longer installed: %s", p->library);
+    else if (p->deleted && sees_mapped && strcmp(mapped.build_id, installed.build_id) == 0)
+        tool_note(r, "replaced", "the file was replaced by the same build: no need to restart");
+    else if (p->deleted)
+        tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: the library was replaced%s%s while it ran",
+                   *installed.version ? " by version " : "", installed.version);
+    tool_elf_free(&mapped);
+    tool_elf_free(&installed);
+}
+
+/* --- how it was started --- */
+
+static bool is_secure(const struct process *p)
+{
+    unsigned long pair[2];
+    uint32_t small[2];
+    bool secure = false;
+    FILE *file = proc_open(p->pid, "auxv");
+    if (p->elf.bits == 32 && sizeof(long) == 8)
+        while (file && fread(small, sizeof small, 1, file) == 1)
+            secure |= small[0] == AT_SECURE && small[1];
+    else
+        while (file && fread(pair, sizeof pair, 1, file) == 1)
+            secure |= pair[0] == AT_SECURE && pair[1];
+    if (file)
+        fclose(file);
+    return secure;
+}
+
+static bool read_environment(struct process *p)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = proc_open(p->pid, "environ");
+    while (file && getdelim(&text, &size, 0, file) > 0)
+        if ((strncmp(text, "PPSHIM_", 7) == 0 || strncmp(text, "LD_PRELOAD=", 11) == 0) && strchr(text, '=') &&
+            !tool_env_find(&p->env, strndupa(text, strcspn(text, "="))))
+            tool_env_set(&p->env, text, "its environment", 0);
+    free(text);
+    if (file)
+        fclose(file);
+    p->sees_env = p->env.count;
+    return file;
+}
+
+/* --- what it listens to --- */
+
+struct sockets {
+    unsigned long inode[SOCKETS_MAX];
+    unsigned count;
+    bool io_uring;
+};
+
+static void read_descriptors(const struct process *p, struct sockets *out)
+{
+    char path[PATH_MAX], link[PATH_MAX], target[64];
+    struct dirent *entry;
+    DIR *dir = proc_path(path, p->pid, "fd") ? opendir(path) : NULL;
+    while (dir && (entry = readdir(dir)) && out->count < SOCKETS_MAX) {
+        if (snprintf(link, sizeof link, "%s/%s", path, entry->d_name) >= (int)sizeof link)
+            continue;
+        ssize_t n = readlink(link, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = 0;
+        out->io_uring |= strcmp(target, "anon_inode:[io_uring]") == 0;
+        if (sscanf(target, "socket:[%lu]", &out->inode[out->count]) == 1)
+            out->count++;
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static bool owns(const struct sockets *s, unsigned long inode)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->inode[i] == inode)
+            return true;
+    return false;
+}
+
+/* "0100007F" or the 32 digits of IPv6: 32-bit words in this machine's order. */
+static void address_text(const char *digits, char out[INET6_ADDRSTRLEN + 2])
+{
+    uint32_t words[4] = {0};
+    bool inet6 = strlen(digits) == 32;
+    char text[INET6_ADDRSTRLEN] = "?";
+    for (int i = 0; i < (inet6 ? 4 : 1); i++)
+        sscanf(digits + 8 * i, "%8x", &words[i]);
+    inet_ntop(inet6 ? AF_INET6 : AF_INET, words, text, sizeof text);
+    snprintf(out, INET6_ADDRSTRLEN + 2, inet6 ? "[%s]" : "%s", text);
+}
+
+struct listeners {
+    unsigned all, governed;
+};
+
+static void take_listener(struct tool_report *r, const char *line, const struct sockets *s,
+                          const struct pps_config *config, struct listeners *found)
+{
+    char digits[33], address[INET6_ADDRSTRLEN + 2];
+    unsigned port, state;
+    unsigned long inode;
+    if (sscanf(line, " %*u: %32[0-9A-F]:%x %*s %x %*s %*s %*s %*s %*s %lu", digits, &port, &state, &inode) != 4)
+        return;
+    if (state != 0x0a || port > 65535 || !owns(s, inode))
+        return;
+    bool governed = config && pps_config_governs(config, (uint16_t)port);
+    address_text(digits, address);
+    found->all++;
+    found->governed += governed;
+    tool_note(r, "listener", "%s:%u%s", address, port,
+              !config    ? ""
+              : governed ? ", governed"
+                         : ", not in PPSHIM_PORTS");
+}
+
+static struct listeners read_listeners(struct tool_report *r, const struct process *p, const struct pps_config *config)
+{
+    struct sockets *s = calloc(1, sizeof *s);
+    struct listeners found = {0};
+    char *line = NULL;
+    size_t size = 0;
+    if (!s)
+        abort();
+    read_descriptors(p, s);
+    for (int i = 0; i < 2; i++) {
+        FILE *file = proc_open(p->pid, i ? "net/tcp6" : "net/tcp");
+        while (file && getline(&line, &size, file) > 0)
+            take_listener(r, line, s, config, &found);
+        if (file)
+            fclose(file);
+    }
+    if (s->io_uring)
+        tool_warn(r, "io_uring", "it has an io_uring open; connections accepted that way are out of sight");
+    free(line);
+    free(s);
+    return found;
+}
+
+/* --- judgements --- */
+
+static void judge_absence(struct tool_report *r, const struct process *p)
+{
+    const char *preload = tool_env_value(&p->env, "LD_PRELOAD");
+    if (p->elf.is_go || (p->elf.elf && !p->elf.dynamic))
+        tool_judge(r, TOOL_VERDICT_NO, "no preload reaches it: %s",
+                   p->elf.is_go ? "a Go program" : "statically linked");
+    else if (is_secure(p))
+        tool_judge(r, TOOL_VERDICT_NO,
+                   "it was started with privileges of its file (AT_SECURE: setuid, setgid, file "
+                   "capabilities or a security module), so LD_PRELOAD was ignored");
+    else if (p->read_only)
+        tool_judge(r, TOOL_VERDICT_NO,
+                   "the library could not be loaded: %s is mapped, but not executable (NoExecPaths= "
+                   "or a noexec mount): install it in /usr/lib",
+                   p->library);
+    else if (preload && strstr(preload, "libppshim"))
+        tool_judge(r, TOOL_VERDICT_NO,
+                   "LD_PRELOAD=%s is in its environment, but the library was not loaded: not there "
+                   "when it started, not readable for it, or of another architecture or libc",
+                   preload);
+    else
+        tool_judge(r, TOOL_VERDICT_NO, "the library is not loaded");
+}
+
+/* Against what the unit's files say now. */
+static void judge_changes(struct tool_report *r, const struct process *p, const struct tool_env *unit)
+{
+    for (size_t i = 0; i < unit->count; i++) {
+        char *name = strndup(unit->variables[i].text, strcspn(unit->variables[i].text, "="));
+        const struct tool_variable *live = name ? tool_env_find(&p->env, name) : NULL;
+        if (name && strncmp(name, "PPSHIM_", 7) == 0 && (!live || strcmp(live->text, unit->variables[i].text) != 0))
+            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it runs with another %s than its unit has now", name);
+        free(name);
+    }
+    for (size_t i = 0; i < p->env.count; i++) {
+        char *name = strndup(p->env.variables[i].text, strcspn(p->env.variables[i].text, "="));
+        if (name && strncmp(name, "PPSHIM_", 7) == 0 && !tool_env_find(unit, name))
+            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it runs with a %s that its unit no longer has", name);
+        free(name);
+    }
+}
+
+static void judge_settings(struct tool_report *r, const struct process *p, const struct tool_env *unit)
+{
+    static struct pps_config config;
+    char error[PPS_ERROR_TEXT];
+    const struct tool_env *env = p->sees_env ? &p->env : unit;
+    bool known = false;
+    if (env) {
+        char **vector = tool_env_vector(env);
+        known = pps_config_read(vector, &config, error);
+        free(vector);
+        if (!known)
+            tool_judge(r, TOOL_VERDICT_CONFIG, "%s", error);
+    } else {
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "the library is loaded, but the program has overwritten its environment, so its "
+                   "settings cannot be seen: check its unit");
+    }
+    for (size_t i = 0; p->sees_env && i < p->env.count; i++)
+        tool_note(r, "setting", "%s", p->env.variables[i].text);
+    if (!p->sees_env && unit)
+        tool_note(r, "setting", "it has overwritten its environment: its unit's settings are taken to be in force");
+    struct listeners found = read_listeners(r, p, known ? &config : NULL);
+    if (known && !config.on)
+        tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none or not set");
+    else if (known && !found.governed)
+        tool_judge(r, TOOL_VERDICT_NO,
+                   found.all ? "it listens on no port that PPSHIM_PORTS names" : "it listens on no TCP port");
+    if (p->sees_env && unit)
+        judge_changes(r, p, unit);
+}
+
+static bool read_process(struct process *p, pid_t pid, struct tool_report *r)
+{
+    char path[PATH_MAX], error[256];
+    *p = (struct process){.pid = pid};
+    proc_path(path, pid, "exe");
+    ssize_t n = readlink(path, p->program, sizeof p->program - 1);
+    p->program[n > 0 ? n : 0] = 0;
+    int why = n < 0 ? errno : 0;
+    if (n < 0)
+        tool_judge(r, TOOL_VERDICT_NO,
+                   why == ENOENT ? "there is no such process" : "it cannot be looked at: try as root");
+    if (n < 0 || !tool_elf_read(path, &p->elf, error))
+        return n >= 0;
+    return true;
+}
+
+void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit)
+{
+    struct process p;
+    if (!read_process(&p, pid, r))
+        return;
+    tool_note(r, "program", "%s", p.program);
+    if (!read_maps(&p) || !read_environment(&p))
+        tool_judge(r, TOOL_VERDICT_NO, "it cannot be looked at: try as root");
+    else if (!p.loaded)
+        judge_absence(r, &p);
+    else {
+        judge_version(r, &p);
+        if (is_secure(&p))
+            tool_judge(r, TOOL_VERDICT_NO,
+                       "it was started with privileges of its file (AT_SECURE): the library is off");
+        judge_settings(r, &p, unit);
+    }
+    tool_judge_ok(r, "the library is loaded and governs what it listens to");
+    tool_env_free(&p.env);
+    tool_elf_free(&p.elf);
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_program.c: could the preload serve this program? (check.h)
+ *
+ * What a file imports says what it may call, not what it does: accept found in a library, or nothing found in a program
+ * that loads plugins, is "unsure" at most.
+ */
+#include "check.h"
+#include "elf.h"
+#include <glob.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCRIPTS_MAX 4
+#define LIBRARIES_MAX 128
+
+/* --- where the library is --- */
+
+static char *first_match(const char *root, const char *pattern, const struct tool_elf *like)
+{
+    char full[PATH_MAX], error[256], *found = NULL;
+    glob_t all;
+    if (snprintf(full, sizeof full, "%s%s", root, pattern) >= (int)sizeof full || glob(full, 0, NULL, &all) != 0)
+        return NULL;
+    for (size_t i = 0; i < all.gl_pathc && !found; i++) {
+        struct tool_elf e;
+        if (!tool_elf_read(all.gl_pathv[i], &e, error))
+            continue;
+        if (e.elf && (!like || (e.machine == like->machine && e.bits == like->bits)))
+            found = strdup(all.gl_pathv[i] + strlen(root));
+        tool_elf_free(&e);
+    }
+    globfree(&all);
+    return found;
+}
+
+static char *beside_tool(const struct tool_elf *self)
+{
+    static const char *const places[] = {"%s/../lib/libppshim.so", "%s/../lib/*/libppshim.so",
+                                         "%s/../lib64/libppshim.so", "%s/libppshim.so"};
+    char path[PATH_MAX], *found = NULL;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0)
+        return NULL;
+    path[n] = 0;
+    const char *directory = dirname(path);
+    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
+        char pattern[PATH_MAX + 64];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(pattern, sizeof pattern, places[i], directory);
+#pragma GCC diagnostic pop
+        found = first_match("", pattern, self);
+    }
+    char *real = found ? realpath(found, NULL) : NULL;
+    free(found);
+    return real;
+}
+
+char *tool_find_library(const char *root, bool beside)
+{
+    static const char *const places[] = {"/usr/lib/*/libppshim.so",     "/usr/lib/libppshim.so",
+                                         "/usr/lib64/libppshim.so",     "/lib/*/libppshim.so",
+                                         "/usr/local/lib/libppshim.so", "/usr/local/lib/*/libppshim.so"};
+    struct tool_elf self;
+    char error[256], *found = NULL;
+    bool known = tool_elf_read("/proc/self/exe", &self, error);
+    if (beside && !*root)
+        found = beside_tool(known ? &self : NULL);
+    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++)
+        found = first_match(root, places[i], known ? &self : NULL);
+    if (known)
+        tool_elf_free(&self);
+    return found;
+}
+
+/* --- what it imports, and its libraries --- */
+
+static void name_imports(char *out, size_t size, unsigned imports)
+{
+    static const struct {
+        unsigned bit;
+        const char *name;
+    } names[] = {
+        {TOOL_IMPORTS_ACCEPT, "accept"},
+        {TOOL_IMPORTS_ACCEPT4, "accept4"},
+        {TOOL_IMPORTS_GETPEERNAME, "getpeername"},
+        {TOOL_IMPORTS_LISTEN, "listen"},
+        {TOOL_IMPORTS_POLL, "poll"},
+        {TOOL_IMPORTS_SELECT, "select"},
+        {TOOL_IMPORTS_EPOLL, "epoll_wait"},
+    };
+    size_t n = 0;
+    *out = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (imports & names[i].bit)
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", names[i].name);
+}
+
+struct library {
+    char *name;
+    bool found;
+    struct tool_elf elf;
+};
+
+struct libraries {
+    struct library list[LIBRARIES_MAX];
+    unsigned count;
+};
+
+static bool is_libc(const char *name)
+{
+    static const char *const own[] = {"libc.so",  "libc.musl", "ld-linux", "ld-musl",     "libpthread.so",
+                                      "libdl.so", "librt.so",  "libm.so",  "libgcc_s.so", "libresolv.so"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strncmp(name, own[i], strlen(own[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool read_library(const char *path, const struct tool_elf *like, struct tool_elf *out)
+{
+    char error[256];
+    if (access(path, R_OK) != 0 || !tool_elf_read(path, out, error))
+        return false;
+    if (out->elf && out->machine == like->machine && out->bits == like->bits)
+        return true;
+    tool_elf_free(out);
+    return false;
+}
+
+/* One directory of a RUNPATH, with $ORIGIN as the directory of whoever names it. */
+static bool read_from_runpath(const char *runpath, const char *origin, const char *name, const struct tool_elf *like,
+                              struct tool_elf *out)
+{
+    static const char *const marks[] = {"$ORIGIN", "${ORIGIN}"};
+    char path[PATH_MAX];
+    for (const char *end; runpath && *runpath; runpath = *end ? end + 1 : end) {
+        int n = 0;
+        end = strchrnul(runpath, ':');
+        for (size_t i = 0; i < 2; i++)
+            if (strncmp(runpath, marks[i], strlen(marks[i])) == 0) {
+                runpath += strlen(marks[i]);
+                n = snprintf(path, sizeof path, "%s", origin);
+            }
+        if (n + (end - runpath) + (long)strlen(name) + 2 > (long)sizeof path || end < runpath)
+            continue;
+        snprintf(path + n, sizeof path - (size_t)n, "%.*s/%s", (int)(end - runpath), runpath, name);
+        if (read_library(path, like, out))
+            return true;
+    }
+    return false;
+}
+
+static bool read_from_places(const char *name, const struct tool_elf *like, struct tool_elf *out)
+{
+    static const char *const places[] = {
+        "/lib/*-linux-*/", "/usr/lib/*-linux-*/", "/usr/local/lib/", "/lib64/", "/usr/lib64/", "/lib/", "/usr/lib/"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char pattern[PATH_MAX];
+        glob_t all;
+        bool found = false;
+        if (strpbrk(name, "*?[/") ||
+            snprintf(pattern, sizeof pattern, "%s%s", places[i], name) >= (int)sizeof pattern ||
+            glob(pattern, 0, NULL, &all) != 0)
+            continue;
+        for (size_t k = 0; k < all.gl_pathc && !found; k++)
+            found = read_library(all.gl_pathv[k], like, out);
+        globfree(&all);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+static void add_needed(struct libraries *l, const struct tool_elf *of, const char *origin, const struct tool_elf *like)
+{
+    for (unsigned i = 0; i < of->needed_count; i++) {
+        const char *name = of->needed[i];
+        bool known = is_libc(name) || l->count == LIBRARIES_MAX;
+        for (unsigned k = 0; k < l->count && !known; k++)
+            known = strcmp(l->list[k].name, name) == 0;
+        if (known)
+            continue;
+        struct library *new = &l->list[l->count++];
+        new->name = strdup(name);
+        new->found =
+            read_from_runpath(of->runpath, origin, name, like, &new->elf) || read_from_places(name, like, &new->elf);
+    }
+}
+
+/* Of its libraries, theirs, and so on: the first that imports accept, or NULL; the others' imports are added. */
+static void gather(struct libraries *l, const char *path, const struct tool_elf *e)
+{
+    char origin[PATH_MAX];
+    snprintf(origin, sizeof origin, "%s", path);
+    const char *directory = dirname(origin);
+    add_needed(l, e, directory, e);
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->list[i].found)
+            add_needed(l, &l->list[i].elf, directory, e);
+}
+
+static void free_libraries(struct libraries *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        free(l->list[i].name);
+        if (l->list[i].found)
+            tool_elf_free(&l->list[i].elf);
+    }
+    free(l);
+}
+
+/* --- judgements --- */
+
+static void judge_acceptor(struct tool_report *r, const char *acceptor, bool loads, bool is_script)
+{
+    if (is_script)
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "it is a script, and its interpreter accepts nothing: check the program that "
+                   "it starts");
+    else if (acceptor)
+        tool_judge(r, TOOL_VERDICT_UNSURE, "it does not call accept itself; %s, which it is linked with, does",
+                   acceptor);
+    else if (loads)
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "it does not call accept, but may load a plugin that does: start it, then "
+                   "check its process");
+    else
+        tool_judge(r, TOOL_VERDICT_NO, "nothing in it or its libraries calls accept or accept4 of libc");
+}
+
+static void judge_calls(struct tool_report *r, const char *path, const struct tool_elf *e, bool is_script)
+{
+    char own[128], text[128];
+    const char *acceptor = NULL;
+    struct libraries *l = calloc(1, sizeof *l);
+    if (!l)
+        abort();
+    gather(l, path, e);
+    name_imports(own, sizeof own, e->imports);
+    tool_note(r, "imports", "%s", *own ? own : "none of the calls that the library stands in for");
+    bool loads = e->imports & TOOL_IMPORTS_DLOPEN;
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct library *one = &l->list[i];
+        if (!one->found) {
+            tool_note(r, "library", "%s is not where libraries usually are: not looked at", one->name);
+            loads = true;
+        } else if (one->elf.imports & TOOL_IMPORTS_ANY_ACCEPT) {
+            name_imports(text, sizeof text, one->elf.imports);
+            tool_note(r, "library", "%s imports %s", one->name, text);
+            acceptor = one->name;
+        }
+    }
+    if (!(e->imports & TOOL_IMPORTS_ANY_ACCEPT))
+        judge_acceptor(r, acceptor, loads, is_script);
+    free_libraries(l);
+}
+
+static void judge_io_uring(struct tool_report *r, const struct tool_elf *e)
+{
+    if (e->has_io_uring)
+        tool_warn(r, "io_uring",
+                  "it is linked with liburing; connections accepted that way would be out of sight (most "
+                  "use it for files only)");
+    else if (e->mentions_io_uring)
+        tool_note(r, "io_uring", "the file mentions io_uring; connections accepted that way would be out of sight");
+}
+
+static void judge_library(struct tool_report *r, const struct tool_elf *e, const char *library)
+{
+    struct tool_elf ours;
+    char error[256];
+    if (!library) {
+        tool_warn(r, "preload", "libppshim.so is not installed where it was looked for: name it with --library");
+        return;
+    }
+    if (!tool_elf_read(library, &ours, error)) {
+        tool_judge(r, TOOL_VERDICT_NO, "the library cannot be read: %s", error);
+        return;
+    }
+    tool_note(r, "preload", "%s, version %s, %s %s", library, *ours.version ? ours.version : "unknown",
+              tool_elf_machine(&ours),
+              ours.musl    ? "musl"
+              : ours.glibc ? "glibc"
+                           : "unknown libc");
+    if (!*ours.version)
+        tool_judge(r, TOOL_VERDICT_NO, "%s is not libppshim", library);
+    else if (ours.machine != e->machine || ours.bits != e->bits)
+        tool_judge(r, TOOL_VERDICT_NO, "it is a %u-bit %s program, and the library is not", e->bits,
+                   tool_elf_machine(e));
+    else if (ours.musl != e->musl)
+        tool_judge(r, TOOL_VERDICT_NO, "it is built for %s, and the library for %s", e->musl ? "musl" : "glibc",
+                   ours.musl ? "musl" : "glibc");
+    tool_elf_free(&ours);
+}
+
+static void judge_elf(struct tool_report *r, const char *path, const struct tool_elf *e, const char *library,
+                      bool is_script)
+{
+    const char *libc = e->musl ? "musl" : e->glibc ? "glibc" : "unknown libc";
+    if (e->dynamic)
+        tool_note(r, "program", "%s: %s, dynamic, %s", path, tool_elf_machine(e), libc);
+    else
+        tool_note(r, "program", "%s: %s, static", path, tool_elf_machine(e));
+    if (e->is_go)
+        tool_judge(r, TOOL_VERDICT_NO, "it is a Go program: those do not call libc, so no preload reaches them");
+    if (!e->dynamic)
+        tool_judge(r, TOOL_VERDICT_NO, "it is statically linked: no preload reaches it");
+    if (e->setuid_or_setgid)
+        tool_judge(r, TOOL_VERDICT_NO, "it is setuid or setgid: the dynamic linker ignores LD_PRELOAD for it");
+    if (e->has_caps)
+        tool_judge(r, TOOL_VERDICT_NO,
+                   "it has file capabilities: the dynamic linker ignores LD_PRELOAD for it (give them by the unit's "
+                   "AmbientCapabilities= instead)");
+    if (!e->dynamic || e->is_go)
+        return;
+    judge_library(r, e, library);
+    judge_calls(r, path, e, is_script);
+    judge_io_uring(r, e);
+}
+
+/* The program of a "#!" line into `out`, behind /usr/bin/env the one it looks up. */
+static char *interpreter_of(const char *path)
+{
+    char line[512] = "", *rest = line + 2, *word, *found = NULL;
+    FILE *file = fopen(path, "re");
+    if (file) {
+        if (!fgets(line, sizeof line, file))
+            *line = 0;
+        fclose(file);
+    }
+    if (strncmp(line, "#!", 2) != 0)
+        return NULL;
+    bool env = false;
+    while (!found && (word = strsep(&rest, " \t\r\n"))) {
+        bool is_env = !env && strlen(word) >= 4 && strcmp(word + strlen(word) - 4, "/env") == 0;
+        if (is_env)
+            env = true;
+        else if (*word && !(env && (*word == '-' || strchr(word, '='))))
+            found = tool_find_program(word);
+    }
+    return found;
+}
+
+static void check_file(struct tool_report *r, const char *path, const char *library, int depth)
+{
+    struct tool_elf e;
+    char error[256];
+    if (!tool_elf_read(path, &e, error)) {
+        tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %s", error);
+        return;
+    }
+    char *interpreter = e.elf ? NULL : interpreter_of(path);
+    if (e.elf)
+        judge_elf(r, path, &e, library, depth > 0);
+    else if (!interpreter || depth == SCRIPTS_MAX)
+        tool_judge(r, TOOL_VERDICT_NO, "%s is neither an ELF program of this byte order nor a script", path);
+    if (interpreter && depth < SCRIPTS_MAX) {
+        tool_note(r, "script", "%s is run by %s; programs that it starts are not looked at", path, interpreter);
+        check_file(r, interpreter, library, depth + 1);
+    }
+    free(interpreter);
+    tool_elf_free(&e);
+}
+
+void tool_check_program(struct tool_report *r, const char *path, const char *library)
+{
+    check_file(r, path, library, 0);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_report.c: how `ppshim check` says what it found (check_report.h).
+ *
+ * What it prints comes from files and processes of anybody: control bytes never reach the terminal, and JSON is valid
+ * UTF-8 whatever the bytes.
+ */
+#include "check_report.h"
+#include "tool.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *word, *colour;
+    int status;
+} verdicts[] = {
+    [TOOL_VERDICT_OK] = {"ok", "\033[32m", TOOL_OK},
+    [TOOL_VERDICT_UNSURE] = {"unsure", "\033[33m", TOOL_NO},
+    [TOOL_VERDICT_NO] = {"no", "\033[31m", TOOL_NO},
+    [TOOL_VERDICT_CONFIG] = {"no", "\033[31m", TOOL_CONFIG},
+};
+
+__attribute__((format(printf, 1, 0))) static char *text_of(const char *format, va_list args)
+{
+    char *text;
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    return text;
+}
+
+static void set_because(struct tool_report *r, enum tool_verdict verdict, char *because)
+{
+    free(r->because);
+    r->because = because;
+    r->verdict = verdict;
+}
+
+void tool_judge(struct tool_report *r, enum tool_verdict verdict, const char *because, ...)
+{
+    va_list args;
+    va_start(args, because);
+    if (!r->judged || verdict > r->verdict)
+        set_because(r, verdict, text_of(because, args));
+    r->judged = true;
+    va_end(args);
+}
+
+void tool_judge_ok(struct tool_report *r, const char *because, ...)
+{
+    va_list args;
+    va_start(args, because);
+    if (!r->judged)
+        set_because(r, TOOL_VERDICT_OK, text_of(because, args));
+    va_end(args);
+}
+
+__attribute__((format(printf, 4, 0))) static void add(struct tool_report *r, const char *name, bool warning,
+                                                      const char *format, va_list args)
+{
+    if (r->count < TOOL_FACTS_MAX)
+        r->facts[r->count++] = (struct tool_fact){name, text_of(format, args), warning};
+}
+
+void tool_note(struct tool_report *r, const char *name, const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    add(r, name, false, text, args);
+    va_end(args);
+}
+
+void tool_warn(struct tool_report *r, const char *name, const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    add(r, name, true, text, args);
+    va_end(args);
+}
+
+/* --- text --- */
+
+static void put_text(const char *text)
+{
+    for (; text && *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            printf("\\x%02x", (unsigned char)*text);
+        else
+            putchar(*text);
+    }
+}
+
+static bool wants_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+static void print_text(const struct tool_report *r)
+{
+    bool colour = wants_colour();
+    printf("%s%s%s: ", colour ? verdicts[r->verdict].colour : "", verdicts[r->verdict].word, colour ? "\033[0m" : "");
+    put_text(r->subject);
+    printf(": ");
+    put_text(r->because);
+    putchar('\n');
+    for (unsigned i = 0; i < r->count; i++) {
+        printf("  %-10s %s", r->facts[i].name, r->facts[i].warning ? "warning: " : "");
+        put_text(r->facts[i].text);
+        putchar('\n');
+    }
+}
+
+/* --- JSON --- */
+
+/* Bytes of the well-formed UTF-8 sequence that `text` begins with; 0: none. */
+static int utf8_length(const unsigned char *text)
+{
+    int n = *text < 0x80 ? 1 : *text >= 0xc2 && *text < 0xe0 ? 2 : (*text & 0xf0) == 0xe0 ? 3 : *text < 0xf5 ? 4 : 0;
+    if (*text >= 0x80 && *text < 0xc2)
+        return 0;
+    for (int i = 1; i < n; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((*text == 0xe0 && text[1] < 0xa0) || (*text == 0xed && text[1] >= 0xa0)) /* too long a form; a surrogate */
+        return 0;
+    if ((*text == 0xf0 && text[1] < 0x90) || (*text == 0xf4 && text[1] >= 0x90))
+        return 0;
+    return n;
+}
+
+static void put_json(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)(text ? text : "");
+    putchar('"');
+    while (*at) {
+        int n = utf8_length(at);
+        if (n == 0)
+            printf("\\ufffd");
+        else if (*at < ' ' || *at == 0x7f)
+            printf("\\u%04x", *at);
+        else
+            printf("%s%.*s", *at == '"' || *at == '\\' ? "\\" : "", n, (const char *)at);
+        at += n ? n : 1;
+    }
+    putchar('"');
+}
+
+static void print_json(const struct tool_report *r)
+{
+    printf("{\"verdict\": \"%s\", \"status\": %d, \"subject\": ", verdicts[r->verdict].word,
+           verdicts[r->verdict].status);
+    put_json(r->subject);
+    printf(", \"because\": ");
+    put_json(r->because);
+    printf(", \"facts\": [");
+    for (unsigned i = 0; i < r->count; i++) {
+        printf("%s{\"name\": \"%s\", \"warning\": %s, \"text\": ", i ? ", " : "", r->facts[i].name,
+               r->facts[i].warning ? "true" : "false");
+        put_json(r->facts[i].text);
+        printf("}");
+    }
+    printf("]}\n");
+}
+
+int tool_report_print(const struct tool_report *r, bool json)
+{
+    if (json)
+        print_json(r);
+    else
+        print_text(r);
+    return verdicts[r->verdict].status;
+}
+
+void tool_report_free(struct tool_report *r)
+{
+    free(r->subject);
+    free(r->because);
+    for (unsigned i = 0; i < r->count; i++)
+        free(r->facts[i].text);
+}

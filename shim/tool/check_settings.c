@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_settings.c: would the library accept these variables? (check.h)
+ *
+ * The library's own code answers: config.c for the values, trust.c for the lists and their files. The files are read in
+ * a child that became the service's user first, for that is who will have to read them.
+ */
+#include "check.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <ppshim/config.h>
+#include <ppshim/trust.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct pps_config config; /* trust.c wants it to live for ever */
+
+/* The place of the variable that an error of ours begins with; NULL: it names none. */
+static const char *place_of(const struct tool_env *env, const char *error)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(error, "="), error);
+    const struct tool_variable *v = tool_env_find(env, name);
+    return v ? v->where : NULL;
+}
+
+static void refuse(struct tool_report *r, const struct tool_env *env, const char *error)
+{
+    const char *where = place_of(env, error);
+    tool_judge(r, TOOL_VERDICT_CONFIG, "%s%s%s", where ? where : "", where ? ": " : "", error);
+}
+
+/* --- as the service's user --- */
+
+static bool find_user(const char *root, const char *name, struct passwd *out)
+{
+    char path[PATH_MAX];
+    struct passwd *entry = NULL;
+    if (!*root)
+        entry = getpwnam(name);
+    else if (snprintf(path, sizeof path, "%s/etc/passwd", root) < (int)sizeof path) {
+        FILE *file = fopen(path, "re");
+        while (file && (entry = fgetpwent(file)) && strcmp(entry->pw_name, name) != 0)
+            ;
+        if (file)
+            fclose(file);
+    }
+    if (entry)
+        *out = *entry;
+    return entry;
+}
+
+/* In the child; false: it stays who it is. */
+static bool become(const char *root, const struct passwd *user)
+{
+    if (*root && (chroot(root) != 0 || chdir("/") != 0))
+        return false;
+    return !user ||
+           (initgroups(user->pw_name, user->pw_gid) == 0 && setgid(user->pw_gid) == 0 && setuid(user->pw_uid) == 0);
+}
+
+_Noreturn static void load_in_child(int to, const char *root, const struct passwd *user)
+{
+    char error[PPS_ERROR_TEXT] = "";
+    if (!become(root, user))
+        snprintf(error, sizeof error, "cannot become the service's user: %s", strerror(errno));
+    else
+        pps_trust_load(&config, error);
+    size_t length = strlen(error);
+    _exit(write(to, error, length) == (ssize_t)length ? 0 : 1);
+}
+
+/* Into `error`: "" when the lists are good. */
+static bool load_lists(const char *root, const struct passwd *user, char error[PPS_ERROR_TEXT])
+{
+    int pipe_fds[2], status;
+    size_t have = 0;
+    ssize_t n;
+    fflush(stdout);
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+        return false;
+    pid_t child = fork();
+    if (child == 0)
+        load_in_child(pipe_fds[1], root, user);
+    close(pipe_fds[1]);
+    while (child > 0 && have < PPS_ERROR_TEXT - 1 &&
+           (n = read(pipe_fds[0], error + have, PPS_ERROR_TEXT - 1 - have)) > 0)
+        have += (size_t)n;
+    error[have] = 0;
+    close(pipe_fds[0]);
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void judge_lists(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
+{
+    char error[PPS_ERROR_TEXT] = "";
+    struct passwd entry;
+    bool root_here = geteuid() == 0, change = root_here && user && *user,
+         known = change && find_user(root, user, &entry);
+    if (change && !known)
+        tool_warn(r, "user", "there is no user %s yet: list files were read as root", user);
+    if (*root && !root_here) {
+        tool_warn(r, "lists", "files named by lists below another root can be read by root only: not looked at");
+        return;
+    }
+    if (!load_lists(root, known ? &entry : NULL, error))
+        tool_judge(r, TOOL_VERDICT_UNSURE, "the lists could not be looked at");
+    else if (*error && known)
+        tool_judge(r, TOOL_VERDICT_CONFIG, "%s%s%s (read as user %s)", place_of(env, error) ? place_of(env, error) : "",
+                   place_of(env, error) ? ": " : "", error, user);
+    else if (*error)
+        refuse(r, env, error);
+}
+
+static void note_variables(struct tool_report *r, const struct tool_env *env)
+{
+    for (size_t i = 0; i < env->count; i++) {
+        const struct tool_variable *v = &env->variables[i];
+        if (strncmp(v->text, "PPSHIM_", 7) == 0)
+            tool_note(r, "setting", "%s (%s)", v->text, v->where);
+        else if (strncmp(v->text, "LD_PRELOAD=", 11) == 0)
+            tool_note(r, "preload", "%s (%s)", v->text, v->where);
+    }
+}
+
+void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
+{
+    char error[PPS_ERROR_TEXT];
+    char **vector = tool_env_vector(env);
+    note_variables(r, env);
+    if (!pps_config_read(vector, &config, error))
+        refuse(r, env, error);
+    else if (config.on)
+        judge_lists(r, env, root, user);
+    else
+        tool_warn(r, "off", "PPSHIM_TRUST is %s: the shim is off",
+                  tool_env_value(env, "PPSHIM_TRUST") ? "none" : "not set");
+    free(vector);
+}

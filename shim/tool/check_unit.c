@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check_unit.c: would a systemd service be served at its next start, and is it now? (check.h)
+ */
+#include "check.h"
+#include "elf.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- what it starts --- */
+
+static char *below(const char *root, const char *path)
+{
+    char *full;
+    if (asprintf(&full, "%s%s", root, path) < 0)
+        abort();
+    return full;
+}
+
+static bool is_shell(const char *path)
+{
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    return strcmp(name, "sh") == 0 || strcmp(name, "bash") == 0 || strcmp(name, "dash") == 0;
+}
+
+/* "/path" of the last `exec /path` in a shell's command text; NULL: there is none. */
+static char *exec_in(const char *command)
+{
+    const char *last = NULL;
+    for (const char *at = command; (at = strstr(at, "exec /")); at++)
+        last = at + 5;
+    return last ? strndup(last, strcspn(last, " \t\n;&|\"'")) : NULL;
+}
+
+char *tool_unit_program(const struct tool_unit *unit)
+{
+    const char *at = unit->exec_start;
+    char path[PATH_MAX];
+    bool good = true;
+    if (*unit->cluster) { /* /etc/postgresql/15/main */
+        const char *version = unit->cluster + strlen("/etc/postgresql/");
+        snprintf(path, sizeof path, "/usr/lib/postgresql/%.*s/bin/postgres", (int)strcspn(version, "/"), version);
+        return below(unit->root, path);
+    }
+    if (!at)
+        return NULL;
+    at += strspn(at, "-@:+!|");
+    char *program = tool_next_word(&at, &good), *word, *inner = NULL;
+    while (program && is_shell(program) && !inner && (word = tool_next_word(&at, &good))) {
+        inner = exec_in(word);
+        free(word);
+    }
+    char *full = inner || program ? below(unit->root, inner ? inner : program) : NULL;
+    free(program);
+    free(inner);
+    return full;
+}
+
+/* --- systemd's own word, where it runs --- */
+
+struct state {
+    pid_t main_pid;
+    bool reload;
+    char active[32];
+};
+
+static bool ask_systemd(const char *name, struct state *out)
+{
+    char command[512], line[256];
+    *out = (struct state){0};
+    if (access("/run/systemd/system", F_OK) != 0)
+        return false;
+    snprintf(command, sizeof command,
+             "systemctl show -p MainPID -p NeedDaemonReload -p ActiveState -- '%s' 2>/dev/null", name);
+    FILE *from = popen(command, "re"); /* the name's characters are those of tool_unit_name: no quote among them */
+    while (from && fgets(line, sizeof line, from)) {
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "MainPID=", 8) == 0)
+            out->main_pid = (pid_t)atoi(line + 8);
+        else if (strncmp(line, "ActiveState=", 12) == 0)
+            snprintf(out->active, sizeof out->active, "%.31s", line + 12);
+        else if (strcmp(line, "NeedDaemonReload=yes") == 0)
+            out->reload = true;
+    }
+    return from && pclose(from) == 0;
+}
+
+/* --- judgements --- */
+
+/* Our entry of the unit's LD_PRELOAD; NULL. The caller frees it. */
+static char *preloaded(const struct tool_unit *unit)
+{
+    const char *at = tool_env_value(&unit->env, "LD_PRELOAD");
+    while (at && *at) {
+        at += strspn(at, ": \t");
+        size_t length = strcspn(at, ": \t");
+        char *one = strndup(at, length);
+        if (one && strstr(one, "libppshim"))
+            return one;
+        free(one);
+        at += length;
+    }
+    return NULL;
+}
+
+static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
+{
+    static const char *const lists[] = {"PPSHIM_TRUST", "PPSHIM_HEADER_OPTIONAL", "PPSHIM_CLIENT_ALLOW",
+                                        "PPSHIM_CLIENT_DENY"};
+    static const char *const homes[] = {"@/home/", "@/root/", "@/run/user/"}, *const temporary[] = {"@/tmp/",
+                                                                                                    "@/var/tmp/"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const char *text = tool_env_value(&unit->env, lists[i]);
+        for (size_t k = 0; text && k < 3; k++)
+            if (unit->protects_home && strstr(text, homes[k]))
+                tool_judge(r, TOOL_VERDICT_NO, "%s names a file in %s, which ProtectHome= hides from the service",
+                           lists[i], homes[k] + 1);
+        for (size_t k = 0; text && k < 2; k++)
+            if (unit->private_tmp && strstr(text, temporary[k]))
+                tool_judge(r, TOOL_VERDICT_NO, "%s names a file in %s, and PrivateTmp= gives the service another one",
+                           lists[i], temporary[k] + 1);
+        if (text && unit->own_root && strchr(text, '@'))
+            tool_warn(r, "sandbox", "%s names a file, and the service has a root directory of its own", lists[i]);
+    }
+}
+
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library)
+{
+    char *ours = preloaded(unit), *program = tool_unit_program(unit), *full = ours ? below(unit->root, ours) : NULL;
+    for (size_t i = 0; i < unit->env.ignored_count; i++)
+        tool_judge(r, TOOL_VERDICT_CONFIG, "%s: this line sets nothing: %s", unit->env.ignored[i].where,
+                   unit->env.ignored[i].line);
+    if (unit->missing_file)
+        tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);
+    tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
+    if (!ours)
+        tool_judge(r, TOOL_VERDICT_NO, "it is not given the library: ppshim unit writes what it needs");
+    else if (!tool_env_value(&unit->env, "PPSHIM_TRUST"))
+        tool_judge(r, TOOL_VERDICT_NO, "it is given the library, but no PPSHIM_TRUST");
+    warn_of_sandbox(r, unit);
+    if (program)
+        tool_check_program(r, program, full ? full : library);
+    if (!unit->prevents_restart && ours && !*unit->cluster)
+        tool_warn(r, "restart", "without RestartPreventExitStatus=78 a wrong setting may restart it for ever");
+    free(ours);
+    free(full);
+    free(program);
+}
+
+void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library)
+{
+    struct state now = {0};
+    bool asked = !*unit->root && ask_systemd(unit->name, &now);
+    if (unit->masked) {
+        tool_judge(r, TOOL_VERDICT_NO, "it is masked (%s)", unit->path);
+        return;
+    }
+    tool_note(r, "unit", "%s%s%s", unit->path, asked ? ", " : "", now.active);
+    tool_check_unit_files(r, unit, library);
+    if (asked && now.reload)
+        tool_warn(r, "reload", "its files changed since systemd read them: systemctl daemon-reload");
+    if (now.main_pid > 0) {
+        tool_note(r, "process", "%d", (int)now.main_pid);
+        tool_check_process(r, now.main_pid, &unit->env);
+    }
+    tool_judge_ok(r, "%s", now.main_pid > 0 ? "it is served" : "its next start will be served");
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unit.c: `ppshim unit`: gives a systemd service the preload, and takes it away again.
+ *
+ * Nothing is written that `ppshim check` would say no to, and nothing that would have no effect: the unit is read again
+ * as it would be with the new text in it, and what it would then give its process must be what was asked for.
+ */
+#include "unit.h"
+#include "check.h"
+#include "elf.h"
+#include "tool.h"
+#include <getopt.h>
+#include <glob.h>
+#include <ppshim/settings.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *values, *dflt, *meaning;
+} settings[PPS_SET_COUNT] = {
+#define X(constant, name, values, dflt, meaning) {name, values, dflt, meaning},
+    PPS_SETTINGS(X)
+#undef X
+};
+
+enum { FIRST_SETTING = 1000, INSTALL = 2000, REMOVE, PRINT, LIBRARY, ROOT };
+enum { OTHERS = 7 };
+
+struct job {
+    int what; /* INSTALL, REMOVE, PRINT */
+    const char *root, *library, *values[PPS_SET_COUNT];
+    char *found; /* the library, if it was not named */
+    struct tool_unit unit;
+};
+
+/* --- options, from the table of settings --- */
+
+/* "client-allow" of PPSHIM_CLIENT_ALLOW. */
+static void option_name(int setting, char out[64])
+{
+    const char *at = settings[setting].name + strlen("PPSHIM_");
+    for (; *at; at++)
+        *out++ = *at == '_' ? '-' : (char)(*at - 'A' + 'a');
+    *out = 0;
+}
+
+static void fill_options(struct option options[PPS_SET_COUNT + OTHERS], char names[PPS_SET_COUNT][64])
+{
+    static const struct option others[OTHERS] = {
+        {"install", no_argument, NULL, INSTALL},
+        {"remove", no_argument, NULL, REMOVE},
+        {"print", no_argument, NULL, PRINT},
+        {"library", required_argument, NULL, LIBRARY},
+        {"root", required_argument, NULL, ROOT},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    for (int i = 0; i < PPS_SET_COUNT; i++) {
+        option_name(i, names[i]);
+        options[i] = (struct option){names[i], required_argument, NULL, FIRST_SETTING + i};
+    }
+    memcpy(options + PPS_SET_COUNT, others, sizeof others);
+}
+
+static int help(void)
+{
+    char name[64];
+    printf("Usage: ppshim unit NAME[.service] --trust LIST --ports PORTS [SETTING]... [--print|--install]\n"
+           "       ppshim unit NAME[.service] --remove\n"
+           "\n"
+           "Gives a systemd service the preload and its settings by a drop-in; a PostgreSQL cluster of Debian's\n"
+           "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing.\n"
+           "\n"
+           "  --print         print what --install would write, and where (this is the default)\n"
+           "  --install       write it\n"
+           "  --remove        take it away\n"
+           "  --library PATH  the library, if not the installed one; it must be in /usr/lib or /lib\n"
+           "  --root DIR      work on the system below DIR\n"
+           "\n"
+           "Settings, as the variables of the same names:\n");
+    for (int i = 0; i < PPS_SET_COUNT; i++) {
+        option_name(i, name);
+        printf("  --%-16s %-15s %s\n", name, settings[i].values, settings[i].meaning);
+    }
+    printf("\nExit status: 0 done, 1 not done, 2 wrong usage, 78 a setting is wrong.\n"
+           "\nExample:\n  ppshim unit mariadb.service --trust 10.108.0.0/24 --ports 3306 --install\n");
+    return TOOL_OK;
+}
+
+/* --- what is refused before anything is written --- */
+
+static bool in_library_directory(const char *path)
+{
+    static const char *const places[] = {"/usr/lib/", "/usr/lib32/", "/usr/lib64/", "/usr/libx32/",
+                                         "/lib/",     "/lib32/",     "/lib64/",     "/libx32/"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (strncmp(path, places[i], strlen(places[i])) == 0)
+            return !strstr(path, "/../") && !strpbrk(path, ": \t\n");
+    return false;
+}
+
+/* Links below the root are followed as long as they stay there. */
+static bool real_place_is_good(const char *root, const char *library)
+{
+    char full[PATH_MAX], *real, *real_root;
+    if (snprintf(full, sizeof full, "%s%s", root, library) >= (int)sizeof full || !(real = realpath(full, NULL)))
+        return false;
+    real_root = *root ? realpath(root, NULL) : strdup("");
+    size_t length = real_root ? strlen(real_root) : 0;
+    bool good = real_root && strncmp(real, real_root, length) == 0 && in_library_directory(real + length);
+    free(real);
+    free(real_root);
+    return good;
+}
+
+static int choose_library(struct job *j)
+{
+    if (!j->library)
+        j->library = j->found = tool_find_library(j->root, true);
+    if (!j->library)
+        return tool_fail(TOOL_NO, "unit",
+                         "libppshim.so is not installed: make install PREFIX=/usr, or name it with --library");
+    char full[PATH_MAX];
+    snprintf(full, sizeof full, "%s%s", j->root, j->library);
+    if (*j->library != '/' || access(full, R_OK) != 0)
+        return tool_fail(TOOL_NO, "unit", "%s: there is no such library (an absolute path is needed)", full);
+    if (!in_library_directory(j->library) || !real_place_is_good(j->root, j->library))
+        return tool_fail(TOOL_NO, "unit",
+                         "%s is outside /usr/lib: sandboxed services (redis-server.service for one) "
+                         "could not map it and would run without it: make install PREFIX=/usr",
+                         j->library);
+    return TOOL_OK;
+}
+
+/* postgresql.service starts nothing; its clusters do. */
+static int name_clusters(const char *root)
+{
+    char pattern[PATH_MAX], names[400] = "";
+    glob_t found;
+    size_t n = 0;
+    snprintf(pattern, sizeof pattern, "%s/etc/postgresql/*/*/postgresql.conf", root);
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc && n < 300; i++) {
+            char version[32], cluster[64];
+            if (sscanf(found.gl_pathv[i] + strlen(root), "/etc/postgresql/%31[^/]/%63[^/]/", version, cluster) == 2)
+                n += (size_t)snprintf(names + n, sizeof names - n, "%s postgresql@%s-%s", n ? "," : "", version,
+                                      cluster);
+        }
+        globfree(&found);
+    }
+    return tool_fail(TOOL_NO, "unit", "postgresql.service starts no server itself: name a cluster:%s",
+                     n ? names : " postgresql@15-main, for example");
+}
+
+static int find_unit(struct job *j, const char *given)
+{
+    char name[256], error[512], full[PATH_MAX];
+    struct tool_unit *u = &j->unit;
+    if (!tool_unit_name(given, name))
+        return tool_fail(TOOL_USAGE, "unit", "%s: no service can have that name", given);
+    if (!tool_unit_read(u, j->root, name, UNIT_DROPIN, "", error))
+        return tool_fail(TOOL_NO, "unit", "%s", error);
+    if (strcmp(u->name, "postgresql.service") == 0)
+        return name_clusters(j->root);
+    if (u->masked)
+        return tool_fail(TOOL_NO, "unit", "%s is masked", u->name);
+    if (strstr(u->name, "@.service"))
+        return tool_fail(TOOL_NO, "unit", "%s is a template: name one instance of it", u->name);
+    snprintf(full, sizeof full, "%s%s/postgresql.conf", j->root, u->cluster);
+    if (*u->cluster && access(full, F_OK) != 0)
+        return tool_fail(TOOL_NO, "unit", "%s: there is no cluster in %s", u->name, u->cluster);
+    return TOOL_OK;
+}
+
+/* --- the variables --- */
+
+/* Of a value of LD_PRELOAD all but entries of ours, and the library behind them. The caller frees it. */
+static char *preload_with(const char *before, const char *library)
+{
+    char *out = NULL;
+    size_t size;
+    FILE *to = open_memstream(&out, &size);
+    if (!to)
+        abort();
+    for (before = before ? before : ""; *before;) {
+        before += strspn(before, ": \t");
+        size_t length = strcspn(before, ": \t");
+        const char *ours = memmem(before, length, "libppshim", 9);
+        if (length && !ours)
+            fprintf(to, "%.*s:", (int)length, before);
+        before += length;
+    }
+    fputs(library, to);
+    fclose(to);
+    return out;
+}
+
+static void set(struct tool_env *env, const char *name, const char *value)
+{
+    char *text;
+    if (asprintf(&text, "%s=%s", name, value) < 0)
+        abort();
+    tool_env_set(env, text, "the command line", 0);
+    free(text);
+}
+
+static void gather(const struct job *j, struct tool_env *wanted)
+{
+    const char *before = tool_env_value(&j->unit.env, "LD_PRELOAD");
+    char *preload = preload_with(before, j->library);
+    set(wanted, "LD_PRELOAD", preload);
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        if (j->values[i])
+            set(wanted, settings[i].name, j->values[i]);
+    free(preload);
+}
+
+/* --- installing --- */
+
+/* Nothing else that the unit sets may undo or join what is wanted: its files win over Environment=. */
+static int compare(const struct tool_unit *then, const struct tool_env *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        char *name = strndup(wanted->variables[i].text, strcspn(wanted->variables[i].text, "="));
+        const struct tool_variable *v = name ? tool_env_find(&then->env, name) : NULL;
+        int status = v && strcmp(v->text, wanted->variables[i].text) == 0 ? TOOL_OK : TOOL_NO;
+        if (status != TOOL_OK)
+            tool_fail(TOOL_NO, "unit", "%s would not take effect: %s %s", name,
+                      v ? v->where : "UnsetEnvironment=", v ? "sets it as well, and wins" : "takes it away");
+        free(name);
+        if (status != TOOL_OK)
+            return status;
+    }
+    return TOOL_OK;
+}
+
+/* Without the place in a file that is not written yet. */
+static const char *as_asked(const char *because)
+{
+    const char *rest = strncmp(because, UNIT_DROPIN ":", strlen(UNIT_DROPIN ":")) == 0 ? strstr(because, ": ") : NULL;
+    return rest ? rest + 2 : because;
+}
+
+/* The checks that a report makes; its verdict to stderr if it is no. */
+static int judge(const struct job *j, const struct tool_unit *then)
+{
+    struct tool_report r = {.subject = strdup(then->name)};
+    char full[PATH_MAX];
+    snprintf(full, sizeof full, "%s%s", j->root, j->library);
+    tool_check_unit_files(&r, then, full);
+    int status = TOOL_OK;
+    if (r.judged && r.verdict >= TOOL_VERDICT_NO)
+        status = tool_fail(r.verdict == TOOL_VERDICT_CONFIG ? TOOL_CONFIG : TOOL_NO, "unit", "%s", as_asked(r.because));
+    else if (r.judged)
+        fprintf(stderr, "ppshim unit: warning: %s\n", r.because);
+    for (unsigned i = 0; i < r.count && status == TOOL_OK; i++)
+        if (r.facts[i].warning)
+            fprintf(stderr, "ppshim unit: warning: %s\n", r.facts[i].text);
+    tool_report_free(&r);
+    return status;
+}
+
+static int restart_hint(const struct job *j, const char *path, bool changed)
+{
+    bool running = !*j->root && access("/run/systemd/system", F_OK) == 0;
+    printf("%s %s\n", !changed ? "unchanged:" : j->what == REMOVE ? "removed from" : "written:", path);
+    if (changed && running && !*j->unit.cluster && system("systemctl daemon-reload") != 0)
+        return tool_fail(TOOL_NO, "unit", "systemctl daemon-reload failed");
+    if (changed)
+        printf("It takes effect when you restart the service: systemctl restart %s\n", j->unit.name);
+    return TOOL_OK;
+}
+
+/* --- the two ways: a drop-in, or PostgreSQL's file --- */
+
+static int install(struct job *j)
+{
+    struct tool_env wanted = {0};
+    struct tool_unit then = {0};
+    char *path = NULL, *text = NULL, error[512];
+    gather(j, &wanted);
+    int status = *j->unit.cluster ? unit_cluster_text(&j->unit, &wanted, &path, &text)
+                                  : unit_dropin_text(&j->unit, &wanted, &path, &text);
+    if (status == TOOL_OK && *j->unit.cluster)
+        unit_cluster_read(&then, &j->unit, text);
+    else if (status == TOOL_OK && !tool_unit_read(&then, j->root, j->unit.name, UNIT_DROPIN, text, error))
+        status = tool_fail(TOOL_NO, "unit", "%s", error);
+    if (status == TOOL_OK)
+        status = judge(j, &then);
+    if (status == TOOL_OK)
+        status = compare(&then, &wanted);
+    bool changed = false;
+    if (status == TOOL_OK && j->what == PRINT)
+        printf("# %s\n%s", path, text);
+    else if (status == TOOL_OK && (status = unit_write(j->root, path, text, *j->unit.cluster, &changed)) == TOOL_OK)
+        status = restart_hint(j, path, changed);
+    tool_unit_free(&then);
+    tool_env_free(&wanted);
+    free(path);
+    free(text);
+    return status;
+}
+
+static int take_away(struct job *j)
+{
+    char *path = NULL;
+    bool changed = false;
+    int status = *j->unit.cluster ? unit_cluster_remove(&j->unit, &path, &changed)
+                                  : unit_dropin_remove(&j->unit, &path, &changed);
+    if (status == TOOL_OK)
+        status = restart_hint(j, path, changed);
+    free(path);
+    return status;
+}
+
+static int run(struct job *j, const char *name)
+{
+    if (j->what != REMOVE && (!j->values[PPS_SET_TRUST] || !j->values[PPS_SET_PORTS]))
+        return tool_fail(TOOL_USAGE, "unit", "say who must send a header and where: --trust LIST --ports PORTS");
+    int status = find_unit(j, name);
+    if (status == TOOL_OK && j->what != REMOVE)
+        status = choose_library(j);
+    if (status == TOOL_OK)
+        status = j->what == REMOVE ? take_away(j) : install(j);
+    tool_unit_free(&j->unit);
+    free(j->found);
+    return status;
+}
+
+static int set_action(struct job *j, int what)
+{
+    if (j->what && j->what != what)
+        return tool_fail(TOOL_USAGE, "unit", "one of --print, --install and --remove");
+    j->what = what;
+    return TOOL_OK;
+}
+
+int tool_unit(int argc, char **argv)
+{
+    struct option options[PPS_SET_COUNT + OTHERS];
+    char names[PPS_SET_COUNT][64];
+    struct job j = {.root = ""};
+    int c;
+    fill_options(options, names);
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (c == 'h')
+            return help();
+        if (c == LIBRARY)
+            j.library = optarg;
+        else if (c == ROOT)
+            j.root = strcmp(optarg, "/") == 0 ? "" : optarg;
+        else if (c >= FIRST_SETTING && c < FIRST_SETTING + PPS_SET_COUNT)
+            j.values[c - FIRST_SETTING] = optarg;
+        else if (c == '?' || set_action(&j, c) != TOOL_OK)
+            return TOOL_USAGE;
+    }
+    if (argc - optind != 1)
+        return tool_fail(TOOL_USAGE, "unit", "name one service (try ppshim unit --help)");
+    j.what = j.what ? j.what : PRINT;
+    return run(&j, argv[optind]);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unit_dropin.c: the drop-in that `ppshim unit` writes, and writing files whole or not at all (unit.h).
+ */
+#include "tool.h"
+#include "unit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* As Environment= reads it back: a quoted word, with systemd's escapes and specifiers (%) out of force. */
+static void put_quoted(FILE *to, const char *text)
+{
+    fputc('"', to);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < ' ' || c == 0x7f)
+            fprintf(to, "\\x%02x", c);
+        else
+            fprintf(to, "%s%c", c == '"' || c == '\\' ? "\\" : c == '%' ? "%" : "", c);
+    }
+    fputs("\"\n", to);
+}
+
+static char *dropin_path(const struct tool_unit *u)
+{
+    char *path;
+    if (asprintf(&path, "/etc/systemd/system/%s.d/" UNIT_DROPIN, u->name) < 0)
+        abort();
+    return path;
+}
+
+int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text)
+{
+    size_t size;
+    FILE *to = open_memstream(text, &size);
+    if (!to)
+        return tool_fail(TOOL_NO, "unit", "no memory");
+    *path = dropin_path(u);
+    fprintf(to, "# Written by ppshim unit; ppshim unit %s --remove takes it away.\n[Service]\n", u->name);
+    for (size_t i = 0; i < wanted->count; i++) {
+        fputs("Environment=", to);
+        put_quoted(to, wanted->variables[i].text);
+    }
+    fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
+    fclose(to);
+    return TOOL_OK;
+}
+
+int unit_dropin_remove(const struct tool_unit *u, char **path, bool *changed)
+{
+    char full[PATH_MAX];
+    *path = dropin_path(u);
+    if (snprintf(full, sizeof full, "%s%s", u->root, *path) >= (int)sizeof full)
+        return tool_fail(TOOL_NO, "unit", "%s: the path is too long", *path);
+    *changed = unlink(full) == 0;
+    if (!*changed && errno != ENOENT)
+        return tool_fail(TOOL_NO, "unit", "%s: %s", full, strerror(errno));
+    if (*changed)
+        rmdir(dirname(full)); /* stays if something else is in it */
+    return TOOL_OK;
+}
+
+/* --- writing --- */
+
+static bool make_directories(char *path, size_t from)
+{
+    for (char *at = path + from + 1; (at = strchr(at, '/')); at++) {
+        *at = 0;
+        int made = mkdir(path, 0755);
+        *at = '/';
+        if (made != 0 && errno != EEXIST)
+            return false;
+    }
+    return true;
+}
+
+/* The mode and, where it must stay, the owner that the new file is to have. A link is not followed: the directory may
+   belong to somebody who would lead us astray. */
+static bool wanted_stat(const char *full, bool keep_owner, struct stat *st)
+{
+    char directory[PATH_MAX];
+    snprintf(directory, sizeof directory, "%s", full);
+    if (!keep_owner)
+        *st = (struct stat){.st_mode = S_IFREG | 0644, .st_uid = geteuid(), .st_gid = getegid()};
+    else if (lstat(full, st) != 0) {
+        if (errno != ENOENT || stat(dirname(directory), st) != 0)
+            return false;
+        st->st_mode = S_IFREG | 0644;
+    }
+    errno = EINVAL;
+    return S_ISREG(st->st_mode);
+}
+
+static bool write_beside(const char *full, const char *temporary, const char *text, const struct stat *like)
+{
+    size_t length = strlen(text);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return false;
+    bool good = write(fd, text, length) == (ssize_t)length;
+    good = good && (like->st_uid == geteuid() || fchown(fd, like->st_uid, like->st_gid) == 0);
+    good = good && fchmod(fd, like->st_mode & 07777) == 0 && fsync(fd) == 0;
+    good = close(fd) == 0 && good;
+    if (good && rename(temporary, full) == 0)
+        return true;
+    int saved = errno;
+    unlink(temporary);
+    errno = saved;
+    return false;
+}
+
+int unit_write(const char *root, const char *path, const char *text, bool keep_owner, bool *changed)
+{
+    char full[PATH_MAX], temporary[PATH_MAX];
+    struct stat like;
+    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full ||
+        snprintf(temporary, sizeof temporary, "%s.%d~", full, (int)getpid()) >= (int)sizeof temporary)
+        return tool_fail(TOOL_NO, "unit", "%s: the path is too long", path);
+    char *now = tool_slurp(full, NULL);
+    *changed = !now || strcmp(now, text) != 0;
+    free(now);
+    if (!*changed)
+        return TOOL_OK;
+    if (!make_directories(full, strlen(root)) || !wanted_stat(full, keep_owner, &like) ||
+        !write_beside(full, temporary, text, &like))
+        return tool_fail(TOOL_NO, "unit", "%s: %s", full, strerror(errno));
+    return TOOL_OK;
+}

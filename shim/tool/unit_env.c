@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unit_env.c: environment variables as systemd and PostgreSQL's start script read them from files (unit_env.h).
+ *
+ * Both skip what they do not understand, or nearly: a line `export PPSHIM_TRUST=...` leaves the shim off. Such lines
+ * are kept in `ignored`, so that the operator hears of them.
+ */
+#include "unit_env.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX (4 << 20)
+
+static void *or_abort(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+/* --- the list --- */
+
+static size_t name_length(const char *text)
+{
+    return strcspn(text, "=");
+}
+
+static struct tool_variable *find(const struct tool_env *env, const char *name, size_t length)
+{
+    for (size_t i = 0; i < env->count; i++)
+        if (name_length(env->variables[i].text) == length && memcmp(env->variables[i].text, name, length) == 0)
+            return &env->variables[i];
+    return NULL;
+}
+
+static char *place(const char *file, unsigned line)
+{
+    char *where;
+    if (asprintf(&where, line ? "%s:%u" : "%s", file, line) < 0)
+        abort();
+    return where;
+}
+
+void tool_env_set(struct tool_env *env, const char *text, const char *file, unsigned line)
+{
+    struct tool_variable *v = find(env, text, name_length(text));
+    if (v) {
+        free(v->text);
+        free(v->where);
+    } else {
+        env->variables = or_abort(realloc(env->variables, (env->count + 1) * sizeof *env->variables));
+        v = &env->variables[env->count++];
+    }
+    *v = (struct tool_variable){or_abort(strdup(text)), place(file, line)};
+}
+
+void tool_env_unset(struct tool_env *env, const char *name_or_text)
+{
+    struct tool_variable *v = find(env, name_or_text, name_length(name_or_text));
+    if (!v || (strchr(name_or_text, '=') && strcmp(v->text, name_or_text) != 0))
+        return;
+    free(v->text);
+    free(v->where);
+    *v = env->variables[--env->count];
+}
+
+void tool_env_clear(struct tool_env *env)
+{
+    while (env->count)
+        tool_env_unset(env, env->variables[0].text);
+}
+
+void tool_env_free(struct tool_env *env)
+{
+    tool_env_clear(env);
+    for (size_t i = 0; i < env->ignored_count; i++) {
+        free(env->ignored[i].where);
+        free(env->ignored[i].line);
+    }
+    free(env->ignored);
+    free(env->variables);
+    *env = (struct tool_env){0};
+}
+
+const struct tool_variable *tool_env_find(const struct tool_env *env, const char *name)
+{
+    return find(env, name, strlen(name));
+}
+
+const char *tool_env_value(const struct tool_env *env, const char *name)
+{
+    const struct tool_variable *v = tool_env_find(env, name);
+    return v ? v->text + name_length(v->text) + 1 : NULL;
+}
+
+char **tool_env_vector(const struct tool_env *env)
+{
+    char **vector = or_abort(calloc(env->count + 1, sizeof *vector));
+    for (size_t i = 0; i < env->count; i++)
+        vector[i] = env->variables[i].text;
+    return vector;
+}
+
+static void ignore(struct tool_env *env, const char *text, size_t length, const char *file, unsigned line)
+{
+    char *copy = or_abort(strndup(text, length));
+    if (!strstr(copy, "PPSHIM_") && !strstr(copy, "LD_PRELOAD")) {
+        free(copy);
+        return;
+    }
+    env->ignored = or_abort(realloc(env->ignored, (env->ignored_count + 1) * sizeof *env->ignored));
+    env->ignored[env->ignored_count++] = (struct tool_ignored){place(file, line), copy};
+}
+
+/* A name that systemd passes on. */
+static bool is_assignment(const char *text)
+{
+    size_t length = name_length(text);
+    for (size_t i = 0; i < length; i++)
+        if (!(isalnum((unsigned char)text[i]) || text[i] == '_') || (!i && isdigit((unsigned char)*text)))
+            return false;
+    return length && text[length] == '=';
+}
+
+/* --- files --- */
+
+char *tool_slurp(const char *path, size_t *size)
+{
+    struct stat st;
+    char *text = NULL;
+    size_t have = 0;
+    ssize_t n = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0 && (S_ISDIR(st.st_mode) || st.st_size > FILE_MAX))
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EFBIG;
+    else
+        do {
+            text = or_abort(realloc(text, have + 4097));
+            n = read(fd, text + have, 4096);
+            have += n > 0 ? (size_t)n : 0;
+        } while (n > 0 && have <= FILE_MAX);
+    int saved = errno;
+    close(fd);
+    if (n != 0) {
+        free(text);
+        errno = n > 0 ? EFBIG : saved;
+        return NULL;
+    }
+    text[have] = 0;
+    if (size)
+        *size = have;
+    return text;
+}
+
+/* --- systemd's EnvironmentFile= --- */
+
+struct scan {
+    const char *at;
+    unsigned line;
+    char *value;         /* as long as the file, at most */
+    size_t length, keep; /* trailing white space of a value counts only up to `keep` */
+};
+
+static char next(struct scan *s)
+{
+    s->line += *s->at == '\n';
+    return *s->at++;
+}
+
+static void put(struct scan *s, char c, bool keep)
+{
+    s->value[s->length++] = c;
+    if (keep)
+        s->keep = s->length;
+}
+
+static bool is_newline(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || is_newline(c);
+}
+
+static void scan_quoted(struct scan *s, char quote)
+{
+    while (*s->at && *s->at != quote) {
+        char c = next(s);
+        if (quote == '"' && c == '\\' && *s->at) {
+            char escaped = next(s);
+            if (escaped == '\n')
+                continue;
+            if (!strchr("\"\\`$", escaped))
+                put(s, '\\', true);
+            c = escaped;
+        }
+        put(s, c, true);
+    }
+    if (*s->at)
+        s->at++;
+}
+
+/* What stands behind the '=' up to the end of its line; a quote counts where a value, or what follows a quoted part,
+   begins. */
+static void scan_value(struct scan *s)
+{
+    bool begins = true;
+    s->length = s->keep = 0;
+    while (*s->at && !is_newline(*s->at)) {
+        char c = next(s);
+        if (begins && (c == '\'' || c == '"')) {
+            scan_quoted(s, c);
+        } else if (c == '\\') {
+            char escaped = *s->at ? next(s) : 0;
+            begins = false;
+            if (escaped && !is_newline(escaped))
+                put(s, escaped, true);
+        } else if (!begins || !is_blank(c)) {
+            begins = false;
+            put(s, c, !is_blank(c));
+        }
+    }
+    s->value[s->keep] = 0;
+}
+
+static void skip_comment(struct scan *s)
+{
+    while (*s->at && !is_newline(*s->at))
+        if (next(s) == '\\' && *s->at)
+            next(s);
+}
+
+static void scan_assignment(struct scan *s, struct tool_env *env, const char *shown)
+{
+    unsigned line = s->line;
+    const char *key = s->at;
+    size_t length = strcspn(key, "=\r\n");
+    s->at += length;
+    if (*s->at != '=') {
+        ignore(env, key, length, shown, line);
+        return;
+    }
+    s->at++;
+    scan_value(s);
+    while (length && is_blank(key[length - 1]))
+        length--;
+    char *text;
+    if (asprintf(&text, "%.*s=%s", (int)length, key, s->value) < 0)
+        abort();
+    if (is_assignment(text))
+        tool_env_set(env, text, shown, line);
+    else
+        ignore(env, text, strlen(text), shown, line);
+    free(text);
+}
+
+bool tool_env_read_file(struct tool_env *env, const char *path, const char *shown)
+{
+    size_t size;
+    char *text = tool_slurp(path, &size);
+    if (!text)
+        return false;
+    struct scan s = {.at = text, .line = 1, .value = or_abort(malloc(size + 1))};
+    while (*s.at) {
+        if (is_blank(*s.at))
+            next(&s);
+        else if (*s.at == '#' || *s.at == ';')
+            skip_comment(&s);
+        else
+            scan_assignment(&s, env, shown);
+    }
+    free(s.value);
+    free(text);
+    return true;
+}
+
+/* --- PostgreSQL's `environment`: as postgresql.conf, NAME = 'value' --- */
+
+/* Into `out`, at least as long; the byte behind the value, NULL if it is none. */
+static const char *postgresql_value(const char *at, char *out)
+{
+    if (*at != '\'') {
+        while (isalnum((unsigned char)*at) || (*at && strchr("._:/+-", *at)))
+            *out++ = *at++;
+        *out = 0;
+        return at;
+    }
+    for (at++; *at && *at != '\n'; at++) {
+        if (at[1] && ((*at == '\\' && at[1] != '\n') || (*at == '\'' && at[1] == '\'')))
+            at++;
+        else if (*at == '\'')
+            return *out = 0, at + 1;
+        *out++ = *at;
+    }
+    return NULL;
+}
+
+static void postgresql_line(struct tool_env *env, char *line, const char *shown, unsigned number)
+{
+    static const char blank[] = " \t\r\v\f";
+    char *name = line + strspn(line, blank), *text = or_abort(malloc(2 * strlen(line) + 2));
+    size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+    const char *at = name + length;
+    at += strspn(at, blank);
+    at += *at == '=';
+    at += strspn(at, blank);
+    memcpy(text, name, length);
+    text[length] = '=';
+    const char *end = length && at > name + length ? postgresql_value(at, text + length + 1) : NULL;
+    if (end && end[strspn(end, blank)] && end[strspn(end, blank)] != '#')
+        end = NULL;
+    if (end)
+        tool_env_set(env, text, shown, number);
+    else if (*name && *name != '#')
+        ignore(env, name, strlen(name), shown, number);
+    free(text);
+}
+
+void tool_env_take_postgresql(struct tool_env *env, const char *text, const char *shown)
+{
+    unsigned number = 0;
+    char *copy = or_abort(strdup(text)), *rest = copy, *line;
+    while ((line = strsep(&rest, "\n")))
+        postgresql_line(env, line, shown, ++number);
+    free(copy);
+}
+
+/* --- words of unit files --- */
+
+static char unescape(const char **at)
+{
+    static const char names[] = "abfnrtvs", bytes[] = "\a\b\f\n\r\t\v ";
+    const char *known = **at ? strchr(names, **at) : NULL;
+    unsigned byte;
+    int n = 0;
+    if (known)
+        return (*at)++, bytes[known - names];
+    if (sscanf(*at, "x%2x%n", &byte, &n) == 1 && n == 3 && byte)
+        return *at += n, (char)byte;
+    if (sscanf(*at, "%3o%n", &byte, &n) == 1 && n == 3 && byte && byte < 256)
+        return *at += n, (char)byte;
+    return **at ? *(*at)++ : '\\';
+}
+
+char *tool_next_word(const char **at, bool *good)
+{
+    char quote = 0, *word, *out;
+    *at += strspn(*at, " \t\n\r");
+    if (!**at)
+        return NULL;
+    word = out = or_abort(malloc(strlen(*at) + 1));
+    while (**at && (quote || !strchr(" \t\n\r", **at))) {
+        char c = *(*at)++;
+        if (c == '\\')
+            *out++ = unescape(at);
+        else if (quote ? c == quote : c == '"' || c == '\'')
+            quote = quote ? 0 : c;
+        else
+            *out++ = c;
+    }
+    *out = 0;
+    if (quote)
+        *good = false;
+    return word;
+}

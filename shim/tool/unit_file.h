@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unit_file.h: a systemd service as its files say, drop-ins and all: what its next start will get.
+ *
+ * Reads the files themselves, not what a running systemd has loaded: they may be newer, and may lie in a tree that is
+ * not running. Understands what `ppshim check` and `ppshim unit` need and no more.
+ */
+#ifndef PPSHIM_UNIT_FILE_H
+#define PPSHIM_UNIT_FILE_H
+
+#include "unit_env.h"
+#include <limits.h>
+#include <stdbool.h>
+
+struct tool_unit {
+    const char *root;    /* "" or a directory, before every path that is opened */
+    char name[256];      /* mariadb.service, with aliases resolved */
+    char path[PATH_MAX]; /* of the unit file, without the root; "" if there is none */
+    bool masked;
+    char *exec_start;    /* of the last ExecStart= that is not reset; NULL */
+    char user[64];       /* "" for root */
+    struct tool_env env; /* Environment=, then the files, less UnsetEnvironment= */
+    char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
+    bool protects_home, private_tmp, own_root, prevents_restart;
+    char cluster[256]; /* "/etc/postgresql/15/main" for postgresql@15-main.service; else "" */
+};
+
+/* The name an operator wrote, with .service behind it if it has no suffix. false: no service's name can look so. */
+bool tool_unit_name(const char *given, char name[256]);
+
+/* `extra`: the text of a drop-in of that name that is to be, in place of one that is there; or NULL: as it is. ""
+   leaves out what is there. `error` is one line. After true, tool_unit_free. */
+bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, const char *extra_name, const char *extra,
+                    char error[512]);
+void tool_unit_free(struct tool_unit *u);
+
+#endif
