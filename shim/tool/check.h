@@ -27,8 +27,9 @@ void tool_check_settings(struct tool_report *r, const struct tool_env *env, cons
 
 /* What a unit would give its process, and whether that is good. */
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);
-/* The same of its files alone, whatever may run now. */
-void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library);
+/* The same of its files alone, whatever may run now; without the program it would start if `runs`: that can be asked.
+ */
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs);
 
 /* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
    PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */

@@ -227,7 +227,9 @@ static struct listeners read_listeners(struct tool_report *r, const struct proce
             fclose(file);
     }
     if (s->io_uring)
-        tool_warn(r, "io_uring", "it has an io_uring open; connections accepted that way are out of sight");
+        tool_warn(r, "io_uring",
+                  "it has an io_uring open; connections accepted that way would be out of sight (most use it for files "
+                  "only)");
     free(line);
     free(s);
     return found;
@@ -235,8 +237,9 @@ static struct listeners read_listeners(struct tool_report *r, const struct proce
 
 /* --- judgements --- */
 
-static void judge_absence(struct tool_report *r, const struct process *p)
+static void judge_absence(struct tool_report *r, const struct process *p, const struct tool_env *unit)
 {
+    const char *now = unit ? tool_env_value(unit, "LD_PRELOAD") : NULL;
     const char *preload = tool_env_value(&p->env, "LD_PRELOAD");
     if (p->elf.is_go || (p->elf.elf && !p->elf.dynamic))
         tool_judge(r, TOOL_VERDICT_NO, "no preload reaches it: %s",
@@ -255,6 +258,8 @@ static void judge_absence(struct tool_report *r, const struct process *p)
                    "LD_PRELOAD=%s is in its environment, but the library was not loaded: not there "
                    "when it started, not readable for it, or of another architecture or libc",
                    preload);
+    else if (now && strstr(now, "libppshim"))
+        tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it was started without the library");
     else
         tool_judge(r, TOOL_VERDICT_NO, "the library is not loaded");
 }
@@ -333,7 +338,7 @@ void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env 
     if (!read_maps(&p) || !read_environment(&p))
         tool_judge(r, TOOL_VERDICT_NO, "it cannot be looked at: try as root");
     else if (!p.loaded)
-        judge_absence(r, &p);
+        judge_absence(r, &p, unit);
     else {
         judge_version(r, &p);
         if (is_secure(&p))

@@ -127,7 +127,7 @@ static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
     }
 }
 
-void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library)
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs)
 {
     char *ours = preloaded(unit), *program = tool_unit_program(unit), *full = ours ? below(unit->root, ours) : NULL;
     for (size_t i = 0; i < unit->env.ignored_count; i++)
@@ -141,7 +141,7 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     else if (!tool_env_value(&unit->env, "PPSHIM_TRUST"))
         tool_judge(r, TOOL_VERDICT_NO, "it is given the library, but no PPSHIM_TRUST");
     warn_of_sandbox(r, unit);
-    if (program)
+    if (program && !runs)
         tool_check_program(r, program, full ? full : library);
     if (!unit->prevents_restart && ours && !*unit->cluster)
         tool_warn(r, "restart", "without RestartPreventExitStatus=78 a wrong setting may restart it for ever");
@@ -159,7 +159,7 @@ void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const 
         return;
     }
     tool_note(r, "unit", "%s%s%s", unit->path, asked ? ", " : "", now.active);
-    tool_check_unit_files(r, unit, library);
+    tool_check_unit_files(r, unit, library, now.main_pid > 0);
     if (asked && now.reload)
         tool_warn(r, "reload", "its files changed since systemd read them: systemctl daemon-reload");
     if (now.main_pid > 0) {

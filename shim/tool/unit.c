@@ -248,7 +248,7 @@ static int judge(const struct job *j, const struct tool_unit *then)
     struct tool_report r = {.subject = strdup(then->name)};
     char full[PATH_MAX];
     snprintf(full, sizeof full, "%s%s", j->root, j->library);
-    tool_check_unit_files(&r, then, full);
+    tool_check_unit_files(&r, then, full, false);
     int status = TOOL_OK;
     if (r.judged && r.verdict >= TOOL_VERDICT_NO)
         status = tool_fail(r.verdict == TOOL_VERDICT_CONFIG ? TOOL_CONFIG : TOOL_NO, "unit", "%s", as_asked(r.because));

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""check_fixtures.py: programs, processes and trees of units for the tests of `ppshim check` and `ppshim unit`."""
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS))
+pytest.register_assert_rewrite("harness")
+
+from harness import ROOT, SHIM, Process, clean_env, missing, run, shim_env, tool  # noqa: E402
+
+TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
+
+SERVER = r"""
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+extern char **environ;
+int main(int argc, char **argv)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof here;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(fd, (struct sockaddr *)&here, length) || listen(fd, 8) ||
+        getsockname(fd, (struct sockaddr *)&here, &length))
+        return 1;
+    if (argc > 1 && strcmp(argv[1], "overwrite") == 0) /* as setproctitle does */
+        for (char **one = environ; *one; one++)
+            memset(*one, ' ', strlen(*one));
+    printf("listening %d\n", ntohs(here.sin_port));
+    fflush(stdout);
+    return accept(fd, NULL, NULL) < 0;
+}
+"""
+
+
+class Answer:
+    """What one run of the tool said."""
+
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+        first = self.out.partition("\n")[0]
+        self.verdict, _, self.because = first.partition(": ")
+
+    def facts(self, name):
+        return [line.split(None, 1)[1] for line in self.out.splitlines()[1:] if line.split(None, 1)[:1] == [name]]
+
+    def __repr__(self):
+        return f"status {self.status}\n{self.out}{self.err}"
+
+
+def ppshim(*argv, env=None, **options):
+    assert TOOL.exists(), f"{TOOL} is not built: run make"
+    return Answer(run(TOOL, *argv, check=False, env=env or clean_env(), **options))
+
+
+def check(*argv, **options):
+    return ppshim("check", *argv, "--library", SHIM, **options)
+
+
+def check_json(*argv):
+    answer = check(*argv, "--json")
+    return answer.status, json.loads(answer.out)
+
+
+def as_root():
+    if os.geteuid() != 0:
+        missing("root")
+
+
+def compile_c(path, text=SERVER, compiler="gcc", flags=()):
+    source = path.with_suffix(".c")
+    source.write_text(text)
+    run(tool(compiler), "-O1", *flags, "-o", path, source, timeout=60)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A small server that listens on a port of its own and waits for ever; in a directory that everybody can reach."""
+    directory = tmp_path_factory.mktemp("server")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o755)
+    return compile_c(directory / "server")
+
+
+class Server(Process):
+    name = "server"
+    ready_line = r"^listening (\d+)"
+
+    def __init__(self, directory, command, env):
+        super().__init__(directory, env)
+        self.command = command
+
+    def argv(self):
+        return self.command
+
+    @property
+    def port(self):
+        return int(self.log.find(self.ready_line)[0])
+
+
+def running(directory, *command, library=SHIM, **settings):
+    """The server under the shim with these settings; library=None: without it."""
+    env = shim_env(**settings) | {"LD_PRELOAD": str(library)} if library else {}
+    return Server(directory, command, env)
+
+
+# --- trees of units ---------------------------------------------------------------------------------------------------
+
+LIBRARY = "/usr/lib/libppshim.so"
+
+
+class Tree:
+    """A root directory with a service `demo` that starts the small server, and the library."""
+
+    def __init__(self, directory, server):
+        self.root = directory
+        self.put("/usr/lib/systemd/system/demo.service", "[Service]\nExecStart=/usr/bin/demo --serve\nRestart=always\n")
+        self.copy("/usr/bin/demo", server)
+        self.copy(LIBRARY, SHIM)
+        self.put("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\ndemo:x:4711:4711::/:/bin/false\n")
+
+    def path(self, name):
+        return self.root / name.lstrip("/")
+
+    def put(self, name, text):
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text)
+        return self.path(name)
+
+    def copy(self, name, source):
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, self.path(name))
+
+    def text(self, name):
+        return self.path(name).read_text()
+
+    def service(self, text, name="demo"):
+        """One more drop-in."""
+        directory = self.path(f"/etc/systemd/system/{name}.service.d")
+        directory.mkdir(parents=True, exist_ok=True)
+        number = len(list(directory.iterdir()))
+        (directory / f"{number:02}.conf").write_text("[Service]\n" + text)
+
+    def settings(self, unit="demo"):
+        return ppshim("check", "--settings", unit, "--root", self.root)
+
+    def unit(self, *argv, name="demo"):
+        return ppshim("unit", name, "--root", self.root, *argv)
+
+    def install(self, *argv, name="demo"):
+        answer = self.unit("--trust", "10.0.0.0/24", "--ports", "3306", "--install", *argv, name=name)
+        assert answer.status == 0, answer
+        return answer
+
+    def snapshot(self):
+        """Every file's bytes, owner and mode."""
+        return {str(p): (p.read_bytes() if p.is_file() else None, p.stat().st_uid, p.stat().st_mode)
+                for p in self.root.rglob("*")}
+
+
+@pytest.fixture
+def tree(tmp_path, server):
+    return Tree(tmp_path / "root", server)
+
+
+@contextlib.contextmanager
+def finished_process():
+    """The id of a process that is no more."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    yield process.pid
