@@ -290,6 +290,8 @@ bool tool_env_read_file(struct tool_env *env, const char *path, const char *show
 static const char *postgresql_value(const char *at, char *out)
 {
     if (*at != '\'') {
+        if (!isalnum((unsigned char)at[*at == '-']))
+            return NULL;
         while (isalnum((unsigned char)*at) || (*at && strchr("._:/+-", *at)))
             *out++ = *at++;
         *out = 0;

@@ -126,6 +126,7 @@ class Tree:
 
     def __init__(self, directory, server):
         self.root = directory
+        self.dropins = 0
         self.put("/usr/lib/systemd/system/demo.service", "[Service]\nExecStart=/usr/bin/demo --serve\nRestart=always\n")
         self.copy("/usr/bin/demo", server)
         self.copy(LIBRARY, SHIM)
@@ -147,11 +148,11 @@ class Tree:
         return self.path(name).read_text()
 
     def service(self, text, name="demo"):
-        """One more drop-in."""
+        """One more drop-in, read after those before it."""
         directory = self.path(f"/etc/systemd/system/{name}.service.d")
         directory.mkdir(parents=True, exist_ok=True)
-        number = len(list(directory.iterdir()))
-        (directory / f"{number:02}.conf").write_text("[Service]\n" + text)
+        (directory / f"{self.dropins:02}.conf").write_text("[Service]\n" + text)
+        self.dropins += 1
 
     def settings(self, unit="demo"):
         return ppshim("check", "--settings", unit, "--root", self.root)
