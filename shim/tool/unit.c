@@ -227,7 +227,8 @@ static int compare(const struct tool_unit *then, const struct tool_env *wanted)
         int status = v && strcmp(v->text, wanted->variables[i].text) == 0 ? TOOL_OK : TOOL_NO;
         if (status != TOOL_OK)
             tool_fail(TOOL_NO, "unit", "%s would not take effect: %s %s", name,
-                      v ? v->where : "UnsetEnvironment=", v ? "sets it as well, and wins" : "takes it away");
+                      v ? v->where : "a later Environment= or UnsetEnvironment=",
+                      v ? "sets it as well, and wins" : "takes it away");
         free(name);
         if (status != TOOL_OK)
             return status;
@@ -287,9 +288,9 @@ static int install(struct job *j)
     else if (status == TOOL_OK && !tool_unit_read(&then, j->root, j->unit.name, UNIT_DROPIN, text, error))
         status = tool_fail(TOOL_NO, "unit", "%s", error);
     if (status == TOOL_OK)
-        status = judge(j, &then);
-    if (status == TOOL_OK)
         status = compare(&then, &wanted);
+    if (status == TOOL_OK)
+        status = judge(j, &then);
     bool changed = false;
     if (status == TOOL_OK && j->what == PRINT)
         printf("# %s\n%s", path, text);

@@ -70,7 +70,7 @@ static void cut_block(struct content *c)
     bool made = memmem(block, head, NEW_FILE, strlen(NEW_FILE)),
          opened = memmem(block, head, OPEN_LINE, strlen(OPEN_LINE));
     c->had_block = true;
-    block -= opened && block > c->text;
+    block -= opened && block > c->text && !*end; /* a line that came to stand below needs the end of ours */
     memmove(block, end, strlen(end) + 1);
     if (made && !*c->text) {
         free(c->text);
