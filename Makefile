@@ -45,7 +45,7 @@ TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all musl help check check-unit check-behaviour check-servers check-tool check-docs check-install check-deb
-.PHONY: demo bench fuzz lint format install uninstall deb clean
+.PHONY: check-systemd demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -125,6 +125,9 @@ check-servers: all ## real servers behind a real HAProxy
 	$(Q)$(PYTEST) tests/servers
 check-tool: all $(TOOL_HELPERS) ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(PYTEST) tests/tool
+check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-deb
+	$(Q)scripts/need systemd
+	$(Q)$(PYTEST) tests/systemd
 check-docs: all ## whether README.md, the manual pages and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
 check-install: ## make install and uninstall, and that a build is the same bytes everywhere

@@ -131,7 +131,7 @@ static bool read_environment(struct process *p)
     FILE *file = proc_open(p->pid, "environ");
     while (file && getdelim(&text, &size, 0, file) > 0)
         if ((strncmp(text, "PPSHIM_", 7) == 0 || strncmp(text, "LD_PRELOAD=", 11) == 0) && strchr(text, '=') &&
-            !tool_env_find(&p->env, strndupa(text, strcspn(text, "="))))
+            !tool_env_find(&p->env, text)) /* the first counts, as getenv has it */
             tool_env_set(&p->env, text, "its environment", 0);
     free(text);
     if (file)
@@ -268,17 +268,15 @@ static void judge_absence(struct tool_report *r, const struct process *p, const 
 static void judge_changes(struct tool_report *r, const struct process *p, const struct tool_env *unit)
 {
     for (size_t i = 0; i < unit->count; i++) {
-        char *name = strndup(unit->variables[i].text, strcspn(unit->variables[i].text, "="));
-        const struct tool_variable *live = name ? tool_env_find(&p->env, name) : NULL;
-        if (name && strncmp(name, "PPSHIM_", 7) == 0 && (!live || strcmp(live->text, unit->variables[i].text) != 0))
-            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it runs with another %s than its unit has now", name);
-        free(name);
+        const char *now = unit->variables[i].text;
+        const struct tool_variable *live = tool_env_find(&p->env, now);
+        if (strncmp(now, "PPSHIM_", 7) == 0 && (!live || strcmp(live->text, now) != 0))
+            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: its unit now says %s", now);
     }
     for (size_t i = 0; i < p->env.count; i++) {
-        char *name = strndup(p->env.variables[i].text, strcspn(p->env.variables[i].text, "="));
-        if (name && strncmp(name, "PPSHIM_", 7) == 0 && !tool_env_find(unit, name))
-            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it runs with a %s that its unit no longer has", name);
-        free(name);
+        const char *live = p->env.variables[i].text;
+        if (strncmp(live, "PPSHIM_", 7) == 0 && !tool_env_find(unit, live))
+            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: its unit no longer says %s", live);
     }
 }
 

@@ -222,16 +222,13 @@ static void gather(const struct job *j, struct tool_env *wanted)
 static int compare(const struct tool_unit *then, const struct tool_env *wanted)
 {
     for (size_t i = 0; i < wanted->count; i++) {
-        char *name = strndup(wanted->variables[i].text, strcspn(wanted->variables[i].text, "="));
-        const struct tool_variable *v = name ? tool_env_find(&then->env, name) : NULL;
-        int status = v && strcmp(v->text, wanted->variables[i].text) == 0 ? TOOL_OK : TOOL_NO;
-        if (status != TOOL_OK)
-            tool_fail(TOOL_NO, "unit", "%s would not take effect: %s %s", name,
-                      v ? v->where : "a later Environment= or UnsetEnvironment=",
-                      v ? "sets it as well, and wins" : "takes it away");
-        free(name);
-        if (status != TOOL_OK)
-            return status;
+        const char *text = wanted->variables[i].text;
+        const struct tool_variable *v = tool_env_find(&then->env, text);
+        if (v && strcmp(v->text, text) == 0)
+            continue;
+        return tool_fail(TOOL_NO, "unit", "%.*s would not take effect: %s %s", (int)strcspn(text, "="), text,
+                         v ? v->where : "a later Environment= or UnsetEnvironment=",
+                         v ? "sets it as well, and wins" : "takes it away");
     }
     return TOOL_OK;
 }

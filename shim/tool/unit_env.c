@@ -90,7 +90,7 @@ void tool_env_free(struct tool_env *env)
 
 const struct tool_variable *tool_env_find(const struct tool_env *env, const char *name)
 {
-    return find(env, name, strlen(name));
+    return find(env, name, name_length(name));
 }
 
 const char *tool_env_value(const struct tool_env *env, const char *name)

@@ -26,7 +26,7 @@ void tool_env_unset(struct tool_env *env, const char *name_or_text);
 void tool_env_clear(struct tool_env *env);
 void tool_env_free(struct tool_env *env);
 
-/* NULL: not there. */
+/* By a name, or by the name of a NAME=VALUE. NULL: not there. */
 const struct tool_variable *tool_env_find(const struct tool_env *env, const char *name);
 const char *tool_env_value(const struct tool_env *env, const char *name);
 

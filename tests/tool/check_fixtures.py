@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 pytest.register_assert_rewrite("harness")
 
-from harness import ROOT, SHIM, Process, clean_env, missing, run, shim_env, tool  # noqa: E402
+from harness import ROOT, SHIM, Process, clean_env, missing, run, scratch, shim_env, tool  # noqa: E402
 
 TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 
@@ -86,12 +86,10 @@ def compile_c(path, text=SERVER, compiler="gcc", flags=()):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server():
     """A small server that listens on a port of its own and waits for ever; in a directory that everybody can reach."""
-    directory = tmp_path_factory.mktemp("server")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)
-    return compile_c(directory / "server")
+    with scratch("check") as directory:
+        yield compile_c(directory / "server")
 
 
 class Server(Process):
@@ -182,3 +180,45 @@ def finished_process():
     process = subprocess.Popen(["true"])
     process.wait()
     yield process.pid
+
+
+# --- how systemd reads what an operator writes: tests/systemd asks it, tests/tool asks us -----------------------------
+
+# Lines of an EnvironmentFile=, and what PPSHIM_LOG is then.
+FILE_LINES = [
+    ("PPSHIM_LOG=/var/log/a", "/var/log/a"),
+    ("  PPSHIM_LOG = /var/log/a \t", "/var/log/a"),
+    ('PPSHIM_LOG="/var/log/a b"', "/var/log/a b"),
+    ("PPSHIM_LOG='/var/log/a\\b'", "/var/log/a\\b"),
+    ('PPSHIM_LOG="/var/log/\\"a\\$\\x"', '/var/log/"a$\\x'),
+    ("PPSHIM_LOG=/var/log/a\\ b", "/var/log/a b"),
+    ("PPSHIM_LOG=/var/log/\\\na", "/var/log/a"),
+    ('PPSHIM_LOG="/var/log/a\\\nb"', "/var/log/ab"),
+    ('PPSHIM_LOG=/var/log/"a"', '/var/log/"a"'),
+    ('PPSHIM_LOG="/var/log"/a', "/var/log/a"),
+    ("PPSHIM_LOG=/var/log/b\n;PPSHIM_LOG=/c\nPPSHIM_LOG=/var/log/a", "/var/log/a"),
+    ("#comment\\\nPPSHIM_LOG=/c\nPPSHIM_LOG=/var/log/a", "/var/log/a"),
+    ("PPSHIM_LOG=/var/log/a\r", "/var/log/a"),
+    ("PPSHIM_LOG=/var/log/a # b", "/var/log/a # b"),
+]
+
+# Lines of [Service], where /etc/default/demo says PPSHIM_LOG=/file.
+TRUST = "Environment=PPSHIM_TRUST=10.0.0.0/24\n"
+UNIT_LINES = [
+    ('Environment="PPSHIM_LOG=/a b"', "/a b"),
+    ("Environment='PPSHIM_LOG=/a\"b' OTHER=c", '/a"b'),
+    ("Environment=PPSHIM_LOG=/a\\x20b", "/a b"),
+    ("Environment=PPSHIM_LOG=/a%%b", "/a%b"),
+    ("Environment=PPSHIM_LOG=/%n/%N/%p", "/demo.service/demo/demo"),
+    ("Environment=OTHER=a \\\n  PPSHIM_LOG=/b", "/b"),
+    ("Environment=OTHER=a \\\n# a comment\n  PPSHIM_LOG=/b", "/b"),
+    ("Environment=PPSHIM_LOG=/a\nEnvironment=PPSHIM_LOG=/b", "/b"),
+    ("Environment=PPSHIM_LOG=/a PPSHIM_PORTS=1\nEnvironment=\n" + TRUST, None),
+    ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG", None),
+    ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG=/b", "/a"),
+    ("Environment=PPSHIM_LOG=/a\n[Install]\nEnvironment=PPSHIM_LOG=/b", "/a"),
+    ("EnvironmentFile=/etc/default/demo\nEnvironment=PPSHIM_LOG=/a", "/file"),
+    ("EnvironmentFile=/etc/default/d*\nEnvironment=PPSHIM_LOG=/a", "/file"),
+    ("EnvironmentFile=-/etc/default/nothing\nEnvironment=PPSHIM_LOG=/a", "/a"),
+    ("EnvironmentFile=/etc/default/demo\nEnvironmentFile=\nEnvironment=PPSHIM_LOG=/a", "/a"),
+]

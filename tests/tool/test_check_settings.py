@@ -4,7 +4,7 @@ library would take it."""
 import os
 
 import pytest
-from check_fixtures import LIBRARY, as_root, ppshim, run, server, tool, tree
+from check_fixtures import FILE_LINES, LIBRARY, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
 
 __all__ = ["server", "tree"]
 
@@ -36,22 +36,7 @@ def test_a_good_file_is_ok_and_says_where_each_setting_stands(settings, tmp_path
                                        f"PPSHIM_PORTS=3306 ({tmp_path}/settings:4)"]
 
 
-@pytest.mark.parametrize("line, value", [
-    ("PPSHIM_LOG=/var/log/a", "/var/log/a"),
-    ("  PPSHIM_LOG = /var/log/a \t", "/var/log/a"),
-    ('PPSHIM_LOG="/var/log/a b"', "/var/log/a b"),
-    ("PPSHIM_LOG='/var/log/a\\b'", "/var/log/a\\b"),
-    ('PPSHIM_LOG="/var/log/\\"a\\$\\x"', '/var/log/"a$\\x'),
-    ("PPSHIM_LOG=/var/log/a\\ b", "/var/log/a b"),
-    ("PPSHIM_LOG=/var/log/\\\na", "/var/log/a"),
-    ('PPSHIM_LOG="/var/log/a\\\nb"', "/var/log/ab"),
-    ('PPSHIM_LOG=/var/log/"a"', '/var/log/"a"'),
-    ('PPSHIM_LOG="/var/log"/a', "/var/log/a"),
-    ("PPSHIM_LOG=/var/log/b\n;PPSHIM_LOG=/c\nPPSHIM_LOG=/var/log/a", "/var/log/a"),
-    ("#comment\\\nPPSHIM_LOG=/c\nPPSHIM_LOG=/var/log/a", "/var/log/a"),
-    ("PPSHIM_LOG=/var/log/a\r", "/var/log/a"),
-    ("PPSHIM_LOG=/var/log/a # b", "/var/log/a # b"),
-])
+@pytest.mark.parametrize("line, value", FILE_LINES)
 def test_files_are_read_as_systemd_reads_them(settings, line, value):
     assert found(settings("PPSHIM_TRUST=10.0.0.0/24\n" + line + "\n"))["PPSHIM_LOG"] == value
 
@@ -92,9 +77,6 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 # --- units ------------------------------------------------------------------------------------------------------------
 
-TRUST = "Environment=PPSHIM_TRUST=10.0.0.0/24\n"
-
-
 def test_drop_ins_are_read_in_the_order_of_their_names_wherever_they_are(tree):
     def log(directory, name, value):
         tree.put(f"{directory}/demo.service.d/{name}.conf", f"[Service]\nEnvironment=PPSHIM_LOG=/{value}\n{TRUST}")
@@ -108,24 +90,7 @@ def test_drop_ins_are_read_in_the_order_of_their_names_wherever_they_are(tree):
     assert found(tree.settings())["PPSHIM_LOG"] == "/d"
 
 
-@pytest.mark.parametrize("lines, value", [
-    ('Environment="PPSHIM_LOG=/a b"', "/a b"),
-    ("Environment='PPSHIM_LOG=/a\"b' OTHER=c", '/a"b'),
-    ("Environment=PPSHIM_LOG=/a\\x20b", "/a b"),
-    ("Environment=PPSHIM_LOG=/a%%b", "/a%b"),
-    ("Environment=PPSHIM_LOG=/%n/%N/%p", "/demo.service/demo/demo"),
-    ("Environment=OTHER=a \\\n  PPSHIM_LOG=/b", "/b"),
-    ("Environment=OTHER=a \\\n# a comment\n  PPSHIM_LOG=/b", "/b"),
-    ("Environment=PPSHIM_LOG=/a\nEnvironment=PPSHIM_LOG=/b", "/b"),
-    ("Environment=PPSHIM_LOG=/a PPSHIM_PORTS=1\nEnvironment=\n" + TRUST, None),
-    ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG", None),
-    ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG=/b", "/a"),
-    ("Environment=PPSHIM_LOG=/a\n[Install]\nEnvironment=PPSHIM_LOG=/b", "/a"),
-    ("EnvironmentFile=/etc/default/demo\nEnvironment=PPSHIM_LOG=/a", "/file"),
-    ("EnvironmentFile=/etc/default/d*\nEnvironment=PPSHIM_LOG=/a", "/file"),
-    ("EnvironmentFile=-/etc/default/nothing\nEnvironment=PPSHIM_LOG=/a", "/a"),
-    ("EnvironmentFile=/etc/default/demo\nEnvironmentFile=\nEnvironment=PPSHIM_LOG=/a", "/a"),
-])
+@pytest.mark.parametrize("lines, value", UNIT_LINES)
 def test_units_are_read_as_systemd_reads_them(tree, lines, value):
     tree.put("/etc/default/demo", "PPSHIM_LOG=/file\n")
     tree.service(TRUST + lines + "\n")
@@ -158,8 +123,7 @@ def test_a_line_of_a_units_file_that_sets_nothing_is_named(tree):
 def test_list_files_are_read_as_the_services_user(tree):
     as_root()
     tree.service("User=demo\nEnvironment=PPSHIM_TRUST=@/etc/trust\n")
-    for parent in (tree.root, *tree.root.parents[:2]):
-        parent.chmod(0o755)
+    tree.root.chmod(0o755)
     trust = tree.put("/etc/trust", "10.0.0.0/24\n")
     assert tree.settings().status == 0
     trust.chmod(0o600)

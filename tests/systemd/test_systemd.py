@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""`ppshim unit` and `ppshim check` with Debian's own services under a real systemd: each gets the preload through its
+distribution's start script or unit, sees the client, and is as before when it is taken away."""
+import shutil
+from typing import NamedTuple
+
+import pytest
+from check_fixtures import FILE_LINES, TRUST, UNIT_LINES
+from conftest import LIBRARY
+from harness import SHIM, proxy_v1, until
+
+CLIENT = "203.0.113.7"
+
+
+class Service(NamedTuple):
+    unit: str
+    port: int
+    request: bytes      # behind the header
+    refusal: str        # in which the server names the client, or says that it is not local
+    where: str = "answer"
+    shows_environment: bool = True  # /proc/PID/environ is as at its start
+
+
+STARTUP = b"\0\3\0\0user\0somebody\0\0"  # PostgreSQL's, protocol 3.0
+
+SERVICES = {
+    "mariadb": Service("mariadb.service", 3306, b"", f"Host '{CLIENT}' is not allowed to connect"),
+    "postgresql": Service("postgresql@15-main.service", 5432, (len(STARTUP) + 4).to_bytes(4, "big") + STARTUP,
+                          f'no pg_hba.conf entry for host "{CLIENT}"'),
+    "redis": Service("redis-server.service", 6379, b"PING\r\n", "DENIED Redis is running in protected mode",
+                     shows_environment=False),
+    "ssh": Service("ssh.service", 22, b"", f"closed by {CLIENT} port 4711", where="journal", shows_environment=False),
+}
+
+
+@pytest.fixture(params=SERVICES)
+def service(request, machine):
+    one = SERVICES[request.param]
+    if "@" in one.unit:
+        version = next(machine.path("/etc/postgresql").iterdir()).name
+        one = one._replace(unit=f"postgresql@{version}-main.service")
+    yield one
+    machine.ppshim("unit", one.unit, "--remove")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("reset-failed", one.unit, check=False)
+    machine.systemctl("restart", one.unit)
+
+
+def install(machine, service, *more):
+    answer = machine.ppshim("unit", service.unit, "--trust", "127.0.0.2", "--ports", str(service.port), "--install", *more)
+    assert answer.status == 0 and f"systemctl restart {service.unit}" in answer.out, answer
+
+
+def main_pid(machine, service):
+    return int(machine.show(service.unit, "MainPID"))
+
+
+def mappings(machine, pid):
+    """{permissions} of what the process has mapped of the library."""
+    lines = machine.run("cat", f"/proc/{pid}/maps").stdout.splitlines()
+    return {line.split()[1] for line in lines if "libppshim.so" in line}
+
+
+def test_a_service_sees_the_client_once_it_was_restarted(machine, service):
+    before = main_pid(machine, service)
+    install(machine, service)
+    assert main_pid(machine, service) == before, "it was restarted by the tool"
+    answer = machine.ppshim("check", service.unit)
+    assert (answer.status, answer.verdict) == (1, "no") and "a restart is needed" in answer.because, answer
+    assert machine.ppshim("check", "--settings", service.unit).status == 0
+
+    machine.systemctl("restart", service.unit)
+    pid = main_pid(machine, service)
+    assert "r-xp" in mappings(machine, pid)
+    environment = machine.run("cat", f"/proc/{pid}/environ").stdout.split("\0")
+    wanted = {f"LD_PRELOAD={LIBRARY}", "PPSHIM_TRUST=127.0.0.2", f"PPSHIM_PORTS={service.port}"}
+    assert wanted.issubset(environment) == service.shows_environment
+    answer = machine.ppshim("check", service.unit)
+    assert (answer.status, answer.because) == (0, f"{service.unit}: it is served"), answer
+    assert f"127.0.0.1:{service.port}, governed" in answer.facts("listener") or \
+        f"0.0.0.0:{service.port}, governed" in answer.facts("listener")
+    assert machine.ppshim("check", str(pid)).status == (0 if service.shows_environment else 1)
+
+    header = proxy_v1(src=(CLIENT, 4711), dst=("127.0.0.1", service.port))
+    said = machine.send(service.port, header + service.request).decode(errors="replace")
+    if service.where == "journal":
+        until(lambda: service.refusal in machine.journal(service.unit), service.refusal)
+    else:
+        assert service.refusal in said
+
+
+def test_removing_it_makes_the_service_what_it_was(machine, service):
+    install(machine, service)
+    machine.systemctl("restart", service.unit)
+    assert mappings(machine, main_pid(machine, service))
+    answer = machine.ppshim("unit", service.unit, "--remove")
+    assert answer.status == 0 and answer.out.startswith("removed from"), answer
+    machine.systemctl("restart", service.unit)
+    assert not mappings(machine, main_pid(machine, service))
+    assert machine.ppshim("check", service.unit).status == 1
+
+
+def test_a_wrong_setting_is_found_before_the_restart_and_stops_the_service_once(machine, service):
+    install(machine, service, "--timeout", "5s")
+    for place in (f"/etc/systemd/system/{service.unit}.d/ppshim.conf", "/etc/postgresql/15/main/environment"):
+        path = machine.path(place)
+        if path.exists() and "ppshim" in path.read_text():
+            path.write_text(path.read_text().replace("5s", "5"))
+    answer = machine.ppshim("check", "--settings", service.unit)
+    assert answer.status == 78 and "PPSHIM_TIMEOUT=5: a bare number has no unit" in answer.because, answer
+    machine.systemctl("daemon-reload")
+    machine.systemctl("restart", service.unit, check=False)
+    # Status 78 counts for the main process alone. ssh.service runs `sshd -t` before: there systemd's own limit ends it.
+    until(lambda: machine.show(service.unit, "ActiveState") == "failed", "it is given up")
+    assert int(machine.show(service.unit, "NRestarts")) <= (5 if "ssh" in service.unit else 0)
+
+
+def test_a_library_that_the_sandbox_keeps_from_being_executed_is_told(machine):
+    """redis-server.service executes nothing outside of /usr/lib: the preload fails open."""
+    machine.path("/usr/local/lib").mkdir(exist_ok=True)
+    shutil.copy(SHIM, machine.path("/usr/local/lib/libppshim.so"))
+    answer = machine.ppshim("unit", "redis-server", "--trust", "127.0.0.2", "--ports", "6379", "--library",
+                            "/usr/local/lib/libppshim.so")
+    assert answer.status == 1 and "outside /usr/lib" in answer.err, answer
+    dropin = "/etc/systemd/system/redis-server.service.d/hand.conf"
+    machine.put(dropin, "[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/libppshim.so PPSHIM_TRUST=127.0.0.2\n")
+    try:
+        machine.systemctl("daemon-reload")
+        machine.systemctl("restart", "redis-server")
+        assert mappings(machine, main_pid(machine, SERVICES["redis"])) == {"r--p"}
+        answer = machine.ppshim("check", "redis-server.service")
+        assert answer.status == 1 and "is mapped, but not executable" in answer.because, answer
+    finally:
+        machine.path(dropin).unlink()
+        machine.systemctl("daemon-reload")
+        machine.systemctl("restart", "redis-server")
+
+
+def test_systemd_finds_nothing_wrong_with_the_drop_ins(machine):
+    for name in ("mariadb", "redis-server", "ssh"):
+        quiet = machine.run("systemd-analyze", "verify", "--man=no", f"{name}.service")
+        machine.ppshim("unit", name, "--trust", "127.0.0.2", "--ports", "1", "--install")
+        verified = machine.run("systemd-analyze", "verify", "--man=no", f"{name}.service")
+        machine.ppshim("unit", name, "--remove")
+        assert verified.stdout + verified.stderr == quiet.stdout + quiet.stderr
+
+
+# --- systemd itself says how it reads what tests/tool has us read -----------------------------------------------------
+
+SHOWS_ENVIRONMENT = "[Service]\nType=oneshot\nExecStart=/bin/bash -c 'env -0'\nStandardOutput=truncate:/run/shown\n"
+
+
+def shown(machine, unit="demo"):
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", unit)
+    return dict(line.partition("=")[::2] for line in machine.path("/run/shown").read_text().split("\0"))
+
+
+def test_the_cases_of_environment_files_are_systemds(machine):
+    machine.put("/etc/systemd/system/demo.service", SHOWS_ENVIRONMENT + "EnvironmentFile=/etc/default/demo\n")
+    got = []
+    for line, _ in FILE_LINES:
+        machine.path("/etc/default/demo").write_bytes(line.encode() + b"\n")
+        got.append((line, shown(machine).get("PPSHIM_LOG")))
+    assert got == FILE_LINES
+
+
+def test_the_cases_of_unit_lines_are_systemds(machine):
+    machine.put("/etc/systemd/system/demo.service", SHOWS_ENVIRONMENT)
+    machine.put("/etc/default/demo", "PPSHIM_LOG=/file\n")
+    got = []
+    for lines, _ in UNIT_LINES:
+        machine.put("/etc/systemd/system/demo.service.d/00.conf", f"[Service]\n{TRUST}{lines}\n")
+        got.append((lines, shown(machine).get("PPSHIM_LOG")))
+    machine.path("/etc/systemd/system/demo.service.d/00.conf").unlink()
+    assert got == UNIT_LINES
+
+
+def test_systemd_reads_back_what_was_to_be_written(machine):
+    path = '/var/log/100%n "odd" \\x41 $HOME \'quoted\''
+    machine.put("/etc/systemd/system/demo.service", SHOWS_ENVIRONMENT)
+    machine.path("/etc/default/demo").unlink(missing_ok=True)
+    answer = machine.ppshim("unit", "demo", "--trust", "127.0.0.2", "--ports", "1", "--log", path, "--install")
+    assert answer.status == 0, answer
+    got = shown(machine)
+    assert (got["PPSHIM_LOG"], got["LD_PRELOAD"]) == (path, LIBRARY)
