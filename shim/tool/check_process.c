@@ -4,8 +4,6 @@
  */
 #include "check.h"
 #include "elf.h"
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <ppshim/config.h>
@@ -13,9 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 4096
+#define SKIP_6 " %*s %*s %*s %*s %*s %*s"
+#define SKIP_18 SKIP_6 SKIP_6 SKIP_6 /* of /proc/PID/stat, between the state and the time of start */
+
+#define CLOCKS_DIFFER 0.02 /* seconds: the time of start is told in ticks, a file's in jiffies */
 
 struct process {
     pid_t pid;
@@ -140,101 +143,6 @@ static bool read_environment(struct process *p)
     return file;
 }
 
-/* --- what it listens to --- */
-
-struct sockets {
-    unsigned long inode[SOCKETS_MAX];
-    unsigned count;
-    bool io_uring;
-};
-
-static void read_descriptors(const struct process *p, struct sockets *out)
-{
-    char path[PATH_MAX], link[PATH_MAX], target[64];
-    struct dirent *entry;
-    DIR *dir = proc_path(path, p->pid, "fd") ? opendir(path) : NULL;
-    while (dir && (entry = readdir(dir)) && out->count < SOCKETS_MAX) {
-        if (snprintf(link, sizeof link, "%s/%s", path, entry->d_name) >= (int)sizeof link)
-            continue;
-        ssize_t n = readlink(link, target, sizeof target - 1);
-        target[n > 0 ? n : 0] = 0;
-        out->io_uring |= strcmp(target, "anon_inode:[io_uring]") == 0;
-        if (sscanf(target, "socket:[%lu]", &out->inode[out->count]) == 1)
-            out->count++;
-    }
-    if (dir)
-        closedir(dir);
-}
-
-static bool owns(const struct sockets *s, unsigned long inode)
-{
-    for (unsigned i = 0; i < s->count; i++)
-        if (s->inode[i] == inode)
-            return true;
-    return false;
-}
-
-/* "0100007F" or the 32 digits of IPv6: 32-bit words in this machine's order. */
-static void address_text(const char *digits, char out[INET6_ADDRSTRLEN + 2])
-{
-    uint32_t words[4] = {0};
-    bool inet6 = strlen(digits) == 32;
-    char text[INET6_ADDRSTRLEN] = "?";
-    for (int i = 0; i < (inet6 ? 4 : 1); i++)
-        sscanf(digits + 8 * i, "%8x", &words[i]);
-    inet_ntop(inet6 ? AF_INET6 : AF_INET, words, text, sizeof text);
-    snprintf(out, INET6_ADDRSTRLEN + 2, inet6 ? "[%s]" : "%s", text);
-}
-
-struct listeners {
-    unsigned all, governed;
-};
-
-static void take_listener(struct tool_report *r, const char *line, const struct sockets *s,
-                          const struct pps_config *config, struct listeners *found)
-{
-    char digits[33], address[INET6_ADDRSTRLEN + 2];
-    unsigned port, state;
-    unsigned long inode;
-    if (sscanf(line, " %*u: %32[0-9A-F]:%x %*s %x %*s %*s %*s %*s %*s %lu", digits, &port, &state, &inode) != 4)
-        return;
-    if (state != 0x0a || port > 65535 || !owns(s, inode))
-        return;
-    bool governed = config && pps_config_governs(config, (uint16_t)port);
-    address_text(digits, address);
-    found->all++;
-    found->governed += governed;
-    tool_note(r, "listener", "%s:%u%s", address, port,
-              !config    ? ""
-              : governed ? ", governed"
-                         : ", not in PPSHIM_PORTS");
-}
-
-static struct listeners read_listeners(struct tool_report *r, const struct process *p, const struct pps_config *config)
-{
-    struct sockets *s = calloc(1, sizeof *s);
-    struct listeners found = {0};
-    char *line = NULL;
-    size_t size = 0;
-    if (!s)
-        abort();
-    read_descriptors(p, s);
-    for (int i = 0; i < 2; i++) {
-        FILE *file = proc_open(p->pid, i ? "net/tcp6" : "net/tcp");
-        while (file && getline(&line, &size, file) > 0)
-            take_listener(r, line, s, config, &found);
-        if (file)
-            fclose(file);
-    }
-    if (s->io_uring)
-        tool_warn(r, "io_uring",
-                  "it has an io_uring open; connections accepted that way would be out of sight (most use it for files "
-                  "only)");
-    free(line);
-    free(s);
-    return found;
-}
-
 /* --- judgements --- */
 
 static void judge_absence(struct tool_report *r, const struct process *p, const struct tool_env *unit)
@@ -280,6 +188,43 @@ static void judge_changes(struct tool_report *r, const struct process *p, const 
     }
 }
 
+static double seconds(struct timespec t)
+{
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Seconds since the process was started; 0 if that cannot be said. */
+static double age_of(pid_t pid)
+{
+    struct timespec now;
+    char line[1024] = "";
+    unsigned long long ticks;
+    FILE *file = proc_open(pid, "stat");
+    const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+    if (file)
+        fclose(file);
+    if (!rest || sscanf(rest, ") %*c" SKIP_18 " %llu", &ticks) != 1)
+        return 0;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return seconds(now) - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* It shows no environment to compare: were the files written to since it was started? */
+static void judge_ages(struct tool_report *r, const struct process *p, const struct tool_env *unit)
+{
+    struct timespec now;
+    struct stat st;
+    double age = age_of(p->pid);
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < unit->count; i++) {
+        char path[PATH_MAX];
+        const char *where = unit->variables[i].where;
+        snprintf(path, sizeof path, "%.*s", (int)strcspn(where, ":"), where);
+        if (stat(path, &st) == 0 && seconds(now) - seconds(st.st_mtim) < age - CLOCKS_DIFFER)
+            tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: %s was changed after it was started", path);
+    }
+}
+
 static void judge_settings(struct tool_report *r, const struct process *p, const struct tool_env *unit)
 {
     static struct pps_config config;
@@ -301,14 +246,14 @@ static void judge_settings(struct tool_report *r, const struct process *p, const
         tool_note(r, "setting", "%s", p->env.variables[i].text);
     if (!p->sees_env && unit)
         tool_note(r, "setting", "it has overwritten its environment: its unit's settings are taken to be in force");
-    struct listeners found = read_listeners(r, p, known ? &config : NULL);
+    struct tool_listeners found = tool_note_listeners(r, p->pid, known ? &config : NULL);
     if (known && !config.on)
         tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none or not set");
     else if (known && !found.governed)
         tool_judge(r, TOOL_VERDICT_NO,
                    found.all ? "it listens on no port that PPSHIM_PORTS names" : "it listens on no TCP port");
-    if (p->sees_env && unit)
-        judge_changes(r, p, unit);
+    if (unit)
+        (p->sees_env ? judge_changes : judge_ages)(r, p, unit);
 }
 
 static bool read_process(struct process *p, pid_t pid, struct tool_report *r)

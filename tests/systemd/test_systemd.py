@@ -89,6 +89,19 @@ def test_a_service_sees_the_client_once_it_was_restarted(machine, service):
         assert service.refusal in said
 
 
+def test_settings_changed_after_the_start_need_a_restart(machine, service):
+    install(machine, service)
+    machine.systemctl("restart", service.unit)
+    until(lambda: machine.ppshim("check", service.unit).status == 0, "it is served")
+    machine.put("/etc/systemd/system/other.service", "")  # another file's time does not matter
+    assert machine.ppshim("check", service.unit).status == 0
+    install(machine, service, "--timeout", "7s")
+    answer = machine.ppshim("check", service.unit)
+    assert (answer.status, answer.verdict) == (1, "no") and "a restart is needed: " in answer.because, answer
+    machine.systemctl("restart", service.unit)
+    assert machine.ppshim("check", service.unit).status == 0
+
+
 def test_removing_it_makes_the_service_what_it_was(machine, service):
     install(machine, service)
     machine.systemctl("restart", service.unit)
