@@ -319,24 +319,30 @@ static int lead(struct attempt *a)
     return fd;
 }
 
-static void stop_following(void *attempt)
+static void not_following(const struct attempt *a)
 {
-    const struct attempt *a = attempt;
     if (a->forks == pps_process_forks())
         atomic_fetch_sub(&a->crowd->followers, 1);
-    get_up(attempt);
 }
 
-/* Sleeps until the leader hands on. */
+static void stop_following(void *attempt)
+{
+    get_up(attempt);
+    not_following(attempt);
+}
+
+/* Sleeps until the leader hands on. Counts as a follower first: the record stays this listener's while it sleeps. */
 static int follow(struct attempt *a)
 {
     struct pps_park_stand stand;
     int result = AGAIN, why = 0;
-    if (!pps_park_lie_down(&a->l, &stand))
-        return lead_in_kernel(a); /* no descriptor to sleep on: as without us */
-    struct pollfd p = {.fd = stand.baton, .events = POLLIN};
     a->forks = pps_process_forks();
     atomic_fetch_add(&a->crowd->followers, 1);
+    if (!pps_park_lie_down(&a->l, &stand)) {
+        not_following(a);
+        return lead_in_kernel(a); /* no descriptor to sleep on: as without us */
+    }
+    struct pollfd p = {.fd = stand.baton, .events = POLLIN};
     if (atomic_load(&a->crowd->led)) {
         result = wait_for(a, &p, 1, stop_following);
         why = errno;
@@ -487,6 +493,11 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
     if (fd >= 0)
         errno = saved;
     return fd;
+}
+
+bool pps_accept_is_inside(unsigned index)
+{
+    return atomic_load(&crowds[index].led) || atomic_load(&crowds[index].followers);
 }
 
 void pps_accept_after_fork(void)

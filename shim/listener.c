@@ -36,8 +36,7 @@ static _Atomic int numbers_end;
 static struct record {
     _Atomic(struct pps_listener) listener;
     uint64_t cookie;
-    unsigned numbers; /* that stand for it; 0: free, unless held */
-    bool held;
+    unsigned numbers; /* that stand for it; 0: free */
 } records[PPS_LISTENERS_MAX];
 _Static_assert(sizeof(struct pps_listener) == 8, "read and written whole");
 
@@ -46,6 +45,12 @@ static struct pps_unix_name names[NAMES_MAX];
 static unsigned names_count;
 
 static bool first_governed = true;
+static bool (*in_use)(unsigned index);
+
+void pps_listener_ask_before_reuse(bool (*is_in_use)(unsigned index))
+{
+    in_use = is_in_use;
+}
 
 /* --- the table --- */
 
@@ -148,7 +153,7 @@ static struct record *place_for(const struct facts *f)
     for (struct record *r = records; r < records + PPS_LISTENERS_MAX; r++) {
         if (r->numbers && f->cookie && r->cookie == f->cookie)
             return r;
-        if (!r->numbers && !r->held && !unused)
+        if (!r->numbers && !unused && !(in_use && in_use((unsigned)(r - records))))
             unused = r;
         if (!r->numbers && !r->cookie) /* never used, so none behind it is */
             break;
@@ -339,9 +344,4 @@ void pps_listener_scan(void)
 bool pps_listener_forget(int fd, struct pps_listener *gone)
 {
     return drop_number(fd, gone);
-}
-
-void pps_listener_hold(const struct pps_listener *l, bool held)
-{
-    records[l->index].held = held;
 }

@@ -347,9 +347,7 @@ static void abandon(struct lot *lot)
     }
     close_epoll(lot);
     lot->abandoned = true;
-    if (lot->asleep)
-        pps_listener_hold(&lot->listener, true); /* what wakes them must be taken by nobody else */
-    else
+    if (!lot->asleep)
         close_stand(lot);
 }
 
@@ -554,10 +552,8 @@ void pps_park_get_up(const struct pps_listener *l)
     pps_guard_enter(&g);
     struct lot *lot = &lots[l->index];
     bool last = lot->asleep && !--lot->asleep; /* 0: in the child of a fork, that returned into the sleep */
-    if (last && lot->abandoned) {
+    if (last && lot->abandoned)
         close_stand(lot);
-        pps_listener_hold(l, false);
-    }
     pps_guard_leave(&g);
 }
 
@@ -640,7 +636,6 @@ void pps_park_after_fork(bool at_once)
     for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
         pps_watch_lost(&lot->listener); /* what stands in the server's epolls is the parent's */
         lot->asleep = 0;
-        pps_listener_hold(&lot->listener, false);
         if (at_once || epoll_is_ours(lot)) {
             close_epoll(lot);
             close_stand(lot);

@@ -61,6 +61,7 @@ static void read_settings_and_begin(void)
     pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
     pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
     pps_process_start(after_fork);
+    pps_listener_ask_before_reuse(pps_accept_is_inside);
     pps_listener_scan();
     pps_inherited_take();
     atomic_store(&pps_on, true);

@@ -60,6 +60,10 @@ static inline enum pps_fd_kind pps_listener_kind(int fd)
     return word < PPS_FD_GOVERNED ? word : PPS_FD_GOVERNED;
 }
 
+/* Once, from the constructor: whether threads are still at work with the listener that had a record. It is not used
+   again before they have left. Called with the guard held. */
+void pps_listener_ask_before_reuse(bool (*in_use)(unsigned index));
+
 /* At start: marks the listeners this image was given (socket activation, exec), so that its first wait finds them. They
    are not governed before the server waits or accepts: an image that only happens to have one must not be failed by a
    bad list. */
@@ -83,9 +87,6 @@ void pps_listener_mark(int fd, enum pps_fd_kind kind);
 /* `fd` is about to be closed. true when it was the last number of a governed listener, which is then in *gone: the
    caller lets go of the connections parked for it. The caller has the guard. */
 bool pps_listener_forget(int fd, struct pps_listener *gone);
-
-/* Whether the record of a closed listener is to be given to no other yet. The caller has the guard. */
-void pps_listener_hold(const struct pps_listener *l, bool held);
 
 /* One more than the highest number about which anything is known. */
 int pps_listener_fd_end(void);

@@ -1600,6 +1600,45 @@ static void thread_in_accept_on_a_closed_listener_ends_or_serves_who_comes(void)
     }
 }
 
+/* Nobody waits, so the threads are in the kernel's accept or behind it, and stay there with the listener that the
+   server has given up. */
+static void listener_opened_while_threads_are_left_in_accept_on_a_closed_one_is_served(void)
+{
+    static struct accepter a[THREADS]; /* which stay when this has returned */
+    int l = listener(0), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    warm(l);
+    block_in_accept(a, l);
+    IS(l, dup2(null, l)); /* closed, and its number taken: none of them comes across the new one by it */
+    int next = listener(0);
+    for (int round = 0; round < 3; round++) {
+        struct client c = introduced(next), late = dial(next);
+        accepts(next, &c);
+        introduce(&late);
+        accepts(next, &late);
+    }
+    is_exact(&(struct watch){POLL, next, -1});
+}
+
+/* Another number, but perhaps what the library knew of the old one's. */
+static void listener_opened_when_one_was_closed_under_accept_is_served(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        struct client silent = one_silent(a, l, before);
+        IS(l, dup2(null, l));
+        int next = listener(0);
+        struct client c = introduced(next), late = dial(next);
+        accepts(next, &c);
+        introduce(&late);
+        accepts(next, &late);
+        all_end_with(a, ENOTSOCK);
+        is_closed(&silent);
+        is_exact(&(struct watch){POLL, next, -1});
+        MUST(close(next) == 0 && close(l) == 0 && close(null) == 0);
+    }
+}
+
 /* The number is a listener's again before the threads have looked: whoever is still in accept is then in that one's. */
 static void listener_closed_under_accept_leaves_its_number_to_a_new_one(void)
 {
@@ -1942,6 +1981,8 @@ static const struct hazard cases[] = {
     CASE(shutdown_ends_accept_in_every_thread),
     CASE(thread_in_accept_on_a_closed_listener_ends_or_serves_who_comes),
     CASE(dup2_ends_accept_in_every_thread_while_a_peer_waits),
+    CASE(listener_opened_while_threads_are_left_in_accept_on_a_closed_one_is_served),
+    CASE(listener_opened_when_one_was_closed_under_accept_is_served),
     CASE(listener_closed_under_accept_leaves_its_number_to_a_new_one),
     CASE(receive_timeout_bounds_accept_in_every_thread),
     CASE(handlers_that_restart_end_accept_in_no_thread),
