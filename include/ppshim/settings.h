@@ -19,7 +19,7 @@
     X(CLIENT_DENY, "PPSHIM_CLIENT_DENY", "LIST", "", "real clients kept out; wins over allow")                         \
     X(INHERITED, "PPSHIM_INHERITED", "off on", "off", "take the header of a connection the process was started with")  \
     X(LOCAL_ADDR, "PPSHIM_LOCAL_ADDR", "socket header", "socket",                                                      \
-      "whether connections' own address is the socket's or the header's destination")                                  \
+      "own address of connections: the socket's or the header's destination")                                          \
     X(MAX_PENDING, "PPSHIM_MAX_PENDING", "NUMBER", "", "most connections waiting for a header per process")            \
     X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")
 

@@ -173,7 +173,7 @@ int tool_preload_exec(const char *verb, const char *library, char **argv)
     struct tool_elf e;
     char why[WHY] = "";
     const char *path = tool_find_program(argv[0]);
-    if (!path)
+    if (!path || access(path, F_OK) != 0)
         return tool_fail(TOOL_NOT_FOUND, verb, "%s: no such program", argv[0]);
     if (!tool_elf_read(library, &e, why))
         return tool_fail(TOOL_CANNOT_RUN, verb, "%s", why);
