@@ -5,6 +5,7 @@
 #include "check.h"
 #include "elf.h"
 #include "tool.h"
+#include "unit_find.h"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,13 +105,6 @@ static int check(const struct options *o, const char *what, struct tool_report *
 
 /* --- settings --- */
 
-static void note_ignored(struct tool_report *r, const struct tool_env *env)
-{
-    for (size_t i = 0; i < env->ignored_count; i++)
-        tool_judge(r, TOOL_VERDICT_CONFIG, "%s: this line sets nothing: %s: write NAME=value", env->ignored[i].where,
-                   env->ignored[i].line);
-}
-
 static void check_settings_file(const char *path, struct tool_report *r)
 {
     struct tool_env env = {0};
@@ -119,7 +113,7 @@ static void check_settings_file(const char *path, struct tool_report *r)
         tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %m");
         return;
     }
-    note_ignored(r, &env);
+    tool_judge_ignored(r, &env);
     tool_check_settings(r, &env, "", NULL);
     tool_judge_ok(r, "the library accepts these settings");
     tool_env_free(&env);
@@ -131,7 +125,7 @@ static bool check_settings_unit(const struct options *o, const char *what, struc
     if (!read_unit(o, what, &unit, error))
         return false;
     set_subject(r, "%s", unit.name);
-    note_ignored(r, &unit.env);
+    tool_judge_ignored(r, &unit.env);
     tool_check_settings(r, &unit.env, o->root, *unit.cluster ? "postgres" : unit.user);
     tool_judge_ok(r, "the library accepts its settings");
     tool_unit_free(&unit);

@@ -128,6 +128,13 @@ static void note_variables(struct tool_report *r, const struct tool_env *env)
     }
 }
 
+void tool_judge_ignored(struct tool_report *r, const struct tool_env *env)
+{
+    for (size_t i = 0; i < env->ignored_count; i++)
+        tool_judge(r, TOOL_VERDICT_CONFIG, "%s: %s sets nothing: write NAME=value, in quotes if there is a space in it",
+                   env->ignored[i].where, env->ignored[i].text);
+}
+
 void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
 {
     char error[PPS_ERROR_TEXT];

@@ -130,9 +130,7 @@ static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs)
 {
     char *ours = preloaded(unit), *program = tool_unit_program(unit), *full = ours ? below(unit->root, ours) : NULL;
-    for (size_t i = 0; i < unit->env.ignored_count; i++)
-        tool_judge(r, TOOL_VERDICT_CONFIG, "%s: this line sets nothing: %s", unit->env.ignored[i].where,
-                   unit->env.ignored[i].line);
+    tool_judge_ignored(r, &unit->env);
     if (unit->missing_file)
         tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);

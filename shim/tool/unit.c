@@ -9,6 +9,7 @@
 #include "check.h"
 #include "elf.h"
 #include "tool.h"
+#include "unit_find.h"
 #include <getopt.h>
 #include <glob.h>
 #include <ppshim/settings.h>
@@ -159,7 +160,10 @@ static int find_unit(struct job *j, const char *given)
     struct tool_unit *u = &j->unit;
     if (!tool_unit_name(given, name))
         return tool_fail(TOOL_USAGE, "unit", "%s: no service can have that name", given);
-    if (!tool_unit_read(u, j->root, name, UNIT_DROPIN, "", error))
+    bool found = tool_unit_read(u, j->root, name, UNIT_DROPIN, "", error);
+    if (j->what == REMOVE) /* also of a package that is gone, or when it was masked */
+        return TOOL_OK;
+    if (!found)
         return tool_fail(TOOL_NO, "unit", "%s", error);
     if (strcmp(u->name, "postgresql.service") == 0)
         return name_clusters(j->root);

@@ -81,7 +81,7 @@ void tool_env_free(struct tool_env *env)
     tool_env_clear(env);
     for (size_t i = 0; i < env->ignored_count; i++) {
         free(env->ignored[i].where);
-        free(env->ignored[i].line);
+        free(env->ignored[i].text);
     }
     free(env->ignored);
     free(env->variables);
@@ -107,17 +107,6 @@ char **tool_env_vector(const struct tool_env *env)
     return vector;
 }
 
-static void ignore(struct tool_env *env, const char *text, size_t length, const char *file, unsigned line)
-{
-    char *copy = or_abort(strndup(text, length));
-    if (!strstr(copy, "PPSHIM_") && !strstr(copy, "LD_PRELOAD")) {
-        free(copy);
-        return;
-    }
-    env->ignored = or_abort(realloc(env->ignored, (env->ignored_count + 1) * sizeof *env->ignored));
-    env->ignored[env->ignored_count++] = (struct tool_ignored){place(file, line), copy};
-}
-
 /* A name that systemd passes on. */
 static bool is_assignment(const char *text)
 {
@@ -126,6 +115,22 @@ static bool is_assignment(const char *text)
         if (!(isalnum((unsigned char)text[i]) || text[i] == '_') || (!i && isdigit((unsigned char)*text)))
             return false;
     return length && text[length] == '=';
+}
+
+bool tool_env_take(struct tool_env *env, const char *text, const char *file, unsigned line)
+{
+    if (!is_assignment(text))
+        return false;
+    tool_env_set(env, text, file, line);
+    return true;
+}
+
+void tool_env_ignore(struct tool_env *env, const char *text, const char *whole, const char *file, unsigned line)
+{
+    if (!strstr(whole, "PPSHIM_") && !strstr(whole, "LD_PRELOAD"))
+        return;
+    env->ignored = or_abort(realloc(env->ignored, (env->ignored_count + 1) * sizeof *env->ignored));
+    env->ignored[env->ignored_count++] = (struct tool_ignored){place(file, line), or_abort(strdup(text))};
 }
 
 /* --- files --- */
@@ -247,7 +252,9 @@ static void scan_assignment(struct scan *s, struct tool_env *env, const char *sh
     size_t length = strcspn(key, "=\r\n");
     s->at += length;
     if (*s->at != '=') {
-        ignore(env, key, length, shown, line);
+        char *copy = or_abort(strndup(key, length));
+        tool_env_ignore(env, copy, copy, shown, line);
+        free(copy);
         return;
     }
     s->at++;
@@ -257,10 +264,8 @@ static void scan_assignment(struct scan *s, struct tool_env *env, const char *sh
     char *text;
     if (asprintf(&text, "%.*s=%s", (int)length, key, s->value) < 0)
         abort();
-    if (is_assignment(text))
-        tool_env_set(env, text, shown, line);
-    else
-        ignore(env, text, strlen(text), shown, line);
+    if (!tool_env_take(env, text, shown, line))
+        tool_env_ignore(env, text, text, shown, line);
     free(text);
 }
 
@@ -324,7 +329,7 @@ static void postgresql_line(struct tool_env *env, char *line, const char *shown,
     if (end)
         tool_env_set(env, text, shown, number);
     else if (*name && *name != '#')
-        ignore(env, name, strlen(name), shown, number);
+        tool_env_ignore(env, name, name, shown, number);
     free(text);
 }
 
@@ -339,19 +344,29 @@ void tool_env_take_postgresql(struct tool_env *env, const char *text, const char
 
 /* --- words of unit files --- */
 
-static char unescape(const char **at)
+static bool is_octal(const char *at)
 {
-    static const char names[] = "abfnrtvs", bytes[] = "\a\b\f\n\r\t\v ";
+    for (int i = 0; i < 3; i++)
+        if (at[i] < '0' || at[i] > '7')
+            return false;
+    return *at < '4';
+}
+
+static char unescape(const char **at, bool *good)
+{
+    static const char names[] = "abfnrtvs\\\"'", bytes[] = "\a\b\f\n\r\t\v \\\"'";
     const char *known = **at ? strchr(names, **at) : NULL;
-    unsigned byte;
-    int n = 0;
+    unsigned byte = 0;
     if (known)
         return (*at)++, bytes[known - names];
-    if (sscanf(*at, "x%2x%n", &byte, &n) == 1 && n == 3 && byte)
-        return *at += n, (char)byte;
-    if (sscanf(*at, "%3o%n", &byte, &n) == 1 && n == 3 && byte && byte < 256)
-        return *at += n, (char)byte;
-    return **at ? *(*at)++ : '\\';
+    bool hex = **at == 'x' && isxdigit((unsigned char)(*at)[1]) && isxdigit((unsigned char)(*at)[2]);
+    if (hex)
+        sscanf(*at + 1, "%2x", &byte);
+    else if (is_octal(*at))
+        sscanf(*at, "%3o", &byte);
+    *good = *good && byte;
+    *at += byte ? 3 : 0;
+    return (char)byte;
 }
 
 char *tool_next_word(const char **at, bool *good)
@@ -364,7 +379,7 @@ char *tool_next_word(const char **at, bool *good)
     while (**at && (quote || !strchr(" \t\n\r", **at))) {
         char c = *(*at)++;
         if (c == '\\')
-            *out++ = unescape(at);
+            *out++ = unescape(at, good);
         else if (quote ? c == quote : c == '"' || c == '\'')
             quote = quote ? 0 : c;
         else

@@ -14,14 +14,18 @@ struct tool_env {
         char *where; /* "/etc/default/ssh:3" */
     } * variables;
     size_t count;
-    struct tool_ignored { /* lines that name a setting of ours or LD_PRELOAD, and that have no effect */
-        char *where, *line;
+    struct tool_ignored { /* what has no effect, where a setting of ours or LD_PRELOAD is meant */
+        char *where, *text;
     } * ignored;
     size_t ignored_count;
 };
 
 /* A later one of a name replaces the earlier. Takes copies. */
 void tool_env_set(struct tool_env *env, const char *text, const char *file, unsigned line);
+/* The same, unless systemd would not take it: false. */
+bool tool_env_take(struct tool_env *env, const char *text, const char *file, unsigned line);
+/* Remembers `text` as ignored if the `whole` it is part of names something of ours. */
+void tool_env_ignore(struct tool_env *env, const char *text, const char *whole, const char *file, unsigned line);
 void tool_env_unset(struct tool_env *env, const char *name_or_text);
 void tool_env_clear(struct tool_env *env);
 void tool_env_free(struct tool_env *env);
@@ -43,7 +47,7 @@ void tool_env_take_postgresql(struct tool_env *env, const char *text, const char
 char *tool_slurp(const char *path, size_t *size);
 
 /* One word of systemd's quoting from *at, as Environment= and ExecStart= are written: NULL at the end; `*good` false
-   where a quote is not closed. The caller frees it. */
+   where a quote is not closed or an escape is none. The caller frees it. */
 char *tool_next_word(const char **at, bool *good);
 
 #endif

@@ -25,11 +25,8 @@ struct tool_unit {
     char cluster[256]; /* "/etc/postgresql/15/main" for postgresql@15-main.service; else "" */
 };
 
-/* The name an operator wrote, with .service behind it if it has no suffix. false: no service's name can look so. */
-bool tool_unit_name(const char *given, char name[256]);
-
 /* `extra`: the text of a drop-in of that name that is to be, in place of one that is there; or NULL: as it is. ""
-   leaves out what is there. `error` is one line. After true, tool_unit_free. */
+   leaves out what is there. `error` is one line; name and cluster are good even then. After true, tool_unit_free. */
 bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, const char *extra_name, const char *extra,
                     char error[512]);
 void tool_unit_free(struct tool_unit *u);

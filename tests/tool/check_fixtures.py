@@ -217,8 +217,20 @@ UNIT_LINES = [
     ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG", None),
     ("Environment=PPSHIM_LOG=/a\nUnsetEnvironment=PPSHIM_LOG=/b", "/a"),
     ("Environment=PPSHIM_LOG=/a\n[Install]\nEnvironment=PPSHIM_LOG=/b", "/a"),
+    ("Environment=PPSHIM_LOG=\"/a b\"", "/a b"),
+    ("Environment=PPSHIM_LOG=/\\101\\s\\\\", "/A \\"),
     ("EnvironmentFile=/etc/default/demo\nEnvironment=PPSHIM_LOG=/a", "/file"),
     ("EnvironmentFile=/etc/default/d*\nEnvironment=PPSHIM_LOG=/a", "/file"),
     ("EnvironmentFile=-/etc/default/nothing\nEnvironment=PPSHIM_LOG=/a", "/a"),
     ("EnvironmentFile=/etc/default/demo\nEnvironmentFile=\nEnvironment=PPSHIM_LOG=/a", "/a"),
+]
+
+# The same; something in them sets nothing, which check must tell.
+IGNORED_LINES = [
+    ("Environment=PPSHIM_LOG = /a", None),
+    ("Environment=PPSHIM_LOG=/a /b", "/a"),
+    ("Environment=PPSHIM_LOG=/a OTHER=\\q PPSHIM_LOG=/b", "/a"),
+    ('Environment=PPSHIM_LOG=/a "PPSHIM_LOG=/b', "/a"),
+    ("Environment=PPSHIM_LOG=/a PPSHIM-LOG=/b", "/a"),
+    ("Environment=export PPSHIM_LOG=/a", "/a"),
 ]

@@ -4,7 +4,7 @@ library would take it."""
 import os
 
 import pytest
-from check_fixtures import FILE_LINES, LIBRARY, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
+from check_fixtures import FILE_LINES, IGNORED_LINES, LIBRARY, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
 
 __all__ = ["server", "tree"]
 
@@ -48,9 +48,9 @@ def test_files_are_read_as_systemd_reads_them(settings, line, value):
     ("PPSHIM_CLIENT_DENY=10.1.2.3/8", "host bits"),
     ("PPSHIM_HEADER_OPTIONAL=10.0.0.7", "10.0.0.7 is in PPSHIM_TRUST as well"),
     ("PPSHIM_CLIENT_ALLOW=@/nonexistent/list", "cannot be opened"),
-    ("export PPSHIM_PORTS=3306", "this line sets nothing: export PPSHIM_PORTS=3306"),
-    ("PPSHIM_PORTS 3306", "this line sets nothing: PPSHIM_PORTS 3306"),
-    ("export LD_PRELOAD=/usr/lib/libppshim.so", "this line sets nothing: export LD_PRELOAD"),
+    ("export PPSHIM_PORTS=3306", "export PPSHIM_PORTS=3306 sets nothing: write NAME=value"),
+    ("PPSHIM_PORTS 3306", "PPSHIM_PORTS 3306 sets nothing"),
+    ("export LD_PRELOAD=/usr/lib/libppshim.so", "export LD_PRELOAD=/usr/lib/libppshim.so sets nothing"),
 ])
 def test_a_wrong_line_is_named(settings, tmp_path, line, why):
     wrong(settings(f"PPSHIM_TRUST=10.0.0.0/24\n{line}\n"), why, f"{tmp_path}/settings:2: ")
@@ -97,6 +97,15 @@ def test_units_are_read_as_systemd_reads_them(tree, lines, value):
     assert found(tree.settings()).get("PPSHIM_LOG") == value
 
 
+@pytest.mark.parametrize("lines, value", IGNORED_LINES)
+def test_a_part_of_a_units_line_that_sets_nothing_is_named(tree, lines, value):
+    tree.service(TRUST + lines + "\n")
+    answer = tree.settings()
+    wrong(answer, "/etc/systemd/system/demo.service.d/00.conf:3: ", " sets nothing")
+    logs = [fact for fact in answer.facts("setting") if fact.startswith("PPSHIM_LOG=")]
+    assert logs == ([f"PPSHIM_LOG={value} (/etc/systemd/system/demo.service.d/00.conf:3)"] if value else [])
+
+
 def test_templates_and_aliases_lead_to_their_unit(tree):
     tree.put("/usr/lib/systemd/system/many@.service", "[Service]\nExecStart=/usr/bin/demo\n")
     tree.service(TRUST + "Environment=PPSHIM_LOG=/%i/%I\n", name="many@")
@@ -117,7 +126,7 @@ def test_a_wrong_setting_of_a_unit_is_named_with_its_place(tree):
 def test_a_line_of_a_units_file_that_sets_nothing_is_named(tree):
     tree.put("/etc/default/demo", "export PPSHIM_TRUST=10.0.0.0/24\n")
     tree.service("EnvironmentFile=/etc/default/demo\n")
-    wrong(tree.settings(), "/etc/default/demo:1: this line sets nothing")
+    wrong(tree.settings(), "/etc/default/demo:1: export PPSHIM_TRUST=10.0.0.0/24 sets nothing")
 
 
 def test_list_files_are_read_as_the_services_user(tree):
@@ -220,4 +229,4 @@ def test_a_clusters_environment_is_read_as_its_start_script_reads_it(tree):
 def test_a_line_of_a_clusters_environment_that_sets_nothing_is_named(tree, line):
     tree.put("/usr/lib/systemd/system/postgresql@.service", "[Service]\nExecStart=-/usr/bin/pg_ctlcluster %i start\n")
     tree.put("/etc/postgresql/15/main/environment", f"X = 1\n{line}\n")
-    wrong(tree.settings("postgresql@15-main"), "/etc/postgresql/15/main/environment:2: this line sets nothing")
+    wrong(tree.settings("postgresql@15-main"), "/etc/postgresql/15/main/environment:2: PPSHIM_", " sets nothing")

@@ -59,6 +59,13 @@ def test_removing_leaves_no_trace(tree):
     assert tree.snapshot() == before
 
 
+def test_it_can_be_removed_when_the_service_is_gone(tree):
+    tree.install()
+    tree.path("/usr/lib/systemd/system/demo.service").unlink()
+    assert tree.unit("--remove").out.startswith(f"removed from {DROPIN}\n")
+    assert not tree.path(DROPIN).exists()
+
+
 def test_another_library_or_setting_replaces_the_first(tree):
     tree.install()
     tree.copy("/usr/lib64/libppshim.so", SHIM)
