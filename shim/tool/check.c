@@ -95,7 +95,7 @@ static int check(const struct options *o, const char *what, struct tool_report *
         return TOOL_OK;
     }
     bool unit_first = ends_in_service(what) || strchr(what, '@') || *o->root;
-    char *program = unit_first ? NULL : tool_find_program(what);
+    char *program = strchr(what, '/') ? strdup(what) : unit_first ? NULL : tool_find_program(what);
     bool done = program ? (check_program(o, program, r), true) : check_unit(o, what, r);
     free(program);
     if (!done)

@@ -342,7 +342,7 @@ static char *interpreter_of(const char *path)
         if (is_env)
             env = true;
         else if (*word && !(env && (*word == '-' || strchr(word, '='))))
-            found = tool_find_program(word);
+            found = strchr(word, '/') ? strdup(word) : tool_find_program(word);
     }
     return found;
 }

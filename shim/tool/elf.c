@@ -425,7 +425,7 @@ char *tool_find_program(const char *name)
 {
     const char *path = getenv("PATH"), *end;
     if (strchr(name, '/'))
-        return strdup(name);
+        return access(name, F_OK) == 0 ? strdup(name) : NULL;
     for (path = path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"; *name; path = end + 1) {
         char *full;
         end = strchrnul(path, ':');

@@ -119,6 +119,12 @@ def test_a_script_is_judged_by_its_interpreter(tmp_path):
         assert answer.verdict == verdict and "is run by" in answer.facts("script")[0], answer
 
 
+def test_a_script_whose_interpreter_is_missing_is_refused(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("#!/nonexistent/sh\n")
+    refused(check(script), "/nonexistent/sh: No such file")
+
+
 def test_scripts_that_run_each_other_come_to_an_end(tmp_path):
     script = tmp_path / "script"
     script.write_text(f"#!{script}\n")
