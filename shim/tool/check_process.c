@@ -84,7 +84,7 @@ static bool read_maps(struct process *p)
     return good;
 }
 
-/* The library that is mapped, and the one that a restart would map. */
+/* The library that is mapped (seen by root only, once its file is gone), and the one that a restart would map. */
 static void judge_version(struct tool_report *r, const struct process *p)
 {
     char path[PATH_MAX], rest[PATH_MAX + 8], error[256];
@@ -93,8 +93,9 @@ static void judge_version(struct tool_report *r, const struct process *p)
     bool sees_mapped = proc_path(path, p->pid, rest) && tool_elf_read(path, &mapped, error);
     snprintf(rest, sizeof rest, "root%s", p->library);
     bool sees_installed = proc_path(path, p->pid, rest) && tool_elf_read(path, &installed, error);
-    if (sees_mapped)
-        tool_note(r, "loaded", "%s, version %s, build %s", p->library, mapped.version, mapped.build_id);
+    const struct tool_elf *known = sees_mapped ? &mapped : sees_installed && !p->deleted ? &installed : NULL;
+    if (known)
+        tool_note(r, "loaded", "%s, version %s, build %s", p->library, known->version, known->build_id);
     else
         tool_note(r, "loaded", "%s", p->library);
     if (p->deleted && !sees_installed)

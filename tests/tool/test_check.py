@@ -199,6 +199,7 @@ def other_build(path):
 
 
 def test_a_replaced_library_needs_a_restart(tmp_path, server):
+    as_root()
     library = tmp_path / "libppshim.so"
     shutil.copy(SHIM, library)
     with running(tmp_path, server, library=library, TRUST="127.0.0.2") as process:

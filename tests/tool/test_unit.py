@@ -126,13 +126,17 @@ def test_an_alias_leads_to_its_unit(tree):
     (("--trust", "10.0.0.1/24", "--ports", "3306"), "PPSHIM_TRUST=10.0.0.1/24 has host bits set"),
     (("--trust", "10.0.0.0/24", "--ports", "0"), "PPSHIM_PORTS=0: "),
     ((*GOOD, "--timeout", "3"), "PPSHIM_TIMEOUT=3: a bare number has no unit: write 3s"),
-    (("--trust", "@/etc/nothing", "--ports", "3306"), "PPSHIM_TRUST=@/etc/nothing: cannot be opened"),
 ])
 @pytest.mark.parametrize("how", ["--print", "--install"])
 def test_a_wrong_setting_is_refused(tree, how, argv, why):
     before = tree.snapshot()
     refused(tree.unit(*argv, how), why, 78)
     assert tree.snapshot() == before
+
+
+def test_a_list_file_that_is_not_there_is_refused(tree):
+    as_root()
+    refused(tree.unit("--trust", "@/etc/nothing", "--ports", "1"), "PPSHIM_TRUST=@/etc/nothing: cannot be opened", 78)
 
 
 @pytest.mark.parametrize("argv", [(), ("--trust", "10.0.0.0/24"), ("--ports", "1"), (*GOOD, "--install", "--remove"),
