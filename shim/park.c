@@ -595,6 +595,20 @@ void pps_park_prepare(const struct pps_listener *l)
     pps_guard_leave(&g);
 }
 
+void pps_park_idle(const struct pps_listener *l)
+{
+    struct pps_guard g;
+    struct pps_conn none;
+    enum pps_reason reason;
+    if (!pps_process_is_owner())
+        return;
+    pps_guard_enter(&g);
+    struct lot *lot = lot_of(l);
+    if (lot && !lot->oldest)
+        until_one_leaves(lot, 0, &none, &reason);
+    pps_guard_leave(&g);
+}
+
 /* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
 static bool closing_companion(struct lot *lot, int fd)
 {

@@ -211,17 +211,26 @@ static enum pps_settled fill(struct settling *s)
     return result;
 }
 
+/* It may have been the private epoll that fired: nothing is parked in it, but its time can be over. */
+static enum pps_settled pass(struct place *p, const struct pps_listener *l, int listener_fd, bool readable)
+{
+    if (!readable) {
+        pps_park_idle(l);
+        if (!pps_settle_is_readable(listener_fd))
+            return PPS_SETTLED_NOTHING;
+    }
+    atomic_store(&p->passed, true);
+    return PPS_SETTLED_PASS;
+}
+
 /* --- what others call --- */
 
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals)
 {
     struct place *p = place_of(l);
     int state = EMPTY;
-    if (!atomic_load(&p->accepting)) {
-        if (readable)
-            atomic_store(&p->passed, true);
-        return PPS_SETTLED_PASS;
-    }
+    if (!atomic_load(&p->accepting))
+        return pass(p, l, listener_fd, readable);
     if (!atomic_compare_exchange_strong(&p->state, &state, FILLING))
         return state == FULL ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
     struct settling s = {.place = p,

@@ -63,6 +63,8 @@ void pps_park_take_baton(const struct pps_listener *l);
 
 /* Makes the private epoll now, for a wait that must notice what another thread parks. */
 void pps_park_prepare(const struct pps_listener *l);
+/* Lets the private epoll go if its time is over and nothing is parked: for a process that waits but never accepts. */
+void pps_park_idle(const struct pps_listener *l);
 
 /* --- with the guard held --- */
 

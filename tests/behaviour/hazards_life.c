@@ -1887,6 +1887,42 @@ static void private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait(void)
     epoll_goes_after_ten_idle_timeouts(EPOLL);
 }
 
+static void *sleep_until_told(void *end_of_pipe)
+{
+    char byte;
+    syscall(SYS_read, *(int *)end_of_pipe, &byte, 1);
+    return NULL;
+}
+
+/* With PPSHIM_TIMEOUT=100ms: the waits of a server with threads have a private epoll from the first on. */
+static void server_that_nobody_called_yet_sleeps(void)
+{
+    pthread_t other;
+    int end[2];
+    MUST(pipe(end) == 0);
+    IS(0, pthread_create(&other, NULL, sleep_until_told, &end[0]));
+    for (enum way way = POLL; way <= EPOLL; way++) {
+        struct timespec before, after;
+        int l = listener(SOCK_NONBLOCK);
+        struct watch w = watching(way, l);
+        IS(0, polled(l, 0));
+        MUST(high_numbers("eventpoll").count == 1);
+        IS(0, wait_for(&w, 1010));
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+        IS(0, wait_for(&w, 10 * MOMENT));
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+        long us = (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+        if (us > MOMENT * 1000)
+            fail(__LINE__, "a wait of %d ms for nobody took %ld us of the processor", 10 * MOMENT, us);
+        struct client c = introduced(l);
+        IS(1, wait_for(&w, LONG));
+        accepts(l, &c);
+        MUST(close(l) == 0);
+    }
+    MUST(close(end[1]) == 0);
+    IS(0, pthread_join(other, NULL));
+}
+
 /* With PPSHIM_TIMEOUT=100ms: it is the waiting ones' as long as there are any. */
 static void private_epoll_stays_while_peers_come(void)
 {
@@ -1998,6 +2034,7 @@ static const struct hazard cases[] = {
     CASE(private_epoll_goes_after_ten_idle_timeouts_of_poll),
     CASE(private_epoll_goes_after_ten_idle_timeouts_of_select),
     CASE(private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait),
+    CASE(server_that_nobody_called_yet_sleeps),
     CASE(private_epoll_stays_while_peers_come),
     CASE(listener_is_not_deferred_unless_told),
     CASE(deferred_listener_leaves_silent_peers_to_the_kernel),

@@ -14,6 +14,7 @@ SETTINGS = {
     "private_epoll_goes_after_ten_idle_timeouts_of_select": {"timeout": "100ms"},
     "private_epoll_goes_after_ten_idle_timeouts_of_epoll_wait": {"timeout": "100ms"},
     "private_epoll_stays_while_peers_come": {"timeout": "100ms"},
+    "server_that_nobody_called_yet_sleeps": {"timeout": "100ms"},
     "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
 }
 
