@@ -17,6 +17,7 @@
 #include <ppshim/accept.h>
 #include <ppshim/admit.h>
 #include <ppshim/answer.h>
+#include <ppshim/closing.h>
 #include <ppshim/deadline.h>
 #include <ppshim/guard.h>
 #include <ppshim/park.h>
@@ -459,6 +460,7 @@ static int ungoverned(struct attempt *a, enum pps_fd_kind kind)
         return FAILED;
     if (kind != PPS_FD_UNGOVERNED && pps_listener_recheck(a->listener_fd, &a->l) == PPS_FD_GOVERNED)
         return found_late(a, fd);
+    pps_closed_unseen(fd);
     pps_listener_mark(fd, PPS_FD_OTHER);
     return fd;
 }

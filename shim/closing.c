@@ -47,6 +47,13 @@ void pps_closing(int fd)
     pps_guard_leave(&g);
 }
 
+/* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
+void pps_closed_unseen(int fd)
+{
+    if (pps_listener_may_govern(fd))
+        pps_closing(fd);
+}
+
 void pps_closing_range(unsigned first, unsigned last)
 {
     unsigned end = (unsigned)pps_listener_fd_end();

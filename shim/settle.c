@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ppshim/closing.h>
 #include <ppshim/guard.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
@@ -99,6 +100,7 @@ bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct socka
 {
     uint8_t buf[PPS_ADMIT_STACK];
     enum pps_reason reason;
+    pps_closed_unseen(fd);
     refresh_trust();
     enum pps_admission a = pps_admit_begin(conn, l, fd, peer, peer_len, buf, sizeof buf, &reason);
     if (forks != pps_process_forks()) {

@@ -292,8 +292,8 @@ int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     struct pps_listener l = {0};
     enum pps_fd_kind before = pps_listener_kind(fd), kind = before;
-    if (op == EPOLL_CTL_ADD)
-        kind = pps_listener_find(fd, &l);
+    if (op == EPOLL_CTL_ADD) /* a listener's number may be a client's by now, its close unseen */
+        kind = before == PPS_FD_GOVERNED ? pps_listener_recheck(fd, &l) : pps_listener_find(fd, &l);
     if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
         return guarded_control(epfd, op, fd, &l, event);
     return control_other(epfd, op, fd, event, before == PPS_FD_UNKNOWN && kind == PPS_FD_NO_SOCKET);

@@ -10,7 +10,11 @@
    shares our memory. Any thread and signal handler; may change errno. */
 void pps_closing(int fd);
 
-/* The same for first to last. */
+/* `fd` was just given out by the kernel: what is still known of that number was closed unseen (raw system calls, as
+   libuv's). */
+void pps_closed_unseen(int fd);
+
+/* The same as pps_closing for first to last. */
 void pps_closing_range(unsigned first, unsigned last);
 
 #endif

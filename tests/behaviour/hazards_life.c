@@ -852,6 +852,48 @@ static void number_of_a_listener_whose_close_was_not_seen_is_the_next_ones(void)
     is_exact(&w);
 }
 
+/* More of them than there is room for at once: as Node.js, whose libuv closes by raw system calls. */
+static void listeners_whose_close_was_not_seen_make_room_for_others(void)
+{
+    int l = listener(0);
+    patience(60);
+    for (int i = 0; i < 4200; i++) {
+        int gone = listener(0);
+        struct client c = dial(l);
+        speak(&c);
+        MUST(syscall(SYS_close, gone) == 0);
+        IS(gone, accept(l, NULL, NULL));
+        MUST(syscall(SYS_close, gone) == 0 && close(c.fd) == 0);
+    }
+}
+
+static void peers_of_a_listener_whose_close_was_not_seen_go_when_its_number_is_a_clients(void)
+{
+    int gone = listener(0), l = listener(0);
+    warm(gone);
+    struct client silent = parked(gone), c = introduced(l);
+    MUST(syscall(SYS_close, gone) == 0);
+    IS(gone, accept(l, NULL, NULL));
+    is_closed(&silent);
+    MUST(works(gone, &c));
+}
+
+static void socket_with_the_number_of_a_listener_whose_close_was_not_seen_says_what_it_says(void)
+{
+    int l = listener(0), ends[2];
+    warm(l);
+    struct client held = introduced(l);
+    IS(1, polled(l, LONG));
+    MUST(syscall(SYS_close, l) == 0);
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    IS(l, ends[0]);
+    struct watch w = watching(EPOLL, ends[0]);
+    IS(0, wait_for(&w, MOMENT));
+    IS(1, write(ends[1], "x", 1));
+    IS(1, wait_for(&w, LONG));
+    MUST(close(held.fd) == 0);
+}
+
 static void number_of_a_closed_epoll_is_anybodys(void)
 {
     for (int raw = 0; raw < 2; raw++) {
@@ -2000,6 +2042,9 @@ static const struct hazard cases[] = {
     CASE(closed_listener_takes_its_waiting_and_held_peers_along),
     CASE(number_of_a_closed_listener_is_anybodys),
     CASE(number_of_a_listener_whose_close_was_not_seen_is_the_next_ones),
+    CASE(listeners_whose_close_was_not_seen_make_room_for_others),
+    CASE(peers_of_a_listener_whose_close_was_not_seen_go_when_its_number_is_a_clients),
+    CASE(socket_with_the_number_of_a_listener_whose_close_was_not_seen_says_what_it_says),
     CASE(number_of_a_closed_epoll_is_anybodys),
     CASE(listener_works_on_after_all_unknown_numbers_were_closed),
     CASE(listener_works_on_after_all_unknown_numbers_were_closed_by_raw_system_calls),
