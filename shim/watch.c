@@ -55,12 +55,12 @@ static uint32_t events_beside(const struct registration *r)
     return EPOLLIN | (events & EPOLLONESHOT);
 }
 
-/* Adding what is there fails without a trace; if it succeeds, this is another epoll than we know. */
-static bool still_holds_listener(int epfd, int fd)
+/* Adding what is there fails without a trace. If it succeeds, this is another epoll than we know. */
+static bool holds(int epfd, int fd)
 {
     struct epoll_event nothing = {0};
     if (real_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &nothing) != 0)
-        return true;
+        return errno == EEXIST;
     real_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
     return false;
 }
@@ -74,7 +74,7 @@ static void update_beside(struct registration *r)
         return;
     if (r->beside)
         real_epoll_ctl(epfd, EPOLL_CTL_MOD, private, &e);
-    else if (atomic_load(&r->fd) && still_holds_listener(epfd, atomic_load(&r->fd) - 1))
+    else if (atomic_load(&r->fd) && holds(epfd, atomic_load(&r->fd) - 1))
         r->beside = real_epoll_ctl(epfd, EPOLL_CTL_ADD, private, &e) == 0;
 }
 
@@ -322,7 +322,7 @@ void pps_watch_adopt(int fd, const struct pps_listener *l)
     for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
         enum pps_fd_kind kind = pps_listener_kind(epfd);
         bool may_be_epoll = kind == PPS_FD_UNKNOWN || kind == PPS_FD_NO_SOCKET || kind == PPS_FD_EPOLL;
-        if (may_be_epoll && !find(epfd, fd))
+        if (may_be_epoll && !find(epfd, fd) && holds(epfd, fd))
             pps_fdinfo_epoll(epfd, adopt, &(struct adoption){epfd, fd, l});
     }
     pps_guard_leave(&g);
