@@ -6,7 +6,7 @@
 #include <ppshim/guard.h>
 #include <ppshim/listener.h>
 #include <ppshim/park.h>
-#include <ppshim/settle.h>
+#include <ppshim/place.h>
 #include <ppshim/watch.h>
 
 static void forget(int fd, enum pps_fd_kind kind)
@@ -15,7 +15,7 @@ static void forget(int fd, enum pps_fd_kind kind)
     if (kind != PPS_FD_OURS)
         pps_watch_closing(fd);
     if (pps_listener_forget(fd, &gone)) {
-        pps_settle_closing(&gone);
+        pps_place_closing(&gone);
         pps_park_abandon(&gone);
     }
     if (kind == PPS_FD_OURS)

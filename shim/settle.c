@@ -1,69 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * settle.c: takes connections in, and holds the one a wait was told of (settle.h).
- *
- * The held connection is a slot of atomics, not under the guard: taking it over costs no system call. Whoever moves it
- * on claims it first (FILLING, TAKING); nobody waits for a claim.
+ * settle.c: takes connections in, and finds the one that a wait tells of (settle.h).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <ppshim/closing.h>
 #include <ppshim/guard.h>
 #include <ppshim/log.h>
 #include <ppshim/park.h>
+#include <ppshim/place.h>
 #include <ppshim/real.h>
 #include <ppshim/settle.h>
-#include <ppshim/signals.h>
 #include <ppshim/watch.h>
-#include <stdatomic.h>
 
 /* How many connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared. */
 #define TRIES 64
-
-enum { EMPTY, FILLING, FULL, TAKING };
-
-static struct place {
-    _Atomic int state;
-    _Atomic uint16_t generation; /* of the listener it belongs to */
-    _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
-    atomic_bool passed;          /* a wait passed the kernel's readiness on */
-    atomic_bool seen;
-    _Atomic int blocking; /* the listener: 1 yes, -1 no, 0 not asked yet; a later change goes unnoticed */
-    int flags;            /* the held connection was accepted with */
-    struct pps_conn conn;
-} places[PPS_LISTENERS_MAX];
-static struct place nowhere; /* of listeners that are closed: nothing is accepted, nothing held */
-static _Atomic unsigned places_end;
-
-static void close_held(struct place *p)
-{
-    int full = FULL;
-    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
-        return;
-    shutdown(p->conn.fd, SHUT_RDWR);
-    real_close(p->conn.fd);
-    atomic_store(&p->state, EMPTY);
-}
-
-/* What an earlier listener left in the record is not this one's, and a copy of an earlier one finds nothing. */
-static struct place *place_of(const struct pps_listener *l)
-{
-    struct place *p = &places[l->index];
-    if (pps_listener_is_older(l, atomic_load(&p->generation)))
-        return &nowhere;
-    unsigned end = atomic_load(&places_end);
-    if (atomic_load(&p->generation) != l->generation &&
-        atomic_exchange(&p->generation, l->generation) != l->generation) {
-        close_held(p);
-        atomic_store(&p->accepting, 0);
-        atomic_store(&p->passed, false);
-        atomic_store(&p->seen, false);
-        atomic_store(&p->blocking, 0);
-    }
-    while (end <= l->index && !atomic_compare_exchange_weak(&places_end, &end, l->index + 1u))
-        ;
-    return p;
-}
 
 /* --- taking in --- */
 
@@ -132,7 +82,7 @@ static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_
 
 /* One settling of one listener. */
 struct settling {
-    struct place *place;
+    struct pps_place *place;
     const struct pps_listener *l;
     int listener_fd, flags;
     bool readable; /* the kernel just said so */
@@ -141,20 +91,10 @@ struct settling {
     struct pps_conn conn;
 };
 
-static bool is_blocking(const struct settling *s)
-{
-    int known = atomic_load_explicit(&s->place->blocking, memory_order_relaxed);
-    if (!known) {
-        known = fcntl(s->listener_fd, F_GETFL) & O_NONBLOCK ? -1 : 1;
-        atomic_store_explicit(&s->place->blocking, known, memory_order_relaxed);
-    }
-    return known > 0;
-}
-
 /* -1 and EAGAIN when there is nothing, as far as that can be told beforehand. */
 static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
-    bool may_sleep = pps_process_may_share() && is_blocking(s);
+    bool may_sleep = pps_process_may_share() && pps_place_is_blocking(s->place, s->listener_fd);
     if ((!s->readable || may_sleep) && !pps_settle_is_readable(s->listener_fd)) {
         errno = EAGAIN;
         return -1;
@@ -205,23 +145,19 @@ static enum pps_settled fill(struct settling *s)
             real_close(s->conn.fd);
         return PPS_SETTLED_NOTHING;
     }
-    if (result == PPS_SETTLED_READY) {
-        s->place->conn = s->conn;
-        s->place->flags = s->flags;
-    }
-    atomic_store(&s->place->state, result == PPS_SETTLED_READY ? FULL : EMPTY);
+    pps_place_put(s->place, result == PPS_SETTLED_READY ? &s->conn : NULL, s->flags);
     return result;
 }
 
 /* It may have been the private epoll that fired: nothing is parked in it, but its time can be over. */
-static enum pps_settled pass(struct place *p, const struct pps_listener *l, int listener_fd, bool readable)
+static enum pps_settled pass(struct pps_place *p, const struct pps_listener *l, int listener_fd, bool readable)
 {
     if (!readable) {
         pps_park_idle(l);
         if (!pps_settle_is_readable(listener_fd))
             return PPS_SETTLED_NOTHING;
     }
-    atomic_store(&p->passed, true);
+    pps_place_pass(p);
     return PPS_SETTLED_PASS;
 }
 
@@ -229,19 +165,19 @@ static enum pps_settled pass(struct place *p, const struct pps_listener *l, int 
 
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals)
 {
-    struct place *p = place_of(l);
-    int state = EMPTY;
-    if (!atomic_load(&p->accepting))
-        return pass(p, l, listener_fd, readable);
-    if (!atomic_compare_exchange_strong(&p->state, &state, FILLING))
-        return state == FULL ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
+    struct pps_place *p = pps_place_of(l);
     struct settling s = {.place = p,
                          .l = l,
                          .listener_fd = listener_fd,
-                         .flags = atomic_load(&p->accepting) - 1,
+                         .flags = pps_place_flags(p),
                          .readable = readable,
                          .signals = signals,
                          .forks = pps_process_forks()};
+    if (s.flags < 0)
+        return pass(p, l, listener_fd, readable);
+    enum pps_claim claim = pps_place_claim(p);
+    if (claim != PPS_CLAIMED)
+        return claim == PPS_CLAIM_HELD ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
     return fill(&s);
 }
 
@@ -251,61 +187,7 @@ bool pps_settle_is_readable(int listener_fd)
     return real_poll(&p, 1, 0) == 1;
 }
 
-bool pps_settle_accepting(const struct pps_listener *l, int flags)
-{
-    struct place *p = place_of(l);
-    if (atomic_load(&p->accepting) != flags + 1)
-        atomic_store(&p->accepting, flags + 1);
-    return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
-}
-
-void pps_settle_seen(const struct pps_listener *l)
-{
-    struct place *p = place_of(l);
-    if (!atomic_load(&p->seen))
-        atomic_store(&p->seen, true);
-}
-
 bool pps_settle_is_seen(const struct pps_listener *l)
 {
-    return atomic_load(&place_of(l)->seen) || pps_watch_any(l);
-}
-
-bool pps_settle_holds(const struct pps_listener *l)
-{
-    return atomic_load(&place_of(l)->state) == FULL;
-}
-
-bool pps_settle_take(const struct pps_listener *l, int flags, struct pps_conn *conn)
-{
-    struct place *p = place_of(l);
-    int full = FULL;
-    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
-        return false;
-    *conn = p->conn;
-    int changed = flags ^ p->flags;
-    atomic_store(&p->state, EMPTY);
-    if (changed & SOCK_NONBLOCK)
-        fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
-    if (changed & SOCK_CLOEXEC)
-        fcntl(conn->fd, F_SETFD, flags & SOCK_CLOEXEC ? FD_CLOEXEC : 0);
-    return true;
-}
-
-void pps_settle_closing(const struct pps_listener *l)
-{
-    close_held(place_of(l));
-}
-
-/* The child owns no held connection; whether it accepts is yet to be seen. What a wait passed on before the fork it may
-   have been made to accept: `passed` stays. */
-void pps_settle_after_fork(bool at_once)
-{
-    for (struct place *p = places; p < places + atomic_load(&places_end); p++) {
-        if (atomic_load(&p->state) == FULL && at_once)
-            real_close(p->conn.fd);
-        atomic_store(&p->state, EMPTY);
-        atomic_store(&p->accepting, 0);
-        atomic_store(&p->seen, false);
-    }
+    return pps_place_is_seen(pps_place_of(l)) || pps_watch_any(l);
 }

@@ -14,8 +14,8 @@
 #include <ppshim/log.h>
 #include <ppshim/park.h>
 #include <ppshim/peer.h>
+#include <ppshim/place.h>
 #include <ppshim/real.h>
-#include <ppshim/settle.h>
 #include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void after_fork(bool at_once)
     pps_accept_after_fork();
     pps_trust_after_fork();
     pps_peer_after_fork();
-    pps_settle_after_fork(at_once);
+    pps_place_after_fork(at_once);
     pps_park_after_fork(at_once);
 }
 

@@ -3,9 +3,9 @@
  * settle.h: is there a connection to hand over right now?
  *
  * A wait that is about to tell the server "your listener is readable" settles first: connections are taken, parked
- * ones moved on, until one is ready or nothing is left. The one that is ready is held, at most one a listener, until
- * the server accepts it. A process that waits but has not itself called accept on the listener (a master whose children
- * accept) must take nothing: until then, and again after fork, the kernel's own readiness passes.
+ * ones moved on, until one is ready or nothing is left. The one that is ready is held (place.h), at most one a
+ * listener, until the server accepts it. A process that waits but has not itself called accept on the listener (a
+ * master whose children accept) must take nothing: until then, and again after fork, the kernel's own readiness passes.
  *
  * Waits for nothing. Any thread and signal handler: who finds another inside passes on. With cancellation off. May
  * change errno.
@@ -32,12 +32,6 @@ bool pps_settle_make_room(void);
    ours to set. */
 bool pps_settle_is_readable(int listener_fd);
 
-/* The server calls accept4 with these flags: from now on waits may settle. Returns whether a wait passed the kernel's
-   readiness on since the last call: then accept must not wait, for it was not told the truth. */
-bool pps_settle_accepting(const struct pps_listener *l, int flags);
-
-/* A wait of this process names the listener (poll, select); epolls are known to watch.h. */
-void pps_settle_seen(const struct pps_listener *l);
 /* Whether the server waits for this listener by means we see, so that an accept that finds nothing may say so. */
 bool pps_settle_is_seen(const struct pps_listener *l);
 
@@ -53,13 +47,5 @@ enum pps_settled {
    blocking listener, and only when another process or thread takes the connection in the moment between the look and
    the call, does this sleep, as the server's own accept would have. */
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals);
-
-bool pps_settle_holds(const struct pps_listener *l);
-/* Takes the held one, mended to these flags. */
-bool pps_settle_take(const struct pps_listener *l, int flags, struct pps_conn *conn);
-
-/* The listener's last number is being closed; the guard is held. */
-void pps_settle_closing(const struct pps_listener *l);
-void pps_settle_after_fork(bool at_once);
 
 #endif
