@@ -459,8 +459,10 @@ static int ungoverned(struct attempt *a, enum pps_fd_kind kind)
     int fd = real_accept4(a->listener_fd, a->sa, a->len, a->flags);
     if (fd < 0)
         return FAILED;
-    if (kind != PPS_FD_UNGOVERNED && pps_listener_recheck(a->listener_fd, &a->l) == PPS_FD_GOVERNED)
+    if (kind != PPS_FD_UNGOVERNED && pps_listener_recheck(a->listener_fd, &a->l) == PPS_FD_GOVERNED) {
+        pps_watch_adopt(a->listener_fd, &a->l);
         return found_late(a, fd);
+    }
     pps_closed_unseen(fd);
     pps_listener_mark(fd, PPS_FD_OTHER);
     return fd;

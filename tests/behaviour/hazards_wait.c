@@ -497,6 +497,25 @@ static void socket_put_into_an_epoll_before_listen_is_watched(void)
     }
 }
 
+/* By a raw system call, or by whoever sent it to a number that was a client's. */
+static void listener_that_was_taken_for_a_client_in_an_epoll_is_watched_once_it_accepted(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = epoll_create1(EPOLL_CLOEXEC);
+    control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+    IS(0, bind(l, (struct sockaddr *)&any, sizeof any));
+    IS(0, syscall(SYS_listen, l, 1024));
+    struct client silent = dial(l);
+    IS(1, told(epoll, LONG)); /* the kernel's word */
+    int64_t before = microseconds();
+    FAILS_WITH(EAGAIN, accept(l, NULL, NULL));
+    MUST(microseconds() - before < LONG * 1000 / 2); /* a header may take a minute */
+    IS(0, told(epoll, MOMENT));
+    introduce(&silent);
+    IS(1, told(epoll, LONG));
+    accepts(l, &silent);
+}
+
 /* --- cases: several of each --- */
 
 static void exclusive_listener_is_told_of_waiting_peers(void)
@@ -1325,6 +1344,7 @@ static const struct hazard cases[] = {
     CASE(spent_one_shot_is_not_told_until_armed_again),
     CASE(listener_and_waiting_peers_are_one_one_shot),
     CASE(socket_put_into_an_epoll_before_listen_is_watched),
+    CASE(listener_that_was_taken_for_a_client_in_an_epoll_is_watched_once_it_accepted),
     CASE(removed_listener_is_not_told_of_waiting_peers),
     CASE(silenced_listener_is_not_told_of_waiting_peers),
     CASE(held_connection_is_not_told_while_the_listener_is_out),
