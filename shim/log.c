@@ -371,6 +371,18 @@ void pps_log(enum pps_log_level level, struct pps_line *l)
     to_target(level, l);
 }
 
+/* What took the place of fd 2 since start is believed to be the server's own log if it is appended to, or no file at
+   all: never a data file, nor a client. */
+static bool takes_last_words(const struct stat *st)
+{
+    if (leads_nowhere(st))
+        return false;
+    if (stderr_unchanged())
+        return true;
+    return S_ISREG(st->st_mode) ? fcntl(STDERR_FILENO, F_GETFL) & O_APPEND
+                                : S_ISFIFO(st->st_mode) || S_ISCHR(st->st_mode);
+}
+
 void pps_log_last_words(const char *text)
 {
     struct pps_line l;
@@ -378,6 +390,6 @@ void pps_log_last_words(const char *text)
     pps_line_text(&l, text);
     l.text[l.length++] = '\n';
     struct stat st;
-    if (fstat(STDERR_FILENO, &st) != 0 || leads_nowhere(&st) || !to_stderr(&l))
+    if (fstat(STDERR_FILENO, &st) != 0 || !takes_last_words(&st) || !to_stderr(&l))
         to_syslog(PPS_LOG_ERROR, &l);
 }

@@ -210,6 +210,16 @@ def test_data_file_that_took_the_place_of_stderr_stays_clean(serve, tmp_path):
     assert path.read_bytes() == b""
 
 
+@pytest.mark.parametrize("flags, told", [(os.O_RDWR, False), (os.O_RDWR | os.O_APPEND, True)], ids=["data", "log"])
+def test_last_words_go_into_what_took_the_place_of_stderr_only_if_it_is_a_log(tmp_path, flags, told):
+    path = tmp_path / "file"
+    path.write_bytes(b"what was there\n")
+    program = f"import os, socket; os.dup2(os.open({str(path)!r}, {flags}), 2); socket.create_server(('127.0.0.1', 0))"
+    assert run(["/usr/bin/python3", "-c", program], {"trust": "@/nonexistent"}).returncode == 78
+    assert path.read_bytes().startswith(b"what was there\n")
+    assert (b"error: PPSHIM_TRUST=" in path.read_bytes()) == told
+
+
 def test_dead_reader_of_the_log_does_not_kill_the_server(serve):
     reading, writing = os.pipe()
     os.close(reading)
