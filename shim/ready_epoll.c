@@ -242,7 +242,7 @@ static bool rest_from_others_events(const struct wait *w, unsigned rounds)
 {
     uint64_t left = pps_time_left(w->deadline);
     struct timespec nap = pps_timespec(left < NAP ? left : NAP);
-    return rounds < PATIENCE || !pps_process_forks() || real_ppoll(NULL, 0, &nap, w->signals.mask) == 0;
+    return rounds < PATIENCE || !pps_process_has_family() || real_ppoll(NULL, 0, &nap, w->signals.mask) == 0;
 }
 
 static int wait_and_resolve(struct wait *w)

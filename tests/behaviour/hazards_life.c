@@ -781,6 +781,38 @@ static void child_with_its_parents_epoll_does_not_spin_for_its_parents_peers(voi
     accepts(l, &silent);
 }
 
+/* The same the other way round: the child is busy when a peer of its own speaks. */
+static void parent_with_its_childs_epoll_does_not_spin_for_its_childs_peers(void)
+{
+    int l = listener(SOCK_NONBLOCK), busy[2], ready[2];
+    char byte;
+    MUST(pipe2(busy, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0);
+    warm(l);
+    struct watch w = watching(EPOLL, l);
+    pid_t child = fork();
+    if (child == 0) {
+        warm(l);
+        struct client silent = dial(l);
+        IS(0, wait_for(&w, MOMENT));
+        MUST(!in_kernel_queue(l));
+        introduce(&silent);
+        MUST(write(ready[1], "x", 1) == 1 && close(busy[1]) == 0 && read(busy[0], &byte, 1) == 0);
+        IS(1, wait_for(&w, LONG));
+        accepts(l, &silent);
+        _exit(0);
+    }
+    struct timespec before, after;
+    IS(1, read(ready[0], &byte, 1));
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    IS(0, wait_for(&w, 10 * MOMENT));
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    long us = (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+    if (us > 3 * MOMENT * 1000)
+        fail(__LINE__, "waiting %d ms took %ld us of the processor", 10 * MOMENT, us);
+    MUST(close(busy[1]) == 0);
+    ended_well(child);
+}
+
 /* --- cases: numbers that are closed and used again --- */
 
 static void closed_listener_takes_its_waiting_and_held_peers_along(void)
@@ -2039,6 +2071,7 @@ static const struct hazard cases[] = {
     CASE(copies_held_by_a_raw_clone_keep_nothing_open),
     CASE(server_that_daemonizes_after_epoll_ctl_works),
     CASE(child_with_its_parents_epoll_does_not_spin_for_its_parents_peers),
+    CASE(parent_with_its_childs_epoll_does_not_spin_for_its_childs_peers),
     CASE(closed_listener_takes_its_waiting_and_held_peers_along),
     CASE(number_of_a_closed_listener_is_anybodys),
     CASE(number_of_a_listener_whose_close_was_not_seen_is_the_next_ones),
