@@ -476,18 +476,29 @@ static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
     return !len ? EFAULT : (int)*len < 0 ? EINVAL : 0;
 }
 
+/* An epoll that holds it may be inherited too: then that wait told the server what the kernel said. */
+static void adopt_inherited(struct attempt *a)
+{
+    pps_watch_adopt(a->listener_fd, &a->l);
+    a->must_not_wait = pps_watch_any(&a->l);
+}
+
 int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
     struct attempt a = {.listener_fd = listener_fd, .sa = sa, .len = len, .flags = flags, .started = pps_now()};
     /* Of a number never met, a wait before this call may have told what the kernel said: once that connection turned
        out to be of no use, there is nothing to wait for. */
-    bool unmet = pps_listener_kind(listener_fd) == PPS_FD_UNKNOWN;
+    enum pps_fd_kind met = pps_listener_kind(listener_fd);
+    bool unmet = met == PPS_FD_UNKNOWN;
     int saved = errno, fd;
     pps_process_notice_fork();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
         if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)
             return FAILED;
+        if (kind == PPS_FD_GOVERNED && met == PPS_FD_INHERITED)
+            adopt_inherited(&a);
+        met = kind;
         fd = kind == PPS_FD_GOVERNED ? governed(&a) : ungoverned(&a, kind);
         if (fd == AGAIN) {
             learn_listener(&a);

@@ -335,7 +335,7 @@ void pps_listener_scan(void)
         if (open[fd].revents & POLLNVAL)
             continue;
         bool other = is_no_listener(fd);
-        set_word(fd, other ? PPS_FD_OTHER : PPS_FD_INHERITED);
+        set_word(fd, !other ? PPS_FD_INHERITED : errno == ENOTSOCK ? PPS_FD_NO_SOCKET : PPS_FD_OTHER);
         if (!other)
             try_lists(fd);
     }

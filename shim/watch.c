@@ -321,8 +321,7 @@ void pps_watch_adopt(int fd, const struct pps_listener *l)
     pps_guard_enter(&g);
     for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
         enum pps_fd_kind kind = pps_listener_kind(epfd);
-        bool may_be_epoll = kind == PPS_FD_UNKNOWN || kind == PPS_FD_NO_SOCKET || kind == PPS_FD_EPOLL;
-        if (may_be_epoll && !find(epfd, fd) && holds(epfd, fd))
+        if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED && !find(epfd, fd) && holds(epfd, fd))
             pps_fdinfo_epoll(epfd, adopt, &(struct adoption){epfd, fd, l});
     }
     pps_guard_leave(&g);

@@ -20,8 +20,8 @@
 /* epoll_ctl(2) for any descriptors, remembering what concerns governed listeners. */
 int pps_watch_ctl(int epfd, int op, int fd, struct epoll_event *event);
 
-/* `fd` has just become this listener: servers may have put the socket into an epoll before they called listen. Looks at
-   the lowest 256 numbers; takes the guard. */
+/* `fd` has just become known as this listener: servers may have put the socket into an epoll before they called listen,
+   or an earlier image may have. Looks at the lowest 256 numbers; takes the guard. */
 void pps_watch_adopt(int fd, const struct pps_listener *l);
 
 /* A registration as it stands; a copy. Of an epoll inside the epoll, when listener.generation is 0. */

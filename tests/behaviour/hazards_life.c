@@ -1404,6 +1404,36 @@ static int started_with_a_listener(int l)
     return 0;
 }
 
+/* The same with an epoll that it was given too. */
+static int started_with_an_epoll(int l, int epoll)
+{
+    struct watch w = {EPOLL, l, epoll};
+    struct client silent = dial(l);
+    IS(1, wait_for(&w, LONG));
+    FAILS_WITH(ECONNABORTED, accept(l, NULL, NULL));
+    IS(0, wait_for(&w, MOMENT));
+    introduce(&silent);
+    IS(1, wait_for(&w, LONG));
+    accepts(l, &silent);
+    is_exact(&w);
+    return 0;
+}
+
+static void epoll_kept_over_exec_with_its_listener_is_watched(void)
+{
+    int l = listener(0), epoll = epoll_create1(0);
+    char numbers[2][16];
+    control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+    snprintf(numbers[0], sizeof numbers[0], "%d", l);
+    snprintf(numbers[1], sizeof numbers[1], "%d", epoll);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "hazards_life", "--epoll", numbers[0], numbers[1], (char *)NULL);
+        _exit(100);
+    }
+    ended_well(child);
+}
+
 static void listener_kept_over_exec_is_governed(void)
 {
     int l = listener(0);
@@ -2092,6 +2122,7 @@ static const struct hazard cases[] = {
     CASE(copy_of_a_listener_never_hangs_the_first_accept),
     CASE(registration_of_a_closed_number_lives_while_a_copy_does),
     CASE(listener_kept_over_exec_is_governed),
+    CASE(epoll_kept_over_exec_with_its_listener_is_watched),
     CASE(dup2_onto_a_listener_closes_it),
     CASE(dup2_and_a_signal_end_accept_while_a_peer_waits),
     CASE(shutdown_ends_accept_in_every_thread),
@@ -2125,5 +2156,7 @@ int main(int argc, char **argv)
         return inherited();
     if (argc == 3 && strcmp(argv[1], "--listener") == 0)
         return started_with_a_listener(atoi(argv[2]));
+    if (argc == 4 && strcmp(argv[1], "--epoll") == 0)
+        return started_with_an_epoll(atoi(argv[2]), atoi(argv[3]));
     return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
 }
