@@ -307,24 +307,26 @@ struct adoption {
 static bool adopt(void *context, int fd, const struct epoll_event *event)
 {
     const struct adoption *a = context;
+    struct pps_guard g;
     if (fd != a->fd)
         return false;
-    added(a->epfd, a->fd, a->l, event);
+    pps_guard_enter(&g);
+    if (!find(a->epfd, fd))
+        added(a->epfd, fd, a->l, event);
+    pps_guard_leave(&g);
     return true;
 }
 
+/* The looking, about a millisecond, is done without the guard: other threads accept meanwhile. */
 void pps_watch_adopt(int fd, const struct pps_listener *l)
 {
-    struct pps_guard g;
     if (!pps_process_is_owner())
         return;
-    pps_guard_enter(&g);
     for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
         enum pps_fd_kind kind = pps_listener_kind(epfd);
-        if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED && !find(epfd, fd) && holds(epfd, fd))
+        if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED)
             pps_fdinfo_epoll(epfd, adopt, &(struct adoption){epfd, fd, l});
     }
-    pps_guard_leave(&g);
 }
 
 bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out)
