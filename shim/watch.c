@@ -7,6 +7,7 @@
  * account it is asked whether it still holds the listener, so that a number reused behind our back is left alone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <ppshim/fdinfo.h>
 #include <ppshim/guard.h>
 #include <ppshim/real.h>
@@ -324,7 +325,7 @@ void pps_watch_adopt(int fd, const struct pps_listener *l)
         return;
     for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
         enum pps_fd_kind kind = pps_listener_kind(epfd);
-        if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED)
+        if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED && fcntl(epfd, F_GETFD) >= 0)
             pps_fdinfo_epoll(epfd, adopt, &(struct adoption){epfd, fd, l});
     }
 }
