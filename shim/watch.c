@@ -147,13 +147,27 @@ static void arm(struct registration *r, const struct epoll_event *e)
     update_beside(r);
 }
 
+static bool has_data(const struct registration *r, int epfd, uint64_t data)
+{
+    return atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data;
+}
+
 /* A server that gives its listener and another descriptor the same data cannot tell them apart, and nor can we: it gets
    the kernel's own events, the private epoll's among them. */
 static void note_same_data(int epfd, uint64_t data)
 {
     for (struct registration *r = registrations; r < end(); r++)
-        if (atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data)
+        if (has_data(r, epfd, data))
             atomic_store(&r->ambiguous, true);
+}
+
+/* Takes no guard: what is being added meanwhile looks for the same data itself. */
+static bool may_be_ambiguous(int epfd, uint64_t data)
+{
+    for (const struct registration *r = registrations; r < end(); r++)
+        if (has_data(r, epfd, data))
+            return true;
+    return false;
 }
 
 static bool is_foreign(int epfd, int fd)
@@ -280,7 +294,8 @@ static int control_other(int epfd, int op, int fd, struct epoll_event *event, bo
         pps_guard_enter(&g);
         added(epfd, fd, &nested, event);
         pps_guard_leave(&g);
-    } else if (result == 0 && op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL) {
+    } else if (result == 0 && op != EPOLL_CTL_DEL && pps_listener_kind(epfd) == PPS_FD_EPOLL &&
+               may_be_ambiguous(epfd, event->data.u64)) {
         pps_guard_enter(&g);
         note_same_data(epfd, event->data.u64);
         pps_guard_leave(&g);

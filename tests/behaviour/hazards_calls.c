@@ -2,10 +2,11 @@
  *
  * hazards_calls.c: makes one call many times, for a tracer or a profiler to count what it costs.
  *
- *     hazards_calls poll|select|epoll_wait|close COUNT PIPES
+ *     hazards_calls poll|select|epoll_wait|epoll_ctl|close COUNT PIPES
  *
  * What is waited for are that many pipes; the process also has a listener on which it has accepted, so a shim is at
- * work. The calls stand in call_many, between two getppid.
+ * work. epoll_ctl changes a pipe in an epoll that holds the listener. The calls stand in call_many, between two
+ * getppid.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -20,7 +21,7 @@
 
 #define MOST 64
 
-static int pipes[MOST], count, above, epoll;
+static int pipes[MOST], count, above, epoll, epoll_with_listener;
 
 static void accept_once(void)
 {
@@ -32,6 +33,9 @@ static void accept_once(void)
         getsockname(l, (struct sockaddr *)&any, &length) != 0 || connect(c, (struct sockaddr *)&any, length) != 0 ||
         close(accept(l, NULL, NULL)) != 0)
         err(1, "accept");
+    epoll_with_listener = epoll_create1(0);
+    if (epoll_ctl(epoll_with_listener, EPOLL_CTL_ADD, l, &(struct epoll_event){.data.fd = l}) != 0)
+        err(1, "epoll_ctl");
 }
 
 static void one_poll(void)
@@ -61,6 +65,13 @@ static void one_epoll_wait(void)
         err(1, "epoll_wait");
 }
 
+static void one_epoll_ctl(void)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = pipes[0]};
+    if (epoll_ctl(epoll_with_listener, EPOLL_CTL_MOD, pipes[0], &e) != 0)
+        err(1, "epoll_ctl");
+}
+
 static void one_close(void)
 {
     if (close(-1) == 0)
@@ -79,13 +90,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*call)(void);
-    } calls[] = {{"poll", one_poll}, {"select", one_select}, {"epoll_wait", one_epoll_wait}, {"close", one_close}};
+    } calls[] = {{"poll", one_poll},
+                 {"select", one_select},
+                 {"epoll_wait", one_epoll_wait},
+                 {"epoll_ctl", one_epoll_ctl},
+                 {"close", one_close}};
     void (*call)(void) = NULL;
     for (size_t i = 0; argc == 4 && i < sizeof calls / sizeof *calls; i++)
         if (strcmp(argv[1], calls[i].name) == 0)
             call = calls[i].call;
     if (!call || atoi(argv[3]) > MOST)
-        errx(64, "usage: hazards_calls poll|select|epoll_wait|close COUNT PIPES");
+        errx(64, "usage: hazards_calls poll|select|epoll_wait|epoll_ctl|close COUNT PIPES");
     accept_once();
     epoll = epoll_create1(0);
     for (; count < atoi(argv[3]); count++) {
@@ -96,6 +111,8 @@ int main(int argc, char **argv)
         pipes[count] = ends[0];
         above = ends[0] + 1;
     }
+    if (epoll_ctl(epoll_with_listener, EPOLL_CTL_ADD, pipes[0], &(struct epoll_event){.data.fd = pipes[0]}) != 0)
+        err(1, "epoll_ctl");
     call(); /* whatever is looked up once, is now */
     syscall(SYS_getppid);
     call_many(call, atol(argv[2]));
