@@ -45,7 +45,7 @@ TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all musl help check check-unit check-behaviour check-servers check-tool check-docs check-install check-deb
-.PHONY: check-systemd demo bench fuzz lint format install uninstall deb clean
+.PHONY: check-recipes check-systemd demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -132,6 +132,8 @@ check-docs: all ## whether README.md, the manual pages and make help say what th
 	$(Q)$(PYTEST) tests/docs
 check-install: ## make install and uninstall, and that a build is the same bytes everywhere
 	$(Q)$(PYTEST) tests/install
+check-recipes: all ## what README.md tells operators to do, with real servers under load
+	$(Q)$(PYTEST) tests/recipes
 check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
 	$(Q)scripts/need deb check-deb
 	$(Q)$(PYTEST) tests/deb
@@ -171,7 +173,7 @@ format: ## lay out all C as .clang-format says
 # What is installed; musl's library where `make musl` built it.
 LIBS = $(B)/libppshim.so $(B)/libppconnect.so $(wildcard $(B)/libppshim-musl.so)
 DOCS = README.md CHANGELOG.md LICENSE
-EXAMPLES = scripts/examples/ppshim.conf
+EXAMPLES = scripts/examples/ppshim.conf scripts/examples/kubernetes.yaml
 # By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
 put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
 	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)

@@ -34,7 +34,7 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
     share = f"{prefix[1:]}/share"
     expected = {f"{libraries}/libppshim.so", f"{libraries}/libppshim-musl.so", f"{share}/man/man8/libppshim.8",
                 *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
-                f"{share}/doc/libppshim/examples/ppshim.conf"}
+                *(f"{share}/doc/libppshim/examples/{name}" for name in ("ppshim.conf", "kubernetes.yaml"))}
     if any((ROOT / "shim" / "tool").glob("*.c")):
         expected |= {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1"}
     if any((ROOT / "shim" / "connect").glob("*.c")):
