@@ -6,6 +6,7 @@
 #include <ppshim/place.h>
 #include <ppshim/real.h>
 #include <stdatomic.h>
+#include <string.h>
 
 enum { EMPTY, FILLING, FULL, TAKING };
 
@@ -137,10 +138,20 @@ void pps_place_closing(const struct pps_listener *l)
     close_held(pps_place_of(l));
 }
 
+/* The number may have been closed and be somebody else's by now: then its peer is another, but for Unix peers, which
+   all look alike. */
+static bool is_still_held(const struct pps_conn *c)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    return !c->listener.is_unix && real_getpeername(c->fd, (struct sockaddr *)&peer, &length) == 0 &&
+           length == c->peer_raw_len && memcmp(&peer, &c->peer_raw, length) == 0;
+}
+
 void pps_place_after_fork(bool at_once)
 {
     for (struct pps_place *p = places; p < places + atomic_load(&places_end); p++) {
-        if (atomic_load(&p->state) == FULL && at_once)
+        if (atomic_load(&p->state) == FULL && (at_once || is_still_held(&p->conn)))
             real_close(p->conn.fd);
         atomic_store(&p->state, EMPTY);
         atomic_store(&p->accepting, 0);

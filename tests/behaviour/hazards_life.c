@@ -684,6 +684,31 @@ static void first_accept_in_the_child_of_a_raw_clone_makes_its_waits_exact(void)
     ended_well(child);
 }
 
+static void held_peer_ends_while_the_child_of_a_raw_clone_lives(void)
+{
+    int l = listener(SOCK_NONBLOCK), ready[2], over[2];
+    char byte = 'x';
+    struct watch w = watching(POLL, l);
+    warm(l);
+    struct client c = introduced(l);
+    IS(1, wait_for(&w, LONG));
+    MUST(pipe(ready) == 0 && pipe(over) == 0);
+    pid_t child = raw_fork();
+    if (child == 0) {
+        MUST(close(over[1]) == 0);
+        IS(0, wait_for(&w, 0));
+        MUST(write(ready[1], &byte, 1) == 1);
+        IS(0, read(over[0], &byte, 1));
+        _exit(0);
+    }
+    IS(1, read(ready[0], &byte, 1));
+    int fd = accept(l, NULL, NULL);
+    MUST(fd >= 0 && close(fd) == 0);
+    is_closed(&c);
+    MUST(close(over[1]) == 0);
+    ended_well(child);
+}
+
 /* A child that holds copies and never calls us: what the parent ends must end all the same, and nothing must spin. */
 static void copies_held_by_a_raw_clone_keep_nothing_open(void)
 {
@@ -2098,6 +2123,7 @@ static const struct hazard cases[] = {
     CASE(vfork_child_that_closes_disturbs_nobody),
     CASE(child_of_a_raw_clone_accepts_and_leaves_its_parents_peers_alone),
     CASE(first_accept_in_the_child_of_a_raw_clone_makes_its_waits_exact),
+    CASE(held_peer_ends_while_the_child_of_a_raw_clone_lives),
     CASE(copies_held_by_a_raw_clone_keep_nothing_open),
     CASE(server_that_daemonizes_after_epoll_ctl_works),
     CASE(child_with_its_parents_epoll_does_not_spin_for_its_parents_peers),
