@@ -15,16 +15,13 @@
 #include <ppshim/lowat.h>
 #include <ppshim/peer.h>
 #include <ppshim/real.h>
+#include <ppshim/sockopt.h>
 #include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
 
 #define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
 
@@ -39,19 +36,6 @@ struct inherited {
 };
 
 /* --- is it a connection that was accepted and may have a header in front --- */
-
-static int ask_int(int fd, int level, int option)
-{
-    int value = 0;
-    socklen_t len = sizeof value;
-    return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
-}
-
-static bool is_tcp(int fd)
-{
-    int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
-    return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
-}
 
 /* The kernel's struct tcp_info as far as it is of use here; libc's is older than segs_in (Linux 4.2). */
 struct tcp_facts {
@@ -77,9 +61,9 @@ static bool has_peer(struct inherited *in)
     in->peer_len = sizeof in->peer;
     if (real_getpeername(in->fd, (struct sockaddr *)&in->peer, &in->peer_len) == 0)
         return pps_addr_from_sockaddr(&peer, (struct sockaddr *)&in->peer, in->peer_len) &&
-               !pps_peer_recall(in->fd, &peer, &unused) && is_tcp(in->fd);
+               !pps_peer_recall(in->fd, &peer, &unused) && pps_sockopt_is_tcp(in->fd);
     in->peer_len = 0;
-    return errno == ENOTCONN && is_tcp(in->fd) && was_reset(in->fd);
+    return errno == ENOTCONN && pps_sockopt_is_tcp(in->fd) && was_reset(in->fd);
 }
 
 static bool is_governed(struct inherited *in)
@@ -92,7 +76,7 @@ static bool is_governed(struct inherited *in)
         return false;
     bool inet6 = ss.ss_family == AF_INET6;
     in->listener = (struct pps_listener){
-        .port = local.port, .inet6 = inet6, .v6only = inet6 && ask_int(in->fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0};
+        .port = local.port, .inet6 = inet6, .v6only = inet6 && pps_sockopt(in->fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0};
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include <ppshim/log.h>
 #include <ppshim/peer.h>
 #include <ppshim/real.h>
+#include <ppshim/sockopt.h>
 #include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdatomic.h>
@@ -23,10 +24,6 @@
 #ifndef SO_COOKIE
 #define SO_COOKIE 57
 #endif
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
 #define NAMES_MAX 256
 #define SCANNED 256 /* numbers looked at when the image starts */
 
@@ -94,26 +91,18 @@ struct facts {
     bool listens, tcp, inet6, v6only, is_unix;
 };
 
-static int ask_int(int fd, int level, int option)
-{
-    int value = 0;
-    socklen_t len = sizeof value;
-    return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
-}
-
 static bool is_no_listener(int fd)
 {
     errno = 0;
-    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
     return listens == 0 || (listens < 0 && errno == ENOTSOCK);
 }
 
 static void ask_tcp(int fd, const struct sockaddr_storage *own, struct facts *f)
 {
-    int protocol = ask_int(fd, SOL_SOCKET, SO_PROTOCOL);
-    f->tcp = protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+    f->tcp = pps_sockopt_is_tcp(fd);
     f->inet6 = own->ss_family == AF_INET6;
-    f->v6only = f->inet6 && ask_int(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+    f->v6only = f->inet6 && pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
 }
 
 /* false: not a socket that can be asked. */
@@ -122,7 +111,7 @@ static bool ask(int fd, struct facts *f)
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     *f = (struct facts){0};
-    int listens = ask_int(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
     f->listens = listens > 0;
     if (!f->listens)
         return listens == 0 || errno == ENOTSOCK;
@@ -131,7 +120,7 @@ static bool ask(int fd, struct facts *f)
     if (pps_addr_from_sockaddr(&f->local, (struct sockaddr *)&ss, len))
         ask_tcp(fd, &ss, f);
     else if (pps_unix_name_from_sockaddr(&f->name, (struct sockaddr *)&ss, len))
-        f->is_unix = ask_int(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+        f->is_unix = pps_sockopt(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
     len = sizeof f->cookie;
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &f->cookie, &len) != 0)
         f->cookie = 0;

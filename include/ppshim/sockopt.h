@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sockopt.h: a question to a socket that is answered with a number (socket(7)).
+ *
+ * Any thread, any signal handler; no state. Changes errno.
+ */
+#ifndef PPSHIM_SOCKOPT_H
+#define PPSHIM_SOCKOPT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+/* -1 and errno: it cannot be asked. */
+static inline int pps_sockopt(int fd, int level, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
+}
+
+/* TCP or MPTCP. */
+static inline bool pps_sockopt_is_tcp(int fd)
+{
+    int protocol = pps_sockopt(fd, SOL_SOCKET, SO_PROTOCOL);
+    return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
+#endif
