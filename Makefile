@@ -32,14 +32,16 @@ SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,$(NAME).so -Wl,--version-script=s
 # So that the library loads in a program of the other libc too and can say what is wrong there (libc.h): as weak symbols
 # what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
 WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
-UNCHECKED := $(addprefix $(O)/shim/,libc.o log.o start.o state.o) # they run there: without what is weak
+UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/log.o preload/start.o preload/state.o) # they run there: without what is weak
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
 SHIM_LIBS := -Wl,-z,defs -ldl
 ifneq ($(LIBC_NAME),)
 SHIM_LIBS := -nodefaultlibs -Wl,-z,undefs -Wl,--no-as-needed $(LIBC_NAME) -lgcc
 endif
 
-SRC := $(sort $(wildcard shim/*.c))
+# The library is every folder but the tool and the client's preload.
+CORE := sys protocol policy log conn preload
+SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
 TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
@@ -76,21 +78,21 @@ $(B)/shim/tool/preload.o: $(B)/libdir
 FORCE:
 
 # The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
-HEADER_OBJ := $(patsubst %,$(B)/shim/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
+HEADER_OBJ := $(patsubst %,$(B)/shim/protocol/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
 $(B)/libppconnect.so: $(CONNECT_OBJ) $(HEADER_OBJ) shim/connect/libppconnect.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PRELOAD_LDFLAGS) -Wl,-soname,libppconnect.so \
 		-Wl,--version-script=shim/connect/libppconnect.map -o $@ -Wl,-z,defs $(CONNECT_OBJ) $(HEADER_OBJ) -ldl
 
 # What the tool shares with the library: everything but its hooks and its constructor.
-$(B)/libpps.a: $(filter-out $(B)/shim/hooks.o $(B)/shim/start.o,$(OBJ))
+$(B)/libpps.a: $(filter-out $(B)/shim/preload/hooks.o $(B)/shim/preload/start.o,$(OBJ))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(B)/ppshim: $(TOOL_OBJ) $(B)/libpps.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
 
 # Unit tests: everything but the exported symbols, under AddressSanitizer and UndefinedBehaviorSanitizer.
-UNIT_SRC := $(wildcard tests/unit/*.c) $(filter-out shim/hooks.c,$(SRC))
+UNIT_SRC := $(wildcard tests/unit/*.c) $(filter-out shim/preload/hooks.c,$(SRC))
 UNIT_OBJ := $(UNIT_SRC:%.c=$(B)/asan/%.o)
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 $(B)/asan/%.o: %.c Makefile
@@ -112,7 +114,7 @@ TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/too
 $(B)/tests/tool/%: tests/tool/%.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $(filter %.c %.o,$^)
-$(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/reason.o
+$(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
 
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
 check: all ## every test; what it needs is installed first; the last line counts
@@ -153,11 +155,11 @@ bench: all $(B)/bench/connections ## connections a second with the shim and with
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC := clang $(BASE) -Itests -O1 -g -DPPS_INTERP='"$(INTERP)"' -fno-sanitize-recover=all -fsanitize=address,undefined
-$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out shim/hooks.c,$(SRC)) $(wildcard include/ppshim/*.h)
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out shim/preload/hooks.c,$(SRC)) $(wildcard include/ppshim/*.h)
 	@mkdir -p $(@D)
 	$(Q)scripts/need fuzz
 	$(Q)$(FUZZ_CC),fuzzer -o $@ $(filter %.c,$^) -ldl
-$(B)/fuzz/seeds: tests/fuzz/seeds.c tests/unit/vectors.c tests/unit/vectors.h $(filter-out shim/hooks.c,$(SRC))
+$(B)/fuzz/seeds: tests/fuzz/seeds.c tests/unit/vectors.c tests/unit/vectors.h $(filter-out shim/preload/hooks.c,$(SRC))
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) -o $@ $(filter %.c,$^) -ldl
 fuzz: $(FUZZERS) $(B)/fuzz/seeds ## arbitrary bytes for the parsers, FUZZ_SECONDS (60) each

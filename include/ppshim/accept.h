@@ -15,7 +15,7 @@ int pps_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
 /* Whether a thread is in accept on the listener of this record, though it may be closed by now. */
 bool pps_accept_is_inside(unsigned index);
 
-/* guard.h's after_fork. */
+/* lock.h's after_fork. */
 void pps_accept_after_fork(void);
 
 #endif

@@ -11,8 +11,8 @@
 
 #include <netinet/in.h>
 #include <ppshim/addr.h>
+#include <ppshim/client.h>
 #include <ppshim/listener.h>
-#include <ppshim/peer.h>
 #include <ppshim/reason.h>
 #include <ppshim/trust.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  * it went wrong. Offsets count from 0.
  */
 #include "decode.h"
-#include "../header_parts.h"
+#include "../protocol/header_internal.h"
 #include "decode_tlv.h"
 #include "options.h"
 #include "tool.h"

@@ -3,7 +3,7 @@
  * decode_tlv.c: see decode_tlv.h.
  */
 #include "decode_tlv.h"
-#include "../header_parts.h"
+#include "../protocol/header_internal.h"
 #include <ppshim/cidr.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * Looks are made by pps_trust_look, without the second between two of them. New contents of a file differ in length
  * from the old: the kernel's timestamps are only as fine as its clock tick.
  */
-#include "../../shim/trust_parts.h"
+#include "../../shim/policy/trust_internal.h"
 #include "suites.h"
 #include <arpa/inet.h>
 #include <fcntl.h>

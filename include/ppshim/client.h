@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client.h: remembers who the client of a connection really is.
+ *
+ * Where the kernel lends the socket itself 32 private bytes (TCP_FASTOPEN_KEY, tcp(7), Linux 5.3; on an accepted socket
+ * they mean nothing to it) the client's address lives and dies there with the connection: it follows dup, fork, exec
+ * and SCM_RIGHTS, and no table of ours can mix two connections up. Where it does not (older kernels, gVisor, MPTCP), a
+ * table of this process keeps it, for as long as the process has the socket open: that follows dup and fork, not exec,
+ * nor the way to another process. Nobody outside this module knows which of the two was used.
+ *
+ * Any thread, any signal handler; the child of a fork goes on with what its parent remembered. May change errno.
+ */
+#ifndef PPSHIM_CLIENT_H
+#define PPSHIM_CLIENT_H
+
+#include <ppshim/addr.h>
+#include <stdbool.h>
+
+/* Of a connection whose header was taken, or that is known to send none. */
+struct pps_client {
+    bool has_addr; /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
+    struct pps_addr addr;
+    enum pps_addr_form form; /* how the server shall see it */
+    /* The same of what the client connected to; only with has_addr, and where getsockname shall tell it. It need not
+       outlive exec: false then. */
+    bool has_local;
+    struct pps_addr local;
+    enum pps_addr_form local_form;
+};
+
+/* `peer` is the real TCP peer; recall compares it, so that a socket disconnected and connected elsewhere is not
+   misnamed. false: the kernel refused, and no memory is left for a table. */
+bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
+
+/* false: nothing is remembered: no header was ever taken from this socket. */
+bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
+
+/* Whether this connection's own socket keeps what is remembered, so that the next image finds it. Asks by writing
+   nothing into it: only for a connection of which nothing is remembered. */
+bool pps_peer_outlives_exec(int fd);
+
+/* Recall, as far as it can be had of a connection that was reset and so has no peer any more. */
+bool pps_peer_is_marked(int fd);
+
+/* Where this kernel lets TCP connections be remembered, for the `active` line: "socket" or "table"; asks a socket of
+   its own. */
+const char *pps_peer_store(void);
+
+/* For tests: "table" leaves the kernel's bytes alone, as if there were none. NULL and anything else means nothing. */
+void pps_peer_test_store(const char *store);
+
+/* lock.h's after_fork. */
+void pps_peer_after_fork(void);
+
+#endif

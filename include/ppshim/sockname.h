@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sockname.h: addresses given to the server, written into its buffer exactly as the kernel writes them.
+ */
+#ifndef PPSHIM_SOCKNAME_H
+#define PPSHIM_SOCKNAME_H
+
+#include <ppshim/client.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* As the kernel's move_addr_to_user: copies what fits, reports the full length. `len` must not be negative. */
+void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len);
+
+/* false: an IPv6 address for a buffer of `room` bytes that holds an IPv4 one and no more. A truncated address would be
+   a made-up one. */
+bool pps_answer_fits(enum pps_addr_form form, sa_family_t socket_family, socklen_t room);
+
+/* getpeername(2), with the client in place of a balancer; ENOBUFS where pps_answer_fits says no. Sets errno on failure
+   only. */
+int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len);
+
+/* getsockname(2), with what the client connected to in place of the server's own address, where that is remembered
+   (PPSHIM_LOCAL_ADDR=header); else as above. */
+int pps_answer_getsockname(int fd, struct sockaddr *sa, socklen_t *len);
+
+#endif

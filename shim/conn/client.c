@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client.c: decides where a client is remembered (client.h): in its socket if the kernel lets us, else in the table; in
+ * both if not all of it fits into the socket.
+ */
+#include "client_internal.h"
+#include <ppshim/header.h>
+#include <ppshim/real.h>
+#include <string.h>
+
+static bool leave_sockets_alone; /* a test says so; set before anything is remembered */
+
+static uint32_t sum_of(const struct pps_addr *peer)
+{
+    return pps_crc32c(pps_crc32c(0, peer->ip, sizeof peer->ip), &peer->port, sizeof peer->port);
+}
+
+static bool to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
+{
+    return !leave_sockets_alone && pps_peer_to_socket(fd, peer_sum, client, partly);
+}
+
+bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client)
+{
+    uint32_t sum = sum_of(peer);
+    bool partly;
+    return (to_socket(fd, sum, client, &partly) && !partly) || pps_peer_to_table(fd, sum, client);
+}
+
+bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
+{
+    uint32_t sum = sum_of(peer);
+    bool partly, known = !leave_sockets_alone && pps_peer_from_socket(fd, sum, out, &partly);
+    if (known && !partly)
+        return true;
+    return pps_peer_from_table(fd, sum, out) || known;
+}
+
+bool pps_peer_outlives_exec(int fd)
+{
+    return !leave_sockets_alone && pps_peer_socket_keeps(fd);
+}
+
+bool pps_peer_is_marked(int fd)
+{
+    return pps_peer_socket_is_marked(fd);
+}
+
+const char *pps_peer_store(void)
+{
+    static const struct pps_client none = {.has_addr = false};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) /* an IPv6-only container */
+        fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool partly, kept = fd >= 0 && to_socket(fd, 0, &none, &partly);
+    if (fd >= 0)
+        real_close(fd);
+    return kept ? "socket" : "table";
+}
+
+void pps_peer_test_store(const char *store)
+{
+    leave_sockets_alone = store && strcmp(store, "table") == 0;
+}
+
+void pps_peer_after_fork(void)
+{
+    pps_peer_table_after_fork();
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client_sockopt.c: the client's address in the socket's 32 bytes (client_internal.h).
+ */
+#include "client_internal.h"
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef TCP_FASTOPEN_KEY
+#define TCP_FASTOPEN_KEY 33
+#endif
+
+/* What the 32 bytes hold. A socket nobody tagged answers with nothing or with the network namespace's real key: the
+   magic and the peer's checksum, 64 bits together, tell a tag from a key. */
+struct tag {
+    uint8_t magic[4];
+    uint8_t peer_sum[4];
+    uint8_t form;
+    uint8_t local; /* NONE, HERE or ELSEWHERE */
+    uint8_t zero[2];
+    uint8_t port[2];
+    uint8_t ip[16]; /* with HERE 4 bytes of the local one, and the last 4 of an IPv4 one */
+    uint8_t local_port[2];
+};
+_Static_assert(sizeof(struct tag) == 32, "the kernel takes exactly two keys of 16 bytes");
+
+#define NO_ADDR 0xff /* in place of a form */
+
+enum { NONE, HERE, ELSEWHERE };
+
+static const uint8_t tag_magic[4] = {0x9c, 'P', 'P', 0x01};
+
+static void put_port(uint8_t out[2], uint16_t port)
+{
+    out[0] = (uint8_t)(port >> 8);
+    out[1] = (uint8_t)port;
+}
+
+static uint16_t get_port(const uint8_t in[2])
+{
+    return (uint16_t)(in[0] << 8 | in[1]);
+}
+
+static uint8_t place_of_local(const struct pps_client *c)
+{
+    if (!c->has_local)
+        return NONE;
+    return pps_addr_is_v4(&c->addr) && pps_addr_is_v4(&c->local) && c->form == c->local_form ? HERE : ELSEWHERE;
+}
+
+static void put_client(struct tag *tag, const struct pps_client *c)
+{
+    put_port(tag->port, c->addr.port);
+    memcpy(tag->ip, c->addr.ip, sizeof tag->ip);
+    tag->local = place_of_local(c);
+    if (tag->local == HERE) {
+        put_port(tag->local_port, c->local.port);
+        memcpy(tag->ip, c->local.ip + 12, 4);
+    }
+}
+
+static void get_client(const struct tag *tag, struct pps_client *c)
+{
+    c->form = c->local_form = (enum pps_addr_form)tag->form;
+    c->has_local = tag->local == HERE;
+    if (c->has_local) {
+        c->addr = pps_addr_v4(tag->ip + 12, get_port(tag->port));
+        c->local = pps_addr_v4(tag->ip, get_port(tag->local_port));
+    } else {
+        c->addr = pps_addr_v6(tag->ip, get_port(tag->port));
+    }
+}
+
+bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
+{
+    struct tag tag = {.form = client->has_addr ? (uint8_t)client->form : NO_ADDR};
+    memcpy(tag.magic, tag_magic, sizeof tag.magic);
+    memcpy(tag.peer_sum, &peer_sum, sizeof tag.peer_sum);
+    if (client->has_addr)
+        put_client(&tag, client);
+    *partly = tag.local == ELSEWHERE;
+    return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, sizeof tag) == 0;
+}
+
+static bool genuine(const struct tag *tag, uint32_t peer_sum)
+{
+    return memcmp(tag->magic, tag_magic, sizeof tag_magic) == 0 &&
+           memcmp(tag->peer_sum, &peer_sum, sizeof tag->peer_sum) == 0 &&
+           (tag->form <= PPS_FORM_INET6 || tag->form == NO_ADDR);
+}
+
+bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
+{
+    struct tag tag;
+    socklen_t len = sizeof tag;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) != 0 || len != sizeof tag || !genuine(&tag, peer_sum))
+        return false;
+    *out = (struct pps_client){.has_addr = tag.form != NO_ADDR};
+    if (out->has_addr)
+        get_client(&tag, out);
+    *partly = tag.local == ELSEWHERE;
+    return true;
+}
+
+bool pps_peer_socket_keeps(int fd)
+{
+    static const struct tag blank;
+    return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &blank, sizeof blank) == 0;
+}
+
+bool pps_peer_socket_is_marked(int fd)
+{
+    struct tag tag;
+    socklen_t len = sizeof tag;
+    return getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) == 0 && len == sizeof tag &&
+           memcmp(tag.magic, tag_magic, sizeof tag_magic) == 0;
+}

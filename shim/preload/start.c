@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c: the constructor, and the version this library says when it is run.
+ *
+ * LD_PRELOAD reaches every child of a server, so this runs in many images that never listen: it reads the environment
+ * and nothing else. Only settings that can be judged from the environment alone stop a process here.
+ */
+#include <errno.h>
+#include <ppshim/accept.h>
+#include <ppshim/client.h>
+#include <ppshim/held.h>
+#include <ppshim/inherited.h>
+#include <ppshim/libc.h>
+#include <ppshim/listener.h>
+#include <ppshim/lock.h>
+#include <ppshim/log.h>
+#include <ppshim/parked.h>
+#include <ppshim/real.h>
+#include <ppshim/state.h>
+#include <ppshim/trust.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+extern const char ppshim_version[];
+__attribute__((visibility("default"))) const char ppshim_version[] = PPS_VERSION;
+
+static void after_fork(bool at_once)
+{
+    pps_accept_after_fork();
+    pps_trust_after_fork();
+    pps_peer_after_fork();
+    pps_place_after_fork(at_once);
+    pps_park_after_fork(at_once);
+}
+
+_Noreturn static void stop(const char *error)
+{
+    pps_log_start(NULL, getenv("JOURNAL_STREAM"));
+    pps_stop_misconfigured(error);
+}
+
+/* In the wrong libc the shim stays off, for a program that wants it on stops. Nothing but the environment is looked at.
+ */
+static bool is_at_home(void)
+{
+    const char *mismatch = pps_libc_mismatch(), *trust = getenv("PPSHIM_TRUST");
+    if (mismatch && trust && strcmp(trust, "none") != 0)
+        stop(mismatch);
+    return !mismatch;
+}
+
+static void read_settings_and_begin(void)
+{
+    char error[PPS_ERROR_TEXT];
+    if (!pps_config_read(environ, &pps_config, error))
+        stop(error);
+    if (!pps_config.on)
+        return;
+    pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
+    pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
+    pps_process_start(after_fork);
+    pps_listener_ask_before_reuse(pps_accept_is_inside);
+    pps_listener_scan();
+    pps_inherited_take();
+    atomic_store(&pps_on, true);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    int saved = errno;
+    pps_real_resolve();
+    if (!getauxval(AT_SECURE) && is_at_home()) /* as secure_getenv(3): such an environment counts for nothing */
+        read_settings_and_begin();
+    errno = saved;
+}
+
+/* Running the library: the program interpreter is named here, and the linker is told to enter at pps_print_version. */
+__attribute__((section(".interp"), used)) static const char interpreter[] = PPS_INTERP;
+
+#if defined(__x86_64__) || defined(__i386__)
+#define ENTRY __attribute__((force_align_arg_pointer))
+#else
+#define ENTRY
+#endif
+
+_Noreturn ENTRY void pps_print_version(void);
+_Noreturn ENTRY void pps_print_version(void)
+{
+    static const char text[] = "libppshim " PPS_VERSION "\n";
+    ssize_t n = write(STDOUT_FILENO, text, sizeof text - 1);
+    _exit(n == sizeof text - 1 ? 0 : 1);
+}

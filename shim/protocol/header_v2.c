@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * header_v2.c: the binary header of spec 2.2, its TLVs and the SSL TLV. Owns their layout on the wire.
+ *
+ * Judged twice: its 16 fixed bytes as soon as they are here, the rest when it is whole. Of a LOCAL header only the
+ * length counts.
+ *
+ * Where the spec leaves a choice:
+ * - The address block's size goes by the family nibble alone, also where the transport is UNSPEC. Family UNSPEC has no
+ *   block: its TLVs begin at byte 16, as those of LOCAL do.
+ * - A second CRC32C TLV is refused: no rule says whether it was zero while the first was computed.
+ * - The inside of an SSL TLV is not the header's frame: only pps_ssl_decode judges it.
+ *
+ * Must never lay a struct over the caller's bytes: they have no alignment.
+ */
+#include "header_internal.h"
+#include <string.h>
+
+#define CRC_LENGTH 4
+#define SSL_FIXED 5 /* client, verify */
+
+enum command { LOCAL = 0, PROXY = 1 };
+
+static const uint8_t block_lengths[] = {0, PPS_BLOCK_INET, PPS_BLOCK_INET6, PPS_BLOCK_UNIX}; /* by family nibble */
+#define FAMILIES (sizeof block_lengths / sizeof *block_lengths)
+#define TRANSPORTS 3
+
+static unsigned command_of(const uint8_t *buf)
+{
+    return buf[12] & 15;
+}
+
+static size_t rest_length(const uint8_t *buf)
+{
+    return pps_get_u16(buf + 14);
+}
+
+static enum pps_reason judge_fixed_part(const uint8_t *buf)
+{
+    unsigned family = buf[13] >> 4, transport = buf[13] & 15;
+
+    if (buf[12] >> 4 != 2)
+        return PPS_REASON_V2_BAD_VERSION;
+    if (command_of(buf) == LOCAL)
+        return PPS_REASON_NONE;
+    if (command_of(buf) != PROXY)
+        return PPS_REASON_V2_BAD_COMMAND;
+    if (family >= FAMILIES || transport >= TRANSPORTS)
+        return PPS_REASON_V2_BAD_FAMILY;
+    if (rest_length(buf) < block_lengths[family])
+        return PPS_REASON_V2_SHORT_BLOCK;
+    return PPS_REASON_NONE;
+}
+
+bool pps_tlv_next(struct pps_view *rest, struct pps_tlv *out)
+{
+    size_t length;
+
+    if (rest->length < 3)
+        return false;
+    length = pps_get_u16(rest->at + 1);
+    if (length > rest->length - 3)
+        return false;
+    *out = (struct pps_tlv){rest->at[0], {rest->at + 3, length}};
+    rest->at += 3 + length;
+    rest->length -= 3 + length;
+    return true;
+}
+
+static bool crc_holds(const uint8_t *buf, size_t length, struct pps_view field)
+{
+    static const uint8_t zeros[CRC_LENGTH];
+    const uint8_t *after = field.at + CRC_LENGTH;
+    uint32_t crc;
+
+    if (field.length != CRC_LENGTH)
+        return false;
+    crc = pps_crc32c(0, buf, (size_t)(field.at - buf));
+    crc = pps_crc32c(crc, zeros, sizeof zeros);
+    crc = pps_crc32c(crc, after, (size_t)(buf + length - after));
+    return crc == pps_get_u32(field.at);
+}
+
+static enum pps_reason judge_tlvs(const uint8_t *buf, size_t length, struct pps_view tlvs)
+{
+    struct pps_view crc = {NULL, 0};
+    struct pps_tlv tlv;
+
+    while (pps_tlv_next(&tlvs, &tlv)) {
+        if (tlv.type != PPS_TLV_CRC32C)
+            continue;
+        if (crc.at)
+            return PPS_REASON_V2_BAD_CRC;
+        crc = tlv.value;
+    }
+    if (tlvs.length > 0)
+        return PPS_REASON_V2_TLV_OVERRUN;
+    if (crc.at && !crc_holds(buf, length, crc))
+        return PPS_REASON_V2_BAD_CRC;
+    return PPS_REASON_NONE;
+}
+
+/* Whether the block holds a TCP client's addresses; UNSPEC, AF_UNIX and DGRAM mean the real peer. */
+static bool read_block(const uint8_t *block, uint8_t family, struct pps_header *h)
+{
+    if (family == PPS_FAM_TCP4) {
+        h->src = pps_addr_v4(block, pps_get_u16(block + 8));
+        h->dst = pps_addr_v4(block + 4, pps_get_u16(block + 10));
+        return true;
+    }
+    if (family == PPS_FAM_TCP6) {
+        h->src = pps_addr_v6(block, pps_get_u16(block + 32));
+        h->dst = pps_addr_v6(block + 16, pps_get_u16(block + 34));
+        return true;
+    }
+    return false;
+}
+
+static enum pps_reason read_rest(const uint8_t *buf, struct pps_header *h)
+{
+    const uint8_t *block = buf + PPS_V2_FIXED;
+    size_t block_length = h->local ? 0 : block_lengths[buf[13] >> 4];
+
+    h->tlvs = (struct pps_view){block + block_length, h->length - PPS_V2_FIXED - block_length};
+    if (h->local)
+        return PPS_REASON_NONE;
+    h->has_client = read_block(block, buf[13], h);
+    return judge_tlvs(buf, h->length, h->tlvs);
+}
+
+enum pps_verdict pps_header_parse_v2(const uint8_t *buf, size_t len, struct pps_header *out, size_t *need,
+                                     enum pps_reason *reason)
+{
+    struct pps_header h = {.version = 2, .local = command_of(buf) == LOCAL};
+    enum pps_reason fault = judge_fixed_part(buf);
+
+    h.length = PPS_V2_FIXED + rest_length(buf);
+    if (fault == PPS_REASON_NONE && len < h.length) {
+        *need = h.length;
+        return PPS_HEADER_NEED;
+    }
+    if (fault == PPS_REASON_NONE)
+        fault = read_rest(buf, &h);
+    if (fault != PPS_REASON_NONE) {
+        *reason = fault;
+        return PPS_HEADER_INVALID;
+    }
+    *out = h;
+    return PPS_HEADER_COMPLETE;
+}
+
+static struct pps_view *ssl_field(struct pps_ssl *ssl, uint8_t type)
+{
+    switch (type) {
+    case PPS_TLV_SSL_VERSION:
+        return &ssl->version;
+    case PPS_TLV_SSL_CN:
+        return &ssl->cn;
+    case PPS_TLV_SSL_CIPHER:
+        return &ssl->cipher;
+    case PPS_TLV_SSL_SIG_ALG:
+        return &ssl->sig_alg;
+    case PPS_TLV_SSL_KEY_ALG:
+        return &ssl->key_alg;
+    case PPS_TLV_SSL_GROUP:
+        return &ssl->group;
+    case PPS_TLV_SSL_SIG_SCHEME:
+        return &ssl->sig_scheme;
+    case PPS_TLV_SSL_CLIENT_CERT:
+        return &ssl->client_cert;
+    default:
+        return NULL; /* of a later spec */
+    }
+}
+
+/* Of a repeated field the first counts. */
+bool pps_ssl_decode(struct pps_view value, struct pps_ssl *out)
+{
+    struct pps_ssl ssl = {0};
+    struct pps_view rest;
+    struct pps_tlv tlv;
+
+    if (value.length < SSL_FIXED)
+        return false;
+    ssl.client = value.at[0];
+    ssl.verify = pps_get_u32(value.at + 1);
+    rest = (struct pps_view){value.at + SSL_FIXED, value.length - SSL_FIXED};
+    while (pps_tlv_next(&rest, &tlv)) {
+        struct pps_view *field = ssl_field(&ssl, tlv.type);
+        if (field && !field->at)
+            *field = tlv.value;
+    }
+    if (rest.length > 0)
+        return false;
+    *out = ssl;
+    return true;
+}
