@@ -61,9 +61,10 @@ def under(library, program, stderr=subprocess.PIPE, **settings):
                           timeout=wire.PATIENCE)
 
 
-def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch):
+@pytest.mark.parametrize("setting", ["trust", "header_optional"])
+def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch, setting):
     program, library, built_for, runs_on, right = mismatch
-    answer = under(library, program, trust=TRUSTED)
+    answer = under(library, program, **{setting: TRUSTED})
     assert (answer.returncode, answer.stdout) == (78, "")
     assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]* built for {built_for},[^\n]* runs on {runs_on}: "
                         rf"preload {re.escape(right)},[^\n]*\n", answer.stderr)
