@@ -155,6 +155,15 @@ def test_the_tlv_that_runs_past_the_end_is_told():
     assert fields(bytes(data))["TLV"] == (33, "0x05 of 9 bytes, and 2 are left")
 
 
+def test_what_an_unspec_header_holds_is_told_if_it_is_a_list_of_tlvs():
+    fixed = proxy_v2(CLIENT)[:12] + b"\x21\x00"
+    assert fields(fixed + b"\0\x05" + tlv(5, b"id"))["unique id"] == (16, '"id"')
+    status, verdict, _ = decode(fixed + b"\0\x06" + tlv(5, b"id") + b"!")
+    assert (status, verdict[0]) == (0, "valid: version 2, 22 bytes; the server's peer is the real TCP peer")
+    assert fields(fixed + b"\0\x06" + tlv(5, b"id") + b"!")["rest"] == (16, "6 bytes that do not count")
+    assert fields(b"".join([fixed[:12], b"\x20\x00\0\x05", tlv(5, b"id")]))["rest"] == (16, "5 bytes that do not count")
+
+
 def test_what_follows_the_largest_header_is_counted():
     data = header("--from", "203.0.113.7", "--tlv", "4=" + "00" * 60000) + bytes(100000)
     assert decode(data)[1][1] == "behind the header: 100000 bytes"
