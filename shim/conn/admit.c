@@ -49,7 +49,7 @@ static void line_tlv(struct pps_line *l, const struct pps_tlv *tlv)
     case PPS_TLV_SSL:
         if (pps_ssl_decode(tlv->value, &ssl)) {
             line_view(l, "ssl", ssl.version);
-            line_view(l, "cn", ssl.cn);
+            line_view(l, ssl.verify ? "cn-unverified" : "cn", ssl.cn);
         }
         break;
     }

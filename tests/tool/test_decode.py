@@ -117,6 +117,12 @@ def test_tlvs_are_told_by_name():
     assert told["ALPN"][0] == 28 and told["authority (SNI)"][0] == 33
 
 
+@pytest.mark.parametrize("verify, name", [(0, "cn"), (1, "cn-unverified")])
+def test_the_name_of_a_certificate_that_was_not_verified_is_told_as_such(verify, name):
+    told = fields(proxy_v2(CLIENT, tlvs=[(0x20, struct.pack("!BI", 3, verify) + tlv(0x22, b"admin"))]))
+    assert {key: value for key, (_, value) in told.items() if key.startswith("cn")} == {name: '"admin"'}
+
+
 def test_clouds_tlvs_of_another_shape_are_told_as_bytes():
     told = fields(proxy_v2(CLIENT, tlvs=[(0xEA, b"\x02x"), (0xEE, b"\x01"), (0xE0, b"\0")]))
     assert [told[name][1] for name in ("AWS", "Azure", "GCP")] == ["2 bytes: 0278", "1 bytes: 01", "1 bytes: 00"]
