@@ -32,7 +32,8 @@ SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,$(NAME).so -Wl,--version-script=s
 # So that the library loads in a program of the other libc too and can say what is wrong there (libc.h): as weak symbols
 # what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
 WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
-UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/log.o preload/start.o preload/state.o) # they run there: without what is weak
+# These run there: without what is weak.
+UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/line.o log/log.o log/sink.o preload/start.o preload/state.o)
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
 SHIM_LIBS := -Wl,-z,defs -ldl
 ifneq ($(LIBC_NAME),)

@@ -20,21 +20,15 @@ struct pps_addr {
     uint16_t port;  /* host byte order */
 };
 
-/* How an endpoint is written into a sockaddr. The kernel's own answer depends on the socket, not on the address. */
-enum pps_addr_form {
-    PPS_FORM_INET,   /* sockaddr_in; only for an IPv4 address */
-    PPS_FORM_MAPPED, /* sockaddr_in6, IPv4 as ::ffff:a.b.c.d: what a dual-stack socket reports */
-    PPS_FORM_INET6,  /* sockaddr_in6 */
-};
-
 /* "[2001:db8::1]:65535" with v4-mapped and NUL is at most INET6_ADDRSTRLEN + 8 bytes. */
 #define PPS_ADDR_TEXT 56
 
 /* From an AF_INET or AF_INET6 sockaddr of `len` bytes; false for any other family or a length too short for its family.
  */
 bool pps_addr_from_sockaddr(struct pps_addr *out, const struct sockaddr *sa, socklen_t len);
-/* Returns the length written. `form` must suit the address: PPS_FORM_INET with an IPv6 address is a caller's bug. */
-socklen_t pps_addr_to_sockaddr(const struct pps_addr *a, enum pps_addr_form form, struct sockaddr_storage *out);
+/* Returns the length written: of a sockaddr_in for an IPv4 address and AF_INET, else of a sockaddr_in6, with IPv4 as
+   ::ffff:a.b.c.d. */
+socklen_t pps_addr_to_sockaddr(const struct pps_addr *a, sa_family_t family, struct sockaddr_storage *out);
 
 struct pps_addr pps_addr_v4(const uint8_t ip[4], uint16_t port);
 struct pps_addr pps_addr_v6(const uint8_t ip[16], uint16_t port);

@@ -20,12 +20,12 @@
 struct pps_client {
     bool has_addr; /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
     struct pps_addr addr;
-    enum pps_addr_form form; /* how the server shall see it */
-    /* The same of what the client connected to; only with has_addr, and where getsockname shall tell it. It need not
-       outlive exec: false then. */
+    bool
+        v6only; /* its socket takes no IPv4 peers: an IPv4 client is told to the server as a sockaddr_in all the same */
+    /* What the client connected to; only with has_addr, and where getsockname shall tell it. It need not outlive exec:
+       false then. */
     bool has_local;
     struct pps_addr local;
-    enum pps_addr_form local_form;
 };
 
 /* `peer` is the real TCP peer; recall compares it, so that a socket disconnected and connected elsewhere is not

@@ -19,7 +19,7 @@ enum pps_log_target { PPS_LOG_AUTO, PPS_LOG_STDERR, PPS_LOG_SYSLOG, PPS_LOG_JOUR
 enum pps_log_level { PPS_LOG_ERROR, PPS_LOG_NOTICE, PPS_LOG_INFO, PPS_LOG_DEBUG };
 
 struct pps_config {
-    bool on; /* PPSHIM_TRUST is set and not `none` */
+    bool on; /* one of the two lists is set, and PPSHIM_TRUST is not `none` */
     /* List texts, syntax checked; NULL: not set, or the shim is off. */
     const char *trust, *header_optional, *client_allow, *client_deny;
     unsigned timeout_ms;      /* 100 to 60000 */
@@ -42,7 +42,8 @@ struct pps_config {
  * is one line "PPSHIM_TIMEOUT=3: a bare number has no unit: write 3s" (no newline, control bytes escaped, long values
  * cut with "..."). Names that begin with PPSHIM_ and are no setting are an error that names the nearest one, except
  * what Kubernetes makes for services called ppshim or ppshim-something: PPSHIM_[X_]PORT=tcp://..., PPSHIM_[X_]PORT_*,
- * PPSHIM_[X_]SERVICE_*. A setting that is set but empty is an error. An off shim's settings are checked all the same.
+ * PPSHIM_[X_]SERVICE_*. A setting that is set but empty is an error, and so is any without PPSHIM_TRUST or
+ * PPSHIM_HEADER_OPTIONAL: it would have no effect. An off shim's settings are checked all the same.
  * The memory it maps is never freed.
  */
 bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ERROR_TEXT]);

@@ -31,15 +31,15 @@ struct pps_view {
 };
 
 struct pps_header {
-    size_t length;       /* of the whole header: 15 to PPS_HEADER_MAX */
-    uint8_t version;     /* 1 or 2 */
-    bool local;          /* v2 LOCAL: the proxy speaks for itself (a health check) */
-    bool has_client;     /* src and dst hold the client's TCP endpoints; else the peer is the real TCP peer:
-                            v1 UNKNOWN, v2 LOCAL, and v2 PROXY with UNSPEC, AF_UNIX or DGRAM (spec 2.2) */
-    struct pps_addr src; /* the client */
-    struct pps_addr dst; /* what the client connected to */
-    struct pps_view
-        tlvs; /* v2 PROXY: the TLV area, known to be well formed; v2 LOCAL: all after byte 16, not checked; v1: empty */
+    size_t length;        /* of the whole header: 15 to PPS_HEADER_MAX */
+    uint8_t version;      /* 1 or 2 */
+    bool local;           /* v2 LOCAL: the proxy speaks for itself (a health check) */
+    bool has_client;      /* src and dst hold the client's TCP endpoints; else the peer is the real TCP peer:
+                             v1 UNKNOWN, v2 LOCAL, and v2 PROXY with UNSPEC, AF_UNIX or DGRAM (spec 2.2) */
+    struct pps_addr src;  /* the client */
+    struct pps_addr dst;  /* what the client connected to */
+    struct pps_view tlvs; /* v2 PROXY: the TLV area, known to be well formed; empty if family UNSPEC's block is none.
+                             v2 LOCAL: all after byte 16, not checked. v1: empty */
 };
 
 /*

@@ -8,7 +8,7 @@
 
 /* X(constant, name, values, default, meaning) */
 #define PPS_SETTINGS(X)                                                                                                \
-    X(TRUST, "PPSHIM_TRUST", "LIST", "", "who must send a PROXY header; unset: the shim is off")                       \
+    X(TRUST, "PPSHIM_TRUST", "LIST", "", "who must send a PROXY header; none: off on purpose")                         \
     X(HEADER_OPTIONAL, "PPSHIM_HEADER_OPTIONAL", "LIST", "", "who may send a header or not")                           \
     X(PORTS, "PPSHIM_PORTS", "PORTS", "all", "local ports governed")                                                   \
     X(TIMEOUT, "PPSHIM_TIMEOUT", "TIME", "3s", "how long a header may take")                                           \

@@ -12,11 +12,13 @@
 /* As the kernel's move_addr_to_user: copies what fits, reports the full length. `len` must not be negative. */
 void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len);
 
-/* false: an IPv6 address for a buffer of `room` bytes that holds an IPv4 one and no more. A truncated address would be
+/* The same of an address for a socket that is now of `family`, as the kernel would report such a peer of it; but
+   `v6only`: IPv4 as a sockaddr_in, for servers bound so match IPv4 clients only in that form. false, and nothing is
+   copied: an IPv6 address for an AF_INET socket, and the buffer has room for an IPv4 one. A truncated address would be
    a made-up one. */
-bool pps_answer_fits(enum pps_addr_form form, sa_family_t socket_family, socklen_t room);
+bool pps_answer_addr(const struct pps_addr *a, sa_family_t family, bool v6only, struct sockaddr *sa, socklen_t *len);
 
-/* getpeername(2), with the client in place of a balancer; ENOBUFS where pps_answer_fits says no. Sets errno on failure
+/* getpeername(2), with the client in place of a balancer; ENOBUFS where pps_answer_addr says no. Sets errno on failure
    only. */
 int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len);
 

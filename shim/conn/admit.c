@@ -49,7 +49,7 @@ static void line_tlv(struct pps_line *l, const struct pps_tlv *tlv)
     case PPS_TLV_SSL:
         if (pps_ssl_decode(tlv->value, &ssl)) {
             line_view(l, "ssl", ssl.version);
-            line_view(l, "cn", ssl.cn);
+            line_view(l, ssl.verify ? "cn-unverified" : "cn", ssl.cn);
         }
         break;
     }
@@ -104,15 +104,6 @@ static enum pps_reason judge(const struct pps_conn *c, const struct pps_header *
     return pps_client_allowed(&h->src) ? PPS_REASON_NONE : PPS_REASON_CLIENT_DENIED;
 }
 
-/* As the kernel would report such a client on this listener's sockets; servers bound V6ONLY match IPv4 clients only in
-   IPv4 form. */
-static enum pps_addr_form form_of(const struct pps_listener *l, const struct pps_addr *client)
-{
-    if (!pps_addr_is_v4(client))
-        return PPS_FORM_INET6;
-    return l->inet6 && !l->v6only ? PPS_FORM_MAPPED : PPS_FORM_INET;
-}
-
 /* What is no host's address cannot have been connected to, and no proxy elsewhere speaks of this host's loopback. */
 static bool local_counts(const struct pps_conn *c, const struct pps_addr *dst)
 {
@@ -123,10 +114,9 @@ static bool local_counts(const struct pps_conn *c, const struct pps_addr *dst)
 static struct pps_client client_of(const struct pps_conn *c, const struct pps_header *h)
 {
     return (struct pps_client){.addr = h->src,
-                               .form = form_of(&c->listener, &h->src),
+                               .v6only = c->listener.v6only,
                                .has_local = h->has_client && local_counts(c, &h->dst),
-                               .local = h->dst,
-                               .local_form = form_of(&c->listener, &h->dst)};
+                               .local = h->dst};
 }
 
 static bool consume(const struct pps_conn *c, uint8_t *buf, size_t length)

@@ -16,16 +16,14 @@
 struct tag {
     uint8_t magic[4];
     uint8_t peer_sum[4];
-    uint8_t form;
+    uint8_t has_addr, v6only;
     uint8_t local; /* NONE, HERE or ELSEWHERE */
-    uint8_t zero[2];
+    uint8_t zero;
     uint8_t port[2];
     uint8_t ip[16]; /* with HERE 4 bytes of the local one, and the last 4 of an IPv4 one */
     uint8_t local_port[2];
 };
 _Static_assert(sizeof(struct tag) == 32, "the kernel takes exactly two keys of 16 bytes");
-
-#define NO_ADDR 0xff /* in place of a form */
 
 enum { NONE, HERE, ELSEWHERE };
 
@@ -46,11 +44,13 @@ static uint8_t place_of_local(const struct pps_client *c)
 {
     if (!c->has_local)
         return NONE;
-    return pps_addr_is_v4(&c->addr) && pps_addr_is_v4(&c->local) && c->form == c->local_form ? HERE : ELSEWHERE;
+    return pps_addr_is_v4(&c->addr) && pps_addr_is_v4(&c->local) ? HERE : ELSEWHERE;
 }
 
 static void put_client(struct tag *tag, const struct pps_client *c)
 {
+    tag->has_addr = true;
+    tag->v6only = c->v6only;
     put_port(tag->port, c->addr.port);
     memcpy(tag->ip, c->addr.ip, sizeof tag->ip);
     tag->local = place_of_local(c);
@@ -62,7 +62,8 @@ static void put_client(struct tag *tag, const struct pps_client *c)
 
 static void get_client(const struct tag *tag, struct pps_client *c)
 {
-    c->form = c->local_form = (enum pps_addr_form)tag->form;
+    c->has_addr = true;
+    c->v6only = tag->v6only;
     c->has_local = tag->local == HERE;
     if (c->has_local) {
         c->addr = pps_addr_v4(tag->ip + 12, get_port(tag->port));
@@ -74,7 +75,7 @@ static void get_client(const struct tag *tag, struct pps_client *c)
 
 bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
 {
-    struct tag tag = {.form = client->has_addr ? (uint8_t)client->form : NO_ADDR};
+    struct tag tag = {.has_addr = false};
     memcpy(tag.magic, tag_magic, sizeof tag.magic);
     memcpy(tag.peer_sum, &peer_sum, sizeof tag.peer_sum);
     if (client->has_addr)
@@ -86,8 +87,7 @@ bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *clie
 static bool genuine(const struct tag *tag, uint32_t peer_sum)
 {
     return memcmp(tag->magic, tag_magic, sizeof tag_magic) == 0 &&
-           memcmp(tag->peer_sum, &peer_sum, sizeof tag->peer_sum) == 0 &&
-           (tag->form <= PPS_FORM_INET6 || tag->form == NO_ADDR);
+           memcmp(tag->peer_sum, &peer_sum, sizeof tag->peer_sum) == 0;
 }
 
 bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
@@ -96,8 +96,8 @@ bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, boo
     socklen_t len = sizeof tag;
     if (getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) != 0 || len != sizeof tag || !genuine(&tag, peer_sum))
         return false;
-    *out = (struct pps_client){.has_addr = tag.form != NO_ADDR};
-    if (out->has_addr)
+    *out = (struct pps_client){.has_addr = false};
+    if (tag.has_addr)
         get_client(&tag, out);
     *partly = tag.local == ELSEWHERE;
     return true;

@@ -14,9 +14,14 @@ void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, 
     *len = from_len;
 }
 
-bool pps_answer_fits(enum pps_addr_form form, sa_family_t socket_family, socklen_t room)
+bool pps_answer_addr(const struct pps_addr *a, sa_family_t family, bool v6only, struct sockaddr *sa, socklen_t *len)
 {
-    return socket_family != AF_INET || form != PPS_FORM_INET6 || room >= sizeof(struct sockaddr_in6);
+    struct sockaddr_storage ss;
+    socklen_t full = pps_addr_to_sockaddr(a, v6only ? AF_INET : family, &ss);
+    if (family == AF_INET && full > sizeof(struct sockaddr_in) && *len < full)
+        return false;
+    pps_answer_copy(&ss, full, sa, len);
+    return true;
 }
 
 static bool real_peer(int fd, struct pps_addr *out)
@@ -32,19 +37,16 @@ static bool is_inet_length(socklen_t full)
     return full == sizeof(struct sockaddr_in) || full == sizeof(struct sockaddr_in6);
 }
 
-/* Over the kernel's answer, of which *len is the full length. */
-static int replace(const struct pps_addr *a, enum pps_addr_form form, socklen_t room, struct sockaddr *sa,
-                   socklen_t *len)
+/* Over the kernel's answer, of which *len is the full length and so tells the family that the socket has now: xinetd
+   makes a dual-stack one AF_INET (IPV6_ADDRFORM). */
+static int replace(const struct pps_addr *a, bool v6only, socklen_t room, struct sockaddr *sa, socklen_t *len)
 {
-    struct sockaddr_storage ss;
-    if (!pps_answer_fits(form, *len == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6, room)) {
-        errno = ENOBUFS;
-        return -1;
-    }
-    socklen_t full = pps_addr_to_sockaddr(a, form, &ss);
+    sa_family_t family = *len == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6;
     *len = room;
-    pps_answer_copy(&ss, full, sa, len);
-    return 0;
+    if (pps_answer_addr(a, family, v6only, sa, len))
+        return 0;
+    errno = ENOBUFS;
+    return -1;
 }
 
 /* The kernel answers first, into the caller's own buffer: its errors stand, and what is no TCP socket is done. Its
@@ -61,7 +63,7 @@ int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
                  (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
                  pps_peer_recall(fd, &peer, &client);
     if (known && client.has_addr)
-        result = replace(&client.addr, client.form, room, sa, len);
+        result = replace(&client.addr, client.v6only, room, sa, len);
     if (result == 0)
         errno = saved;
     return result;
@@ -78,7 +80,7 @@ int pps_answer_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
         return -1;
     bool known = is_inet_length(*len) && real_peer(fd, &peer) && pps_peer_recall(fd, &peer, &client);
     if (known && client.has_local)
-        result = replace(&client.local, client.local_form, room, sa, len);
+        result = replace(&client.local, client.v6only, room, sa, len);
     if (result == 0)
         errno = saved;
     return result;

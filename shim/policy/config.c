@@ -251,8 +251,7 @@ static bool read_list(const struct setting *s)
 
 static bool read_trust(const struct setting *s)
 {
-    s->out->on = *s->value && !is_only_word(s->value, "none");
-    return !s->out->on || read_list(s);
+    return is_only_word(s->value, "none") || read_list(s);
 }
 
 static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
@@ -422,20 +421,36 @@ static bool read_all(const char *const values[PPS_SET_COUNT], struct pps_config 
     return true;
 }
 
+/* Whoever sets anything wants the shim, and without a list it would silently do nothing. */
+static bool has_list_or_nothing(const char *const values[PPS_SET_COUNT], char *error)
+{
+    if (values[PPS_SET_TRUST] || values[PPS_SET_HEADER_OPTIONAL])
+        return true;
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        if (values[i])
+            return refuse(error, settings[i].name, values[i],
+                          "without %s or %s the shim is off: set one of them (%s=none if off is meant)",
+                          settings[PPS_SET_TRUST].name, settings[PPS_SET_HEADER_OPTIONAL].name,
+                          settings[PPS_SET_TRUST].name);
+    return true;
+}
+
 bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ERROR_TEXT])
 {
     const char *values[PPS_SET_COUNT] = {NULL};
     memset(out, 0, sizeof *out);
-    if (!collect(env, values, error) || !read_all(values, out, error))
+    if (!collect(env, values, error) || !read_all(values, out, error) || !has_list_or_nothing(values, error))
         return false;
+    const char *trust = values[PPS_SET_TRUST], *optional = values[PPS_SET_HEADER_OPTIONAL];
+    out->on = trust ? !is_only_word(trust, "none") : optional != NULL;
     out->local_from_header &= out->on;
     if (out->on) {
-        out->trust = values[PPS_SET_TRUST];
-        out->header_optional = values[PPS_SET_HEADER_OPTIONAL];
+        out->trust = trust;
+        out->header_optional = optional;
         out->client_allow = values[PPS_SET_CLIENT_ALLOW];
         out->client_deny = values[PPS_SET_CLIENT_DENY];
     }
-    if (out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
+    if (out->trust && out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
         return false;
     return keep_texts(out) || refuse(error, settings[PPS_SET_TRUST].name, "...", "no memory left for a copy");
 }

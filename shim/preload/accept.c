@@ -85,13 +85,12 @@ static void answer_real_peer(const struct attempt *a, const struct pps_conn *c)
 
 static int deliver(const struct attempt *a, struct pps_conn *c)
 {
-    struct sockaddr_storage ss;
+    sa_family_t family = a->l.inet6 ? AF_INET6 : AF_INET;
     if (a->sa && c->client.has_addr) {
-        if (!pps_answer_fits(c->client.form, a->l.inet6 ? AF_INET6 : AF_INET, *a->len)) {
+        if (!pps_answer_addr(&c->client.addr, family, c->client.v6only, a->sa, a->len)) {
             pps_admit_close(c, PPS_REASON_CLIENT_NEEDS_INET6);
             return AGAIN;
         }
-        pps_answer_copy(&ss, pps_addr_to_sockaddr(&c->client.addr, c->client.form, &ss), a->sa, a->len);
     } else if (a->sa) {
         answer_real_peer(a, c);
     }

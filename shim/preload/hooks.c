@@ -219,3 +219,21 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const str
         return real_epoll_pwait2(epfd, events, max, timeout, mask);
     return pps_epoll_pwait2(epfd, events, max, timeout, mask);
 }
+
+/* --- other names --- */
+
+/* What libc calls the same functions by, for programs and libraries of old: libnsl calls __poll. In musl there is
+   another one that closes. */
+#ifdef __GLIBC__
+#define ALSO(name) EXPORT __typeof__(name) __##name __attribute__((alias(#name)))
+ALSO(close);
+ALSO(dup2) __THROW;
+ALSO(poll);
+ALSO(select);
+#else
+EXPORT int posix_close(int fd, int flags)
+{
+    (void)flags;
+    return close(fd);
+}
+#endif

@@ -51,13 +51,12 @@ bool pps_addr_from_sockaddr(struct pps_addr *out, const struct sockaddr *sa, soc
     return false;
 }
 
-/* An IPv6 address asked for as PPS_FORM_INET is written whole: even a caller's bug must not name somebody else. */
-socklen_t pps_addr_to_sockaddr(const struct pps_addr *a, enum pps_addr_form form, struct sockaddr_storage *out)
+socklen_t pps_addr_to_sockaddr(const struct pps_addr *a, sa_family_t family, struct sockaddr_storage *out)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(a->port)};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(a->port)};
 
-    if (form == PPS_FORM_INET && pps_addr_is_v4(a)) {
+    if (family == AF_INET && pps_addr_is_v4(a)) {
         memcpy(&in.sin_addr, a->ip + sizeof v4_prefix, sizeof in.sin_addr);
         memcpy(out, &in, sizeof in);
         return sizeof in;

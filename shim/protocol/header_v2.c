@@ -6,8 +6,9 @@
  * length counts.
  *
  * Where the spec leaves a choice:
- * - The address block's size goes by the family nibble alone, also where the transport is UNSPEC. Family UNSPEC has no
- *   block: its TLVs begin at byte 16, as those of LOCAL do.
+ * - The address block's size goes by the family nibble alone, also where the transport is UNSPEC.
+ * - Family UNSPEC has a block of no known size, to be skipped whatever it holds; what is a list of TLVs from byte 16
+ * on, as senders write it, is one, and its checksum counts.
  * - A second CRC32C TLV is refused: no rule says whether it was zero while the first was computed.
  * - The inside of an SSL TLV is not the header's frame: only pps_ssl_decode judges it.
  *
@@ -22,6 +23,7 @@
 enum command { LOCAL = 0, PROXY = 1 };
 
 static const uint8_t block_lengths[] = {0, PPS_BLOCK_INET, PPS_BLOCK_INET6, PPS_BLOCK_UNIX}; /* by family nibble */
+#define UNSPEC 0
 #define FAMILIES (sizeof block_lengths / sizeof *block_lengths)
 #define TRANSPORTS 3
 
@@ -85,17 +87,17 @@ static enum pps_reason judge_tlvs(const uint8_t *buf, size_t length, struct pps_
 {
     struct pps_view crc = {NULL, 0};
     struct pps_tlv tlv;
+    unsigned crcs = 0;
 
     while (pps_tlv_next(&tlvs, &tlv)) {
         if (tlv.type != PPS_TLV_CRC32C)
             continue;
-        if (crc.at)
-            return PPS_REASON_V2_BAD_CRC;
         crc = tlv.value;
+        crcs++;
     }
     if (tlvs.length > 0)
         return PPS_REASON_V2_TLV_OVERRUN;
-    if (crc.at && !crc_holds(buf, length, crc))
+    if (crcs > 1 || (crcs && !crc_holds(buf, length, crc)))
         return PPS_REASON_V2_BAD_CRC;
     return PPS_REASON_NONE;
 }
@@ -120,12 +122,17 @@ static enum pps_reason read_rest(const uint8_t *buf, struct pps_header *h)
 {
     const uint8_t *block = buf + PPS_V2_FIXED;
     size_t block_length = h->local ? 0 : block_lengths[buf[13] >> 4];
+    enum pps_reason fault;
 
     h->tlvs = (struct pps_view){block + block_length, h->length - PPS_V2_FIXED - block_length};
     if (h->local)
         return PPS_REASON_NONE;
     h->has_client = read_block(block, buf[13], h);
-    return judge_tlvs(buf, h->length, h->tlvs);
+    fault = judge_tlvs(buf, h->length, h->tlvs);
+    if (fault != PPS_REASON_V2_TLV_OVERRUN || buf[13] >> 4 != UNSPEC)
+        return fault;
+    h->tlvs = (struct pps_view){buf + h->length, 0};
+    return PPS_REASON_NONE;
 }
 
 enum pps_verdict pps_header_parse_v2(const uint8_t *buf, size_t len, struct pps_header *out, size_t *need,

@@ -249,7 +249,7 @@ static void judge_settings(struct tool_report *r, const struct process *p, const
         tool_note(r, "setting", "it has overwritten its environment: its unit's settings are taken to be in force");
     struct tool_listeners found = tool_note_listeners(r, p->pid, known ? &config : NULL);
     if (known && !config.on)
-        tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none or not set");
+        tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none, or no list is set");
     else if (known && !found.governed)
         tool_judge(r, TOOL_VERDICT_NO,
                    found.all ? "it listens on no port that PPSHIM_PORTS names" : "it listens on no TCP port");

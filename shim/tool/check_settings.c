@@ -145,7 +145,7 @@ void tool_check_settings(struct tool_report *r, const struct tool_env *env, cons
     else if (config.on)
         judge_lists(r, env, root, user);
     else
-        tool_warn(r, "off", "PPSHIM_TRUST is %s: the shim is off",
-                  tool_env_value(env, "PPSHIM_TRUST") ? "none" : "not set");
+        tool_warn(r, "off", "%s: the shim is off",
+                  tool_env_value(env, "PPSHIM_TRUST") ? "PPSHIM_TRUST is none" : "no list is set");
     free(vector);
 }

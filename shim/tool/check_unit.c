@@ -136,8 +136,8 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
     if (!ours)
         tool_judge(r, TOOL_VERDICT_NO, "it is not given the library: ppshim unit writes what it needs");
-    else if (!tool_env_value(&unit->env, "PPSHIM_TRUST"))
-        tool_judge(r, TOOL_VERDICT_NO, "it is given the library, but no PPSHIM_TRUST");
+    else if (!tool_env_value(&unit->env, "PPSHIM_TRUST") && !tool_env_value(&unit->env, "PPSHIM_HEADER_OPTIONAL"))
+        tool_judge(r, TOOL_VERDICT_NO, "it is given the library, but neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL");
     warn_of_sandbox(r, unit);
     if (program && !runs)
         tool_check_program(r, program, full ? full : library);

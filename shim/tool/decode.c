@@ -159,6 +159,13 @@ static void explain_block(const uint8_t *b)
     }
 }
 
+/* What follows the fixed part: in a LOCAL header, and in one of no family unless it is a list of TLVs. */
+static bool is_skipped(const uint8_t *b, const struct verdict *v)
+{
+    bool is_local = (b[12] & 15) == 0, has_family = b[13] >> 4 != 0;
+    return is_local || (!has_family && v->is == PPS_HEADER_COMPLETE && v->header.tlvs.length == 0);
+}
+
 static void explain_v2(const struct input *in, const struct verdict *v)
 {
     const uint8_t *b = in->bytes;
@@ -168,9 +175,9 @@ static void explain_v2(const struct input *in, const struct verdict *v)
     explain_fixed(b);
     if (!fixed_part_holds || in->length < length)
         return;
-    if ((b[12] & 15) == 0) {
+    if (is_skipped(b, v)) {
         if (length > PPS_V2_FIXED)
-            tool_decode_line(PPS_V2_FIXED, "rest", "%zu bytes, skipped in a LOCAL header", length - PPS_V2_FIXED);
+            tool_decode_line(PPS_V2_FIXED, "rest", "%zu bytes that do not count", length - PPS_V2_FIXED);
         return;
     }
     explain_block(b);

@@ -82,12 +82,14 @@ static const char *ssl_field_name(uint8_t type)
     return type >= 0x21 && type - 0x21u < sizeof names / sizeof *names ? names[type - 0x21] : NULL;
 }
 
-static void tell_ssl_field(size_t offset, const struct pps_tlv *tlv)
+static void tell_ssl_field(size_t offset, const struct pps_tlv *tlv, bool verified)
 {
     char name[NAME_WIDTH + 1];
     snprintf(name, sizeof name, "  0x%02x", tlv->type);
     if (tlv->type == PPS_TLV_SSL_CLIENT_CERT)
         tell_bytes(offset, "  client-cert", tlv->value);
+    else if (tlv->type == PPS_TLV_SSL_CN && !verified)
+        tell_text(offset, "  cn-unverified", tlv->value);
     else if (ssl_field_name(tlv->type))
         tell_text(offset, ssl_field_name(tlv->type), tlv->value);
     else
@@ -107,7 +109,7 @@ static void tell_ssl(size_t offset, struct pps_view value, const uint8_t *header
                      ssl.verify, ssl.verify ? ": no verified certificate" : "");
     struct pps_view rest = {value.at + 5, value.length - 5};
     for (const uint8_t *at = rest.at; pps_tlv_next(&rest, &tlv); at = rest.at)
-        tell_ssl_field((size_t)(at - header), &tlv);
+        tell_ssl_field((size_t)(at - header), &tlv, ssl.verify == 0);
 }
 
 /* --- the clouds --- */

@@ -231,11 +231,12 @@ static const struct {
     const char *name;
     enum tool_import bit;
 } known_imports[] = {
-    {"accept", TOOL_IMPORTS_ACCEPT},      {"accept4", TOOL_IMPORTS_ACCEPT4},  {"getpeername", TOOL_IMPORTS_GETPEERNAME},
-    {"listen", TOOL_IMPORTS_LISTEN},      {"poll", TOOL_IMPORTS_POLL},        {"ppoll", TOOL_IMPORTS_POLL},
-    {"__poll_chk", TOOL_IMPORTS_POLL},    {"__ppoll_chk", TOOL_IMPORTS_POLL}, {"select", TOOL_IMPORTS_SELECT},
-    {"pselect", TOOL_IMPORTS_SELECT},     {"epoll_wait", TOOL_IMPORTS_EPOLL}, {"epoll_pwait", TOOL_IMPORTS_EPOLL},
-    {"epoll_pwait2", TOOL_IMPORTS_EPOLL}, {"dlopen", TOOL_IMPORTS_DLOPEN},    {"syscall", TOOL_IMPORTS_SYSCALL},
+    {"accept", TOOL_IMPORTS_ACCEPT},   {"accept4", TOOL_IMPORTS_ACCEPT4},  {"getpeername", TOOL_IMPORTS_GETPEERNAME},
+    {"listen", TOOL_IMPORTS_LISTEN},   {"poll", TOOL_IMPORTS_POLL},        {"ppoll", TOOL_IMPORTS_POLL},
+    {"__poll_chk", TOOL_IMPORTS_POLL}, {"__ppoll_chk", TOOL_IMPORTS_POLL}, {"select", TOOL_IMPORTS_SELECT},
+    {"pselect", TOOL_IMPORTS_SELECT},  {"epoll_wait", TOOL_IMPORTS_EPOLL}, {"epoll_pwait", TOOL_IMPORTS_EPOLL},
+    {"__poll", TOOL_IMPORTS_POLL},     {"__select", TOOL_IMPORTS_SELECT},  {"epoll_pwait2", TOOL_IMPORTS_EPOLL},
+    {"dlopen", TOOL_IMPORTS_DLOPEN},   {"syscall", TOOL_IMPORTS_SYSCALL},
 };
 
 static void take_symbol(const struct image *m, const Elf64_Sym *s, struct tool_elf *e)

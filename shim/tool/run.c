@@ -56,9 +56,9 @@ static const struct tool_usage *make_usage(void)
         "run",
         "--trust LIST --ports PORTS [OPTION]... [--] PROGRAM [ARGUMENT]...",
         "Starts PROGRAM under libppshim.so, after a look at the settings, the list files and the program.\n"
-        "--trust and --ports must be given: who sends headers, and to which of its ports (or all). Settings\n"
-        "in the environment count where no option is given. Exit status 78: a setting is wrong; 126: PROGRAM\n"
-        "would not load the library; 127: there is no such program; else PROGRAM's own.",
+        "Who sends headers must be given, by --trust or --header-optional, and to which of its ports (or all).\n"
+        "Settings in the environment count where no option is given. Exit status 78: a setting is wrong; 126:\n"
+        "PROGRAM would not load the library; 127: there is no such program; else PROGRAM's own.",
         "  ppshim run --trust 10.108.0.0/24 --ports 5432 postgres -D /srv/db",
         options,
         OPTIONS,
@@ -107,8 +107,9 @@ int tool_run(int argc, char **argv)
         else if (setenv(settings[option].variable, value, 1) != 0)
             return tool_fail(TOOL_NO, "run", "%m");
     }
-    if (!given[PPS_SET_TRUST])
-        return tool_fail(TOOL_USAGE, "run", "who sends headers? --trust LIST (try ppshim run --help)");
+    if (!given[PPS_SET_TRUST] && !given[PPS_SET_HEADER_OPTIONAL])
+        return tool_fail(TOOL_USAGE, "run",
+                         "who sends headers? --trust LIST, or --header-optional LIST (try ppshim run --help)");
     if (!given[PPS_SET_PORTS])
         return tool_fail(TOOL_USAGE, "run", "to which ports? --ports 5432, or --ports all (try ppshim run --help)");
     if (optind == argc)

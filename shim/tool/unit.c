@@ -71,7 +71,8 @@ static int help(void)
            "       ppshim unit NAME[.service] --remove\n"
            "\n"
            "Gives a systemd service the preload and its settings by a drop-in; a PostgreSQL cluster of Debian's\n"
-           "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing.\n"
+           "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing. In place of\n"
+           "--trust, or beside it, --header-optional will do.\n"
            "\n"
            "  --print         print what --install would write, and where (this is the default)\n"
            "  --install       write it\n"
@@ -318,8 +319,11 @@ static int take_away(struct job *j)
 
 static int run(struct job *j, const char *name)
 {
-    if (j->what != REMOVE && (!j->values[PPS_SET_TRUST] || !j->values[PPS_SET_PORTS]))
-        return tool_fail(TOOL_USAGE, "unit", "say who must send a header and where: --trust LIST --ports PORTS");
+    bool listed = j->values[PPS_SET_TRUST] || j->values[PPS_SET_HEADER_OPTIONAL];
+    if (j->what != REMOVE && (!listed || !j->values[PPS_SET_PORTS]))
+        return tool_fail(TOOL_USAGE, "unit",
+                         "say who must send a header and where: --trust LIST --ports PORTS (or who may: "
+                         "--header-optional LIST)");
     int status = find_unit(j, name);
     if (status == TOOL_OK && j->what != REMOVE)
         status = choose_library(j);

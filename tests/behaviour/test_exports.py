@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import LIBRARY, ROOT, environment, helper, tool
+from conftest import LIBRARY, ROOT, STYLES, environment, helper, tool
 
 # What the program interpreter does to load a library, whichever: no cost of ours.
 LOADING = {"openat", "open", "read", "pread64", "fstat", "newfstatat", "statx", "mmap", "mprotect", "munmap", "close",
@@ -32,10 +32,24 @@ def exported():
     return {line.split()[-1].partition("@")[0] for line in table.splitlines()}
 
 
+OTHER_NAMES = {"__close", "__dup2", "__poll", "__select"}
+
+
 def test_exports_the_interposed_names_and_its_own_only():
     ours = {name for name in exported() if name.startswith("ppshim_")}
-    assert exported() - ours == interposed()
+    assert exported() - ours == interposed() | OTHER_NAMES
     assert ours == {"ppshim_version"}
+
+
+def test_takes_every_name_by_which_libc_exports_an_interposed_call():
+    """What a program or a library may import: GLIBC_PRIVATE is for libc's own parts."""
+    libc, = {line.split()[-1] for line in open("/proc/self/maps") if line.rstrip().endswith("/libc.so.6")}
+    functions = re.findall(r"^ *\d+: ([0-9a-f]+) +\d+ (?:FUNC|IFUNC) .* (\w+)@@?(\S+)",
+                           output(tool("readelf"), "--dyn-syms", "-W", libc), re.M)
+    public = {(name, address) for address, name, version in functions if version != "GLIBC_PRIVATE"}
+    taken = {address for name, address in public if name in interposed()}
+    assert len(taken) >= 20
+    assert {name for name, address in public if address in taken} <= exported()
 
 
 def test_data_path_is_not_interposed():
@@ -169,3 +183,58 @@ def test_program_that_never_listens_reads_no_file(tmp_path):
     shim = traced(["/bin/true"], environment(trust="@/no/such/file", log="/no/such/log"), tmp_path)
     bare = traced(["/bin/true"], BARE, tmp_path)
     assert opened(shim) - opened(bare) == {str(LIBRARY): 1}
+
+
+# --- programs of old --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory):
+    """server.c, as if its calls were known by their other names."""
+    server = tmp_path_factory.mktemp("old") / "server"
+    renamed = [f"-D{name.removeprefix('__')}={name}" for name in OTHER_NAMES]
+    subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-pthread", *renamed, "-o", server,
+                    ROOT / "tests" / "behaviour" / "server.c"], check=True)
+    undefined = output(tool("nm"), "-D", "--undefined-only", server)
+    assert {"__poll", "__select", "__close"} <= set(re.findall(r"\b__\w+", undefined))
+    assert not re.search(r" (poll|select|close)@", undefined)
+    return str(server)
+
+
+@pytest.mark.parametrize("style", ["poll", "poll-nonblock", "select", "select-nonblock"])
+def test_server_that_waits_by_another_name_is_told_of_a_late_header(start, old_server, style):
+    server = start([old_server, *STYLES[style]], environment(trust=wire.TRUSTED, timeout="60s"))
+    server.serves()
+    with server.peer() as silent, server.peer() as late:
+        late.send(wire.v2()[:20])
+        server.settled(silent, late)
+        server.serves(wire.TRUSTED, wire.v2(), wire.CLIENT_TEXT)
+        assert late.send(wire.v2()[20:] + b"late").report()["peer"] == wire.CLIENT_TEXT
+        late.echo(b"late")
+
+
+CLOSES = """
+import ctypes, os, signal, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print("listening", listener.getsockname()[1], flush=True)
+listener.accept()[0].sendall(b"\\n")
+listener.settimeout(0.1)
+while not os.path.exists(sys.argv[2]):
+    try:
+        listener.accept()
+    except TimeoutError:
+        pass
+getattr(ctypes.CDLL(None), sys.argv[1])(*([] if sys.argv[1] == "__close" else [0]), listener.fileno())
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("call", ["__close", "__dup2"])
+def test_listener_that_is_closed_by_another_name_ends_its_silent_peers(start, tmp_path, call):
+    server = start(["/usr/bin/python3", "-c", CLOSES, call, tmp_path / "close"],
+                   environment(trust=wire.TRUSTED, timeout="60s"))
+    with server.peer() as first, server.peer() as silent:
+        first.send(wire.v2()).report()
+        server.settled(silent)
+        (tmp_path / "close").touch()
+        silent.rejected()

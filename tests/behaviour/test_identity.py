@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import wire
 from conftest import LIBRARY, environment, helper, missing
-from wire import CLIENT6, TRUSTED
+from wire import CLIENT, CLIENT6, SERVICE, SERVICE6, TRUSTED
 
 ANYBODY = "127.0.0.0/8"  # identity.c's clients come from many addresses
 PYTHON = "/usr/bin/python3"
@@ -78,3 +78,42 @@ def test_cpython_is_never_given_a_made_up_address(start, store):
         assert told == "accepted ('203.0.113.7', 4711) ('203.0.113.7', 4711)"
         taken.send(wire.v2(CLIENT6))
         assert server.out.wait("^(peer|error) ")[0] == f"error {errno.ENOBUFS}"
+
+
+# --- a dual-stack socket that is made an AF_INET one ------------------------------------------------------------------
+
+# As xinetd makes it, before it starts the service.
+ADDRFORM = r"""
+import ctypes, socket
+IPV6_ADDRFORM = 1
+FILLER = b"\xaa" * 32
+libc = ctypes.CDLL(None, use_errno=True)
+listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+print("listening", listener.getsockname()[1], flush=True)
+
+def ask(call, fd, room):
+    buffer, length = ctypes.create_string_buffer(FILLER, 32), ctypes.c_int(room)
+    if call(fd, buffer, ctypes.byref(length)):
+        return f"errno-{ctypes.get_errno()}"
+    whole, family = buffer.raw, int.from_bytes(buffer.raw[:2], "little")
+    assert whole[room:] == FILLER[room:] and length.value == (16 if family == socket.AF_INET else 28)
+    return socket.inet_ntop(family, whole[4:8] if family == socket.AF_INET else whole[8:24])
+
+while True:
+    connection = listener.accept()[0]
+    connection.setsockopt(socket.IPPROTO_IPV6, IPV6_ADDRFORM, socket.AF_INET)
+    told = [ask(call, connection.fileno(), room) for call in (libc.getpeername, libc.getsockname) for room in (16, 28)]
+    connection.sendall(("told=" + ",".join(told) + "\n").encode())
+"""
+
+
+@both_stores
+@pytest.mark.parametrize("header", [wire.v1, wire.v2])
+def test_answer_takes_the_family_that_the_socket_has_now(start, store, header):
+    """Rooms of 16 and 28 bytes for the peer, then for the socket's own address: what does not fit is not cut short."""
+    server = start([PYTHON, "-c", ADDRFORM], stored(store, trust=TRUSTED, timeout="60s", local_addr="header"))
+    short = f"errno-{errno.ENOBUFS}"
+    for client, expected in ((CLIENT, [CLIENT[0], CLIENT[0], SERVICE[0], SERVICE[0]]),
+                             (CLIENT6, [short, CLIENT6[0], short, SERVICE6[0]])):
+        with server.peer() as peer:
+            assert peer.send(header(client)).report()["told"].split(",") == expected

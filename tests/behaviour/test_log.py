@@ -110,6 +110,15 @@ def test_bytes_of_a_peer_are_escaped(serve):
     assert found["sni"].startswith("s") and found["alpn"].startswith("h2")
 
 
+@pytest.mark.parametrize("verify, told", [(0, "cn"), (1, "cn-unverified"), (0x80000000, "cn-unverified")])
+def test_name_in_a_certificate_that_was_not_verified_is_no_identity(serve, verify, told):
+    server = serve(log="stderr:info")
+    server.serves(TRUSTED, wire.v2(tlvs=wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"admin"), client=3, verify=verify)),
+                  CLIENT_TEXT)
+    found = wire.fields(server.log.wait(re.escape(CLIENT_TEXT))[0])
+    assert {key: value for key, value in found.items() if key and key.startswith("cn")} == {told: "admin"}
+
+
 def test_long_value_of_a_peer_does_not_hide_the_line(serve):
     server = serve(log="stderr:info")
     tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"\n" * 20000)) + wire.tlv(wire.AUTHORITY, b"\x01" * 20000)

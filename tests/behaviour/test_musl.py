@@ -39,6 +39,42 @@ def test_client_behind_silent_peers_is_served_under_musl(start, musl, style):
         peer.close()
 
 
+CLOSER = r"""
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (void *)&in, len) || listen(listener, 9) || getsockname(listener, (void *)&in, &len))
+        return 1;
+    printf("listening %d\n", ntohs(in.sin_port));
+    fflush(stdout);
+    if (write(accept(listener, 0, 0), "\n", 1) != 1)
+        return 1;
+    while (access(argv[argc - 1], F_OK))
+        poll(&(struct pollfd){.fd = listener, .events = POLLIN}, 1, 10);
+    posix_close(listener, 0);
+    pause();
+}
+"""
+
+
+def test_listener_that_is_closed_by_posix_close_ends_its_silent_peers(start, musl, tmp_path):
+    (tmp_path / "closer.c").write_text(CLOSER)
+    subprocess.run([tool("musl-gcc"), "-D_GNU_SOURCE", "-o", tmp_path / "closer", tmp_path / "closer.c"], check=True)
+    env = environment(trust=TRUSTED, timeout="60s") | {"LD_PRELOAD": str(musl[1])}
+    server = start([tmp_path / "closer", tmp_path / "close"], env)
+    with server.peer() as first, server.peer() as silent:
+        first.send(wire.v2()).report()
+        wire.eventually(silent.inode, "the server took the connection")
+        (tmp_path / "close").touch()
+        silent.rejected()
+
+
 # --- the wrong one ----------------------------------------------------------------------------------------------------
 
 MISMATCHES = ["glibc's in musl", "musl's in glibc"]
@@ -61,9 +97,10 @@ def under(library, program, stderr=subprocess.PIPE, **settings):
                           timeout=wire.PATIENCE)
 
 
-def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch):
+@pytest.mark.parametrize("setting", ["trust", "header_optional"])
+def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch, setting):
     program, library, built_for, runs_on, right = mismatch
-    answer = under(library, program, trust=TRUSTED)
+    answer = under(library, program, **{setting: TRUSTED})
     assert (answer.returncode, answer.stdout) == (78, "")
     assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]* built for {built_for},[^\n]* runs on {runs_on}: "
                         rf"preload {re.escape(right)},[^\n]*\n", answer.stderr)

@@ -29,6 +29,17 @@ def test_header_is_honoured(optional, header):
         peer.echo(b"x")
 
 
+@pytest.mark.parametrize("settings", [{}, {"local_addr": "header", "inherited": "on"}], ids=["alone", "more"])
+def test_it_needs_no_other_list(optional, settings):
+    server = optional(trust=None, **settings)
+    server.logged("active", trust="1-prefixes")
+    server.serves(OPTIONAL, wire.v2(), CLIENT_TEXT)
+    server.serves(OPTIONAL)
+    with server.peer(TRUSTED) as peer:  # in no list
+        assert peer.send(wire.v1()).report()["peer"] == peer.text
+        peer.echo(wire.v1())
+
+
 @pytest.mark.parametrize("opening", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\0", b"proxy", b"PROXX ",
                                      b"\r\n\r\n\0\r\nQUIX"])
 def test_bytes_that_cannot_begin_a_header_are_handed_over_at_once(optional, opening):

@@ -85,6 +85,14 @@ def test_address_in_both_lists_is_an_error():
         assert re.search(r"10\.\d+\.\d+\.\d+", line)
 
 
+@pytest.mark.parametrize("setting", ["untrusted=reject", "client_deny=0.0.0.0/0", "ports=all", "log=auto"])
+def test_setting_without_a_list_stops_the_server_for_it_would_not_do_what_it_says(setting):
+    name, _, value = setting.partition("=")
+    line = refused({name: value})
+    assert f"PPSHIM_{name.upper()}={value}: without PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL the shim is off" in line
+    assert run(["/bin/true"], {name: value, "trust": "none"}).stderr == ""
+
+
 def test_value_cannot_forge_lines():
     line = refused({"trust": TRUST, "timeout": "3\nppshim[1]: active\x1b[2J"})
     assert "\x1b" not in line
@@ -98,6 +106,8 @@ GOOD = [
     {"trust": "10.0.0.0/8 192.0.2.1, 2001:db8::/32"},
     {"trust": "10.0.0.0/8,!10.0.5.0/28"},
     {"trust": "none"},
+    {"trust": "none", "header_optional": "127.0.0.9", "client_deny": "::/0 0.0.0.0/0"},
+    {"header_optional": "127.0.0.3"},
     {"trust": TRUST, "header_optional": "127.0.0.3"},
     {"trust": TRUST, "timeout": "100ms"},
     {"trust": TRUST, "timeout": "60s"},

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """xinetd: select(), accept(), fork and exec of a service that has its connection as 0, 1 and 2. Without the shim, which
 its service then has; or with it, and then what it starts needs nothing."""
+import ast
 import functools
+import sys
 
 import pytest
 from contract import Refused
-from harness import BALANCER, CLIENT, MODES, tool
+from harness import BALANCER, CLIENT, CLIENT6, MODES, dial, read_to_end, tool
 from inetd import Inetd, InetdContract, Preloaded
 
 
@@ -16,6 +18,7 @@ def program():
 
 class Xinetd(Inetd):
     name = "xinetd"
+    address = "    bind = 127.0.0.1\n"
     rules = ""
     own_ready_line = r"Started working: 1 available service"
 
@@ -31,8 +34,7 @@ service sshd-i
     protocol = tcp
     wait = no
     user = root
-    bind = {self.endpoint[0]}
-    port = {self.port}
+{self.address}    port = {self.port}
     instances = UNLIMITED
     per_source = UNLIMITED
     cps = 10000 1
@@ -77,3 +79,35 @@ def test_xinetd_under_the_shim_judges_the_client_and_what_it_starts_sees_it(star
     assert server.own_log.find(r"FAIL: sshd-i address from=203\.0\.113\.8$")
     assert not server.own_log.find(BALANCER)
     assert server.log.events("reject") == []
+
+
+# CPython asks with room for an address of the family that the socket has.
+TELL = """
+import os, socket
+connection = socket.socket(fileno=0)
+os.write(1, repr((connection.family == socket.AF_INET, connection.getpeername())).encode())
+"""
+
+
+class DualStack(PreloadedXinetd):
+    """Not told to be IPv4's, xinetd listens for both, and makes an IPv4 client's socket AF_INET before the service starts
+    (IPV6_ADDRFORM)."""
+    address = rules = ""
+
+    def service(self):
+        script = self.directory / "tell.py"
+        script.write_text(TELL)
+        return [sys.executable, str(script)]
+
+    def login(self, endpoint):
+        with dial(endpoint) as connection:
+            return ast.literal_eval(read_to_end(connection).decode())
+
+
+def test_client_has_the_form_of_the_socket_that_xinetd_made_of_a_dual_stack_one(start, balance):
+    server = start(kind=DualStack)
+    balancer = balance(server)
+    for mode in MODES:
+        assert server.login(balancer[mode]) == (True, CLIENT)
+    for mode in "ipv6-v1", "ipv6-v2":
+        assert server.login(balancer[mode]) == (False, (*CLIENT6, 0, 0))

@@ -25,6 +25,15 @@ def test_a_server_can_be_served(server):
     assert answer.facts("imports") == ["accept listen"]
 
 
+def test_calls_by_their_other_names_are_told(tmp_path):
+    text = """#include <poll.h>
+    #include <sys/select.h>
+    #include <sys/socket.h>
+    int __poll(struct pollfd *, nfds_t, int), __select(int, fd_set *, fd_set *, fd_set *, struct timeval *);
+    int main(void) { return __poll(0, 0, 0) + __select(0, 0, 0, 0, 0) + accept(0, 0, 0); }"""
+    assert check(compile_c(tmp_path / "old", text)).facts("imports") == ["accept poll select"]
+
+
 def test_a_program_is_found_in_path(server):
     env = {"PATH": f"/nonexistent:{server.parent}"}
     assert check("server", env=env).because == f"{server}: the library can serve it"

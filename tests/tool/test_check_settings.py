@@ -68,6 +68,16 @@ def test_a_shim_that_is_off_is_told(settings):
     assert answer.status == 0 and "the shim is off" in answer.facts("off")[0]
 
 
+def test_a_list_of_those_who_may_send_a_header_is_enough(settings):
+    answer = settings("PPSHIM_HEADER_OPTIONAL=10.0.0.0/24\nPPSHIM_UNTRUSTED=reject\n")
+    assert answer.status == 0 and answer.facts("off") == []
+
+
+def test_settings_without_a_list_are_wrong(settings, tmp_path):
+    wrong(settings("# nobody is named\nPPSHIM_UNTRUSTED=reject\n"), "without PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL",
+          f"{tmp_path}/settings:2: ")
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     answer = ppshim("check", "--settings", tmp_path / "nothing")
     assert answer.status == 1 and "No such file" in answer.because
@@ -158,7 +168,7 @@ def test_a_unit_that_will_be_served_is_ok(tree):
 @pytest.mark.parametrize("lines, why", [
     ("", "it is not given the library"),
     (TRUST, "it is not given the library"),
-    (PRELOAD, "it is given the library, but no PPSHIM_TRUST"),
+    (PRELOAD, "it is given the library, but neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL"),
     (TRUST + "Environment=LD_PRELOAD=/opt/libppshim.so\n", "the library cannot be read"),
     (TRUST + PRELOAD + "ExecStart=\nExecStart=/usr/bin/nothing\n", "No such file"),
     (TRUST + PRELOAD + "EnvironmentFile=/etc/default/nothing\n", "EnvironmentFile=/etc/default/nothing is not there"),

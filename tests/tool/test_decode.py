@@ -117,6 +117,12 @@ def test_tlvs_are_told_by_name():
     assert told["ALPN"][0] == 28 and told["authority (SNI)"][0] == 33
 
 
+@pytest.mark.parametrize("verify, name", [(0, "cn"), (1, "cn-unverified")])
+def test_the_name_of_a_certificate_that_was_not_verified_is_told_as_such(verify, name):
+    told = fields(proxy_v2(CLIENT, tlvs=[(0x20, struct.pack("!BI", 3, verify) + tlv(0x22, b"admin"))]))
+    assert {key: value for key, (_, value) in told.items() if key.startswith("cn")} == {name: '"admin"'}
+
+
 def test_clouds_tlvs_of_another_shape_are_told_as_bytes():
     told = fields(proxy_v2(CLIENT, tlvs=[(0xEA, b"\x02x"), (0xEE, b"\x01"), (0xE0, b"\0")]))
     assert [told[name][1] for name in ("AWS", "Azure", "GCP")] == ["2 bytes: 0278", "1 bytes: 01", "1 bytes: 00"]
@@ -153,6 +159,15 @@ def test_the_tlv_that_runs_past_the_end_is_told():
     data[15] += len(good + bad)
     assert decode(bytes(data))[1][0].startswith("invalid: v2-tlv-overrun, at offset 33 (byte 0x05): ")
     assert fields(bytes(data))["TLV"] == (33, "0x05 of 9 bytes, and 2 are left")
+
+
+def test_what_an_unspec_header_holds_is_told_if_it_is_a_list_of_tlvs():
+    fixed = proxy_v2(CLIENT)[:12] + b"\x21\x00"
+    assert fields(fixed + b"\0\x05" + tlv(5, b"id"))["unique id"] == (16, '"id"')
+    status, verdict, _ = decode(fixed + b"\0\x06" + tlv(5, b"id") + b"!")
+    assert (status, verdict[0]) == (0, "valid: version 2, 22 bytes; the server's peer is the real TCP peer")
+    assert fields(fixed + b"\0\x06" + tlv(5, b"id") + b"!")["rest"] == (16, "6 bytes that do not count")
+    assert fields(b"".join([fixed[:12], b"\x20\x00\0\x05", tlv(5, b"id")]))["rest"] == (16, "5 bytes that do not count")
 
 
 def test_what_follows_the_largest_header_is_counted():

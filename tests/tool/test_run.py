@@ -87,8 +87,8 @@ def test_a_server_started_so_sees_the_client_behind_a_header():
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("argv, why", [
-    ([], "who sends headers? --trust LIST (try ppshim run --help)"),
-    (["true"], "who sends headers? --trust LIST"),
+    ([], "who sends headers? --trust LIST, or --header-optional LIST (try ppshim run --help)"),
+    (["--ports", "80", "true"], "who sends headers? --trust LIST"),
     (["--trust", "10.0.0.0/8", "true"], "to which ports? --ports 5432, or --ports all (try ppshim run --help)"),
     (REQUIRED, "which program? (try ppshim run --help)"),
     ([*REQUIRED, "--ports", "80", "true"], "--ports is given twice"),
@@ -113,6 +113,11 @@ def test_what_the_library_would_refuse_is_refused_before_the_program_is_started(
     argv = [word for pair in given.items() for word in pair]
     assert why in refused("run", *argv, "touch", tmp_path / "started", status=78)
     assert not (tmp_path / "started").exists()
+
+
+def test_a_list_of_those_who_may_send_a_header_is_enough():
+    environment, _ = environment_of(["--header-optional", "10.108.0.0/24", "--ports", "5432"])
+    assert shim_settings(environment) == {"PPSHIM_HEADER_OPTIONAL": "10.108.0.0/24", "PPSHIM_PORTS": "5432"}
 
 
 def test_a_misspelt_setting_in_the_environment_is_refused():

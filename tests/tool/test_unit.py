@@ -96,6 +96,13 @@ def test_every_setting_is_an_option(tree):
     assert all("--" + name.lower().replace("_", "-") in usage for name in names)
 
 
+def test_a_list_of_those_who_may_send_a_header_is_enough(tree):
+    answer = tree.unit("--header-optional", "10.0.1.0/24", "--ports", "3306", "--install")
+    assert answer.status == 0, answer
+    assert 'Environment="PPSHIM_HEADER_OPTIONAL=10.0.1.0/24"' in lines(tree.text(DROPIN))
+    assert ppshim("check", "--settings", "demo", "--root", tree.root).status == 0
+
+
 def test_what_systemd_would_expand_is_written_so_that_it_does_not(tree):
     path = '/var/log/100%n "odd" \\x41 $HOME \'quoted\''
     tree.install("--log", path)

@@ -64,7 +64,7 @@ static bool knows(int fd, unsigned number)
 {
     struct pps_client c, expected = client_of(number);
     return pps_peer_recall(fd, &balancer, &c) && c.has_addr && c.addr.port == expected.addr.port &&
-           memcmp(c.addr.ip, expected.addr.ip, sizeof c.addr.ip) == 0 && c.form == expected.form;
+           memcmp(c.addr.ip, expected.addr.ip, sizeof c.addr.ip) == 0 && !c.v6only;
 }
 
 static bool knows_nobody(int fd)
@@ -397,18 +397,18 @@ START_TEST(threads_do_not_disturb_each_other)
 }
 END_TEST
 
-static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip)
+static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip, bool v6only)
 {
     struct pps_client out, c = client_of(7);
     int fd = new_socket();
-    c.form = c.local_form = PPS_FORM_MAPPED;
+    c.v6only = v6only;
     c.has_local = true;
     if (ip)
         c.addr = pps_addr_v6(ip, 7);
     c.local = local_ip ? pps_addr_v6(local_ip, 65535) : pps_addr_v4(balancer_ip, 258);
     ck_assert(pps_peer_remember(fd, &balancer, &c));
     ck_assert(pps_peer_recall(fd, &balancer, &out));
-    ck_assert(out.has_addr && out.has_local && out.form == PPS_FORM_MAPPED && out.local_form == PPS_FORM_MAPPED);
+    ck_assert(out.has_addr && out.has_local && out.v6only == v6only);
     ck_assert_mem_eq(out.addr.ip, c.addr.ip, 16);
     ck_assert_mem_eq(out.local.ip, c.local.ip, 16);
     ck_assert_uint_eq(out.addr.port, c.addr.port);
@@ -420,12 +420,12 @@ START_TEST(both_ends_come_back)
 {
     static const uint8_t six[16] = {0x20, 1, 0xd, 0xb8, [15] = 7};
     static const char *const stores[] = {"table", NULL};
-    for (int i = 0; i < 2; i++) {
-        pps_peer_test_store(stores[i]);
-        both_ends_must_come_back(NULL, NULL);
-        both_ends_must_come_back(NULL, six);
-        both_ends_must_come_back(six, NULL);
-        both_ends_must_come_back(six, six);
+    for (int i = 0; i < 4; i++) {
+        pps_peer_test_store(stores[i / 2]);
+        both_ends_must_come_back(NULL, NULL, i % 2);
+        both_ends_must_come_back(NULL, six, i % 2);
+        both_ends_must_come_back(six, NULL, i % 2);
+        both_ends_must_come_back(six, six, i % 2);
     }
 }
 END_TEST

@@ -25,16 +25,17 @@ static bool read_env(const char *const variables[VARIABLES])
     return pps_config_read(env, &config, error);
 }
 
+/* Beside a list, without which no setting is accepted; of two of one name the first counts. */
 static bool read_one(const char *variable)
 {
-    return read_env((const char *const[VARIABLES]){variable});
+    return read_env((const char *const[VARIABLES]){variable, "PPSHIM_TRUST=192.0.2.9"});
 }
 
 /* --- what is accepted --- */
 
 START_TEST(without_settings_the_shim_is_off_and_every_default_holds)
 {
-    ck_assert_msg(read_one(NULL), "%s", error);
+    ck_assert_msg(read_env((const char *const[VARIABLES]){NULL}), "%s", error);
     ck_assert(!config.on);
     ck_assert_ptr_null(config.trust);
     ck_assert_ptr_null(config.header_optional);
@@ -84,17 +85,53 @@ START_TEST(trust_none_turns_the_shim_off)
 }
 END_TEST
 
-START_TEST(header_optional_without_trust_leaves_the_shim_off)
+START_TEST(header_optional_alone_turns_the_shim_on)
 {
-    ck_assert_msg(read_one("PPSHIM_HEADER_OPTIONAL=10.0.0.0/8"), "%s", error);
+    ck_assert_msg(
+        read_env((const char *const[VARIABLES]){"PPSHIM_HEADER_OPTIONAL=10.0.0.0/8", "PPSHIM_LOCAL_ADDR=header"}), "%s",
+        error);
+    ck_assert(config.on && config.local_from_header);
+    ck_assert_ptr_null(config.trust);
+    ck_assert_str_eq(config.header_optional, "10.0.0.0/8");
+}
+END_TEST
+
+START_TEST(trust_none_wins_over_header_optional)
+{
+    ck_assert_msg(read_env((const char *const[VARIABLES]){"PPSHIM_TRUST=none", "PPSHIM_HEADER_OPTIONAL=10.0.0.0/8"}),
+                  "%s", error);
     ck_assert(!config.on);
     ck_assert_ptr_null(config.header_optional);
 }
 END_TEST
 
+/* Right ones, of every setting but the two lists. */
+static const char *const lonely[] = {
+    "PPSHIM_PORTS=all",        "PPSHIM_TIMEOUT=3s",       "PPSHIM_VERSIONS=1,2",
+    "PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=reject", "PPSHIM_CLIENT_ALLOW=192.0.2.1",
+    "PPSHIM_CLIENT_DENY=::/0", "PPSHIM_INHERITED=on",     "PPSHIM_LOCAL_ADDR=socket",
+    "PPSHIM_MAX_PENDING=7",    "PPSHIM_LOG=auto",
+};
+_Static_assert(sizeof lonely / sizeof *lonely == PPS_SET_COUNT - 2, "all but the lists");
+
+START_TEST(any_other_setting_without_either_list_is_an_error)
+{
+    char expected[PPS_ERROR_TEXT];
+    ck_assert(!read_env((const char *const[VARIABLES]){lonely[_i]}));
+    snprintf(
+        expected, sizeof expected,
+        "%s: without PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL the shim is off: set one of them (PPSHIM_TRUST=none if "
+        "off is meant)",
+        lonely[_i]);
+    ck_assert_str_eq(error, expected);
+    ck_assert_msg(read_env((const char *const[VARIABLES]){lonely[_i], "PPSHIM_TRUST=none"}), "%s", error);
+    ck_assert_msg(read_env((const char *const[VARIABLES]){lonely[_i], "PPSHIM_HEADER_OPTIONAL=::1"}), "%s", error);
+}
+END_TEST
+
 START_TEST(the_first_of_two_variables_of_one_name_wins)
 {
-    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_TIMEOUT=5s", "PPSHIM_TIMEOUT=bad"}));
+    ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_TIMEOUT=5s", "PPSHIM_TIMEOUT=bad", "PPSHIM_TRUST=::1"}));
     ck_assert_uint_eq(config.timeout_ms, 5000);
 }
 END_TEST
@@ -114,7 +151,8 @@ static const char *const foreign[] = {
 
 START_TEST(what_kubernetes_makes_of_a_service_called_ppshim_is_let_be)
 {
-    ck_assert_msg(read_one(foreign[_i]), "%s", error);
+    ck_assert_msg(read_env((const char *const[VARIABLES]){foreign[_i]}), "%s", error);
+    ck_assert(!config.on);
 }
 END_TEST
 
@@ -186,8 +224,6 @@ END_TEST
 
 START_TEST(shim_that_is_off_does_not_tell_local_addresses)
 {
-    ck_assert(read_one("PPSHIM_LOCAL_ADDR=header"));
-    ck_assert(!config.local_from_header);
     ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_LOCAL_ADDR=header", "PPSHIM_TRUST=none"}));
     ck_assert(!config.local_from_header);
 }
@@ -487,7 +523,9 @@ static TCase *accepted(void)
     tcase_add_test(t, without_settings_the_shim_is_off_and_every_default_holds);
     tcase_add_test(t, list_texts_outlive_an_environment_that_is_overwritten);
     tcase_add_loop_test(t, trust_none_turns_the_shim_off, 0, COUNT(offs));
-    tcase_add_test(t, header_optional_without_trust_leaves_the_shim_off);
+    tcase_add_test(t, header_optional_alone_turns_the_shim_on);
+    tcase_add_test(t, trust_none_wins_over_header_optional);
+    tcase_add_loop_test(t, any_other_setting_without_either_list_is_an_error, 0, PPS_SET_COUNT - 2);
     tcase_add_test(t, the_first_of_two_variables_of_one_name_wins);
     tcase_add_loop_test(t, what_kubernetes_makes_of_a_service_called_ppshim_is_let_be, 0, COUNT(foreign));
     tcase_add_loop_test(t, a_timeout_has_a_unit, 0, COUNT(timeouts));
