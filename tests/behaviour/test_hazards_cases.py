@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c and
-hazards_life.c, each run in a process of its own."""
+"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
+hazards_life.c and hazards_reuse.c, each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -46,6 +46,11 @@ def test_wait(name):
 @cases("hazards_life")
 def test_life(name):
     passes("hazards_life", name)
+
+
+@cases("hazards_reuse")
+def test_reuse(name):
+    passes("hazards_reuse", name)
 
 
 def test_cases_with_settings_of_their_own_exist():
