@@ -14,6 +14,9 @@ void pps_closing(int fd);
    libuv's). */
 void pps_closed_unseen(int fd);
 
+/* The same where the guard is held already; for pps_listener_tell_of_unseen_closes. */
+void pps_was_closed(int fd);
+
 /* The same as pps_closing for first to last. */
 void pps_closing_range(unsigned first, unsigned last);
 

@@ -22,8 +22,8 @@
 /* How many wait for this listener: one load. */
 unsigned pps_park_waiting(const struct pps_listener *l);
 
-/* Takes the connection over; accepted with these accept4 flags. false: no room, the caller still has it. */
-bool pps_park_put(struct pps_conn *conn, int flags);
+/* Takes the connection over; accepted with these accept4 flags. false: the caller still has it, to close with *why. */
+bool pps_park_put(struct pps_conn *conn, int flags, enum pps_reason *why);
 
 enum pps_park_event {
     PPS_PARK_NOTHING, /* nobody can move on: wait */

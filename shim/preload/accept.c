@@ -410,7 +410,7 @@ static int without_waiting(struct attempt *a)
 static int next_connection(struct attempt *a)
 {
     struct pps_conn held;
-    if (pps_place_take(pps_place_of(&a->l), a->flags, &held)) {
+    if (pps_place_take(&a->l, a->flags, &held)) {
         int fd = deliver(a, &held);
         a->must_not_wait |= fd == AGAIN; /* a wait told the server of this one, and it is gone */
         return fd;
@@ -431,7 +431,7 @@ static int governed(struct attempt *a)
     join_crowd(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
     if (!a->begun)
-        a->must_not_wait |= pps_place_accepting(pps_place_of(&a->l), a->flags);
+        a->must_not_wait |= pps_place_accepting(&a->l, a->flags);
     a->begun = true;
     int fd = next_connection(a);
     cancel_as_called(a);

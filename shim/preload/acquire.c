@@ -41,8 +41,9 @@ static void park(struct pps_conn *c, int flags)
 {
     while (pps_park_full() && pps_settle_make_room())
         ;
-    if (!pps_park_put(c, flags))
-        pps_admit_close(c, PPS_REASON_NO_ROOM);
+    enum pps_reason why;
+    if (!pps_park_put(c, flags, &why))
+        pps_admit_close(c, why);
 }
 
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
@@ -82,7 +83,6 @@ static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_
 
 /* One settling of one listener. */
 struct settling {
-    struct pps_place *place;
     const struct pps_listener *l;
     int listener_fd, flags;
     bool readable; /* the kernel just said so */
@@ -94,7 +94,7 @@ struct settling {
 /* -1 and EAGAIN when there is nothing, as far as that can be told beforehand. */
 static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
-    bool may_sleep = pps_process_may_share() && pps_place_is_blocking(s->place, s->listener_fd);
+    bool may_sleep = pps_process_may_share() && pps_place_is_blocking(s->l, s->listener_fd);
     if ((!s->readable || may_sleep) && !pps_settle_is_readable(s->listener_fd)) {
         errno = EAGAIN;
         return -1;
@@ -145,19 +145,19 @@ static enum pps_settled fill(struct settling *s)
             real_close(s->conn.fd);
         return PPS_SETTLED_NOTHING;
     }
-    pps_place_put(s->place, result == PPS_SETTLED_READY ? &s->conn : NULL, s->flags);
-    return result;
+    bool held = pps_place_put(s->l, result == PPS_SETTLED_READY ? &s->conn : NULL, s->flags);
+    return held ? result : PPS_SETTLED_NOTHING;
 }
 
 /* It may have been the private epoll that fired: nothing is parked in it, but its time can be over. */
-static enum pps_settled pass(struct pps_place *p, const struct pps_listener *l, int listener_fd, bool readable)
+static enum pps_settled pass(const struct pps_listener *l, int listener_fd, bool readable)
 {
     if (!readable) {
         pps_park_idle(l);
         if (!pps_settle_is_readable(listener_fd))
             return PPS_SETTLED_NOTHING;
     }
-    pps_place_pass(p);
+    pps_place_pass(l);
     return PPS_SETTLED_PASS;
 }
 
@@ -165,19 +165,26 @@ static enum pps_settled pass(struct pps_place *p, const struct pps_listener *l, 
 
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals)
 {
-    struct pps_place *p = pps_place_of(l);
-    struct settling s = {.place = p,
-                         .l = l,
+
+    struct settling s = {.l = l,
                          .listener_fd = listener_fd,
-                         .flags = pps_place_flags(p),
+                         .flags = pps_place_flags(l),
                          .readable = readable,
                          .signals = signals,
                          .forks = pps_process_forks()};
     if (s.flags < 0)
-        return pass(p, l, listener_fd, readable);
-    enum pps_claim claim = pps_place_claim(p);
-    if (claim != PPS_CLAIMED)
-        return claim == PPS_CLAIM_HELD ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
+        return pass(l, listener_fd, readable);
+    switch (pps_place_claim(l)) {
+    case PPS_CLAIMED:
+        break;
+    case PPS_CLAIM_HELD:
+        return PPS_SETTLED_READY;
+    case PPS_CLAIM_LEFT:
+        return PPS_SETTLED_MORE;
+    case PPS_CLAIM_BUSY:
+    case PPS_CLAIM_CLOSED:
+        return PPS_SETTLED_NOTHING;
+    }
     return fill(&s);
 }
 
@@ -189,5 +196,5 @@ bool pps_settle_is_readable(int listener_fd)
 
 bool pps_settle_is_seen(const struct pps_listener *l)
 {
-    return pps_place_is_seen(pps_place_of(l)) || pps_watch_any(l);
+    return pps_place_is_seen(l) || pps_watch_any(l);
 }

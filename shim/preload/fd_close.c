@@ -9,20 +9,25 @@
 #include <ppshim/lock.h>
 #include <ppshim/parked.h>
 
-static void forget(int fd, enum pps_fd_kind kind)
+static void forget(int fd, enum pps_fd_kind kind, bool unseen)
 {
     struct pps_listener gone;
     if (kind != PPS_FD_OURS)
         pps_watch_closing(fd);
     if (pps_listener_forget(fd, &gone)) {
-        pps_place_closing(&gone);
+        pps_place_closing(&gone, unseen);
         pps_park_abandon(&gone);
     }
     if (kind == PPS_FD_OURS)
         pps_park_closing(fd);
 }
 
-void pps_closing(int fd)
+void pps_was_closed(int fd)
+{
+    forget(fd, pps_listener_kind(fd), true);
+}
+
+static void closing(int fd, bool unseen)
 {
     struct pps_guard g;
     enum pps_fd_kind kind = pps_listener_kind(fd);
@@ -43,15 +48,20 @@ void pps_closing(int fd)
     if (!pps_process_is_owner())
         return;
     pps_guard_enter(&g);
-    forget(fd, kind);
+    forget(fd, kind, unseen);
     pps_guard_leave(&g);
+}
+
+void pps_closing(int fd)
+{
+    closing(fd, false);
 }
 
 /* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
 void pps_closed_unseen(int fd)
 {
     if (pps_listener_may_govern(fd))
-        pps_closing(fd);
+        closing(fd, true);
 }
 
 void pps_closing_range(unsigned first, unsigned last)

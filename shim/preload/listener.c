@@ -49,6 +49,13 @@ void pps_listener_ask_before_reuse(bool (*is_in_use)(unsigned index))
     in_use = is_in_use;
 }
 
+static void (*closed_unseen)(int fd);
+
+void pps_listener_tell_of_unseen_closes(void (*tell)(int fd))
+{
+    closed_unseen = tell;
+}
+
 /* --- the table --- */
 
 static void set_word(int fd, unsigned word)
@@ -75,6 +82,12 @@ int pps_listener_fd_end(void)
 bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation)
 {
     return generation && (int16_t)(uint16_t)(l->generation - generation) < 0;
+}
+
+uint16_t pps_listener_next_generation(const struct pps_listener *l)
+{
+    uint16_t next = (uint16_t)(l->generation + 1);
+    return next ? next : 1; /* 0: no listener */
 }
 
 bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b)
@@ -164,13 +177,12 @@ static unsigned number_of_name(const struct pps_unix_name *name)
 static void fill(struct record *r, const struct facts *f)
 {
     struct pps_listener old = atomic_load(&r->listener);
-    uint16_t generation = (uint16_t)(old.generation + 1);
     struct pps_listener new = {.index = (uint16_t)(r - records),
                                .port = f->is_unix ? (uint16_t)number_of_name(&f->name) : f->local.port,
                                .is_unix = f->is_unix,
                                .inet6 = f->inet6,
                                .v6only = f->v6only,
-                               .generation = generation ? generation : 1};
+                               .generation = pps_listener_next_generation(&old)};
     r->cookie = f->cookie ? f->cookie : UINT64_MAX;
     atomic_store(&r->listener, new);
 }
@@ -187,10 +199,8 @@ static bool drop_number(int fd, struct pps_listener *gone)
 
 static void add_number(int fd, struct record *r, const struct facts *f)
 {
-    struct pps_listener stale;
     if (r == record_of(fd))
         return;
-    drop_number(fd, &stale); /* its close was not seen; what is parked for it times out */
     if (!r->numbers++)
         fill(r, f);
     set_word(fd, PPS_FD_GOVERNED + (unsigned)(r - records));
@@ -245,6 +255,14 @@ static bool is_ours_to_govern(struct facts *f)
     return f->tcp && pps_config_governs(&pps_config, f->local.port);
 }
 
+/* A number that is of this listener now, or of none: what else it stood for was closed where nobody saw it. */
+static void let_go_of_others(int fd, const struct record *r)
+{
+    bool other_listener = record_of(fd) && record_of(fd) != r;
+    if (other_listener || pps_listener_kind(fd) == PPS_FD_EPOLL)
+        closed_unseen(fd);
+}
+
 /* The guard is held. */
 static enum pps_fd_kind meet(int fd)
 {
@@ -257,16 +275,22 @@ static enum pps_fd_kind meet(int fd)
         if (!r) /* more than PPS_LISTENERS_MAX: nothing sensible listens to so many */
             pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
         begin_governing(fd, &f);
+        let_go_of_others(fd, r);
         add_number(fd, r, &f);
         return PPS_FD_GOVERNED;
     }
-    struct pps_listener stale;
-    drop_number(fd, &stale);
+    let_go_of_others(fd, NULL);
     set_word(fd, f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER);
     return f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER;
 }
 
 /* --- what others call --- */
+
+bool pps_listener_is_open(const struct pps_listener *l)
+{
+    struct pps_listener now = atomic_load(&records[l->index].listener);
+    return records[l->index].numbers && pps_listener_same(&now, l);
+}
 
 const struct pps_unix_name *pps_listener_name(const struct pps_listener *l)
 {

@@ -290,15 +290,18 @@ static void forget_descriptors(struct lot *lot)
     lot->epoll = lot->timer = lot->door = lot->baton = 0;
 }
 
+static void forget_lost(struct lot *lot)
+{
+    if (!lot->epoll || epoll_is_ours(lot))
+        return;
+    pps_watch_lost(&lot->listener);
+    forget_descriptors(lot);
+}
+
 static bool have_epoll(struct lot *lot)
 {
-    if (epoll_is_ours(lot))
-        return true;
-    if (lot->epoll) {
-        pps_watch_lost(&lot->listener);
-        forget_descriptors(lot);
-    }
-    return open_epoll(lot);
+    forget_lost(lot);
+    return lot->epoll || open_epoll(lot);
 }
 
 /* --- leaving --- */
@@ -337,12 +340,19 @@ static void wake_all(const struct lot *lot)
         eventfd_write(lot->baton - 1, 1);
 }
 
+/* What is no longer ours, closed by raw system calls, is let be. */
 static void abandon(struct lot *lot)
 {
+    forget_lost(lot);
     wake_all(lot);
     struct pps_conn conn;
     while (lot->oldest) {
-        take_out_gone(lot, &slots[lot->oldest - 1], &conn);
+        struct slot *s = &slots[lot->oldest - 1];
+        if (!still_holds(s->conn.fd, s)) {
+            unlink_and_free(lot, s);
+            continue;
+        }
+        take_out_gone(lot, s, &conn);
         pps_admit_close(&conn, PPS_REASON_LISTENER_CLOSED);
     }
     close_epoll(lot);
@@ -478,13 +488,16 @@ unsigned pps_park_waiting(const struct pps_listener *l)
     return atomic_load(&lots[l->index].waiting);
 }
 
-bool pps_park_put(struct pps_conn *conn, int flags)
+bool pps_park_put(struct pps_conn *conn, int flags, enum pps_reason *why)
 {
     struct pps_guard g;
+    *why = PPS_REASON_NO_ROOM;
     if (!pps_process_is_owner())
         return false;
     pps_guard_enter(&g);
-    bool parked = park(conn, flags);
+    bool open = pps_listener_is_open(&conn->listener), parked = open && park(conn, flags);
+    if (!open)
+        *why = PPS_REASON_LISTENER_CLOSED;
     pps_guard_leave(&g);
     return parked;
 }

@@ -108,7 +108,7 @@ static void tell(struct wait *w, const struct pps_watch *watch, bool held)
     pps_watch_set_owed(watch, false);
     if (one_shot && !pps_watch_spend(watch))
         return;
-    if (one_shot && held && !pps_place_holds(pps_place_of(&watch->listener)))
+    if (one_shot && held && !pps_place_holds(&watch->listener))
         pps_watch_rearm(watch);
     else if (!put_readable(w, watch))
         come_again(watch);
@@ -122,7 +122,7 @@ static bool due(const struct pps_watch *watch)
         return true;
     if (!watch->listener.generation)
         return pps_epoll_is_due(watch->fd);
-    return !(watch->events & EPOLLET) && pps_place_holds(pps_place_of(&watch->listener));
+    return !(watch->events & EPOLLET) && pps_place_holds(&watch->listener);
 }
 
 bool pps_epoll_is_due(int epfd)
@@ -149,8 +149,7 @@ bool pps_epoll_is_ready(int epfd)
                 return true;
             continue;
         }
-        if (pps_place_holds(pps_place_of(&watch.listener)) ||
-            pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
+        if (pps_place_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
             return true;
     }
     return real_poll(&inner, 1, 0) == 1;
@@ -171,7 +170,7 @@ static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *w
 
 static enum pps_settled settle(struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
 {
-    if (pps_place_holds(pps_place_of(&watch->listener)))
+    if (pps_place_holds(&watch->listener))
         return PPS_SETTLED_READY;
     if (!may_settle)
         return PPS_SETTLED_MORE;

@@ -97,7 +97,7 @@ static void gather(struct wait *w, const struct pollfd *fds)
             continue;
         enum pps_fd_kind kind = pps_listener_find(fds[i].fd, &one.l);
         if (kind == PPS_FD_GOVERNED)
-            pps_place_see(pps_place_of(&one.l));
+            pps_place_see(&one.l);
         if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
             w->listeners[w->count++] = one;
     }
@@ -122,7 +122,7 @@ static void add_private_epolls(struct wait *w)
         switch (pps_listener_find(fd, &one->l)) { /* anew: the number may be another listener's since the last sleep */
         case PPS_FD_GOVERNED:
             beside->fd = private_epoll(&one->l);
-            w->hurry |= pps_place_holds(pps_place_of(&one->l));
+            w->hurry |= pps_place_holds(&one->l);
             w->wary |= pps_park_waiting(&one->l);
             break;
         case PPS_FD_EPOLL:
@@ -154,7 +154,7 @@ static enum pps_settled resolve_one(struct wait *w, const struct listened *one, 
             p->revents = (short)((p->revents & ~READABLE) | (pps_epoll_is_ready(p->fd) ? asked : 0));
         return PPS_SETTLED_NOTHING;
     }
-    bool holds = pps_place_holds(pps_place_of(&one->l));
+    bool holds = pps_place_holds(&one->l);
     if (!said && !beside->revents && !holds)
         return PPS_SETTLED_NOTHING;
     enum pps_settled settled = PPS_SETTLED_NOTHING;
