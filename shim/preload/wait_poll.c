@@ -303,10 +303,13 @@ static int kernel_limit(int n)
     char text[1024]; /* the line is among the first ten */
     if (n <= FD_SETSIZE)
         return n;
+    int cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* select is a point of it, but with nothing open */
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         real_close(fd);
+    pthread_setcancelstate(cancel_state, NULL);
     text[length < 0 ? 0 : length] = 0;
     const char *line = strstr(text, "\nFDSize:");
     int limit = line ? atoi(line + sizeof "\nFDSize:") : 0;
@@ -404,25 +407,34 @@ static int poll_for_select(struct pollfd *fds, nfds_t count, uint64_t deadline, 
     return ready;
 }
 
-int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
-                const sigset_t *mask, struct timespec *left)
+static int pselect_by_poll(int n, const struct sets *s, const struct timespec *timeout, const sigset_t *mask,
+                           uint64_t deadline)
 {
     _Alignas(struct pollfd) char stack[ON_STACK];
     struct scratch scratch;
-    struct sets sets = {readable, writable, exceptional};
-    uint64_t deadline = pps_deadline_after(timeout);
     int limit = kernel_limit(n);
-    nfds_t count = count_asked(limit, &sets);
+    nfds_t count = count_asked(limit, s);
     struct pollfd *fds = limit ? scratch_get(&scratch, stack, count * sizeof *fds) : NULL;
     if (!fds)
-        return real_pselect(n, readable, writable, exceptional, timeout, mask);
-    to_pollfds(limit, &sets, fds);
+        return real_pselect(n, s->readable, s->writable, s->exceptional, timeout, mask);
+    to_pollfds(limit, s, fds);
     int result = poll_for_select(fds, count, deadline, mask, &scratch), why = errno;
     if (result >= 0)
-        result = from_pollfds(fds, count, &sets);
-    if (left)
-        *left = pps_timespec(pps_time_left(deadline));
+        result = from_pollfds(fds, count, s);
     scratch_release(&scratch);
     errno = why;
+    return result;
+}
+
+int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
+                const sigset_t *mask, struct timespec *left)
+{
+    struct sets sets = {readable, writable, exceptional};
+    uint64_t deadline = pps_deadline_after(timeout);
+    int saved = errno, result = pselect_by_poll(n, &sets, timeout, mask, deadline);
+    if (result >= 0)
+        errno = saved;
+    if (left)
+        *left = pps_timespec(pps_time_left(deadline));
     return result;
 }

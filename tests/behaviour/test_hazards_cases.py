@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
-hazards_life.c and hazards_reuse.c, each run in a process of its own."""
+hazards_life.c, hazards_reuse.c and hazards_timeouts.c, each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -30,8 +30,8 @@ def cases(program):
     return pytest.mark.parametrize("name", [name for name in listed.stdout.split()])
 
 
-def passes(program, name):
-    answer = case(program, name, **SETTINGS.get(name, {}))
+def passes(program, name, **settings):
+    answer = case(program, name, **settings, **SETTINGS.get(name, {}))
     if answer.returncode == 77:
         missing(answer.stdout.strip())
     assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
@@ -51,6 +51,11 @@ def test_life(name):
 @cases("hazards_reuse")
 def test_reuse(name):
     passes("hazards_reuse", name)
+
+
+@cases("hazards_timeouts")
+def test_timeouts(name):
+    passes("hazards_timeouts", name, timeout="300ms")
 
 
 def test_cases_with_settings_of_their_own_exist():
