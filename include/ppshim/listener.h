@@ -101,6 +101,9 @@ const struct pps_unix_name *pps_listener_name(const struct pps_listener *l);
 /* Whether it has a number still. The caller has the guard. */
 bool pps_listener_is_open(const struct pps_listener *l);
 
+/* Whether `fd`, which stood for this listener, is something else or nothing by now. The caller has the guard. */
+bool pps_listener_has_lost(const struct pps_listener *l, int fd);
+
 /* What the generation of the next listener in this record will be. */
 uint16_t pps_listener_next_generation(const struct pps_listener *l);
 

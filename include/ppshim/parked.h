@@ -41,6 +41,12 @@ bool pps_park_full(void);
 /* Takes out the one of all listeners that has waited longest, to make room; the caller closes it. */
 bool pps_park_evict(struct pps_conn *conn);
 
+/* When the next one of all listeners runs out of time, deadline.h; takes no guard. */
+uint64_t pps_park_soonest(void);
+/* Takes one out that ran out of time, whatever its listener, for the caller to close with *reason. false: there is
+   none; those that may be handed over as they are stay until their listener is waited for. */
+bool pps_park_expire(struct pps_conn *conn, enum pps_reason *reason);
+
 /* Data of the door's events. */
 enum { PPS_DOOR_PARKED, PPS_DOOR_BATON, PPS_DOOR_LISTENER };
 

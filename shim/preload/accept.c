@@ -513,6 +513,8 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
     bool unmet = met == PPS_FD_UNKNOWN;
     int saved = errno, fd;
     pps_process_notice_fork();
+    if (pps_park_soonest() <= a.started)
+        pps_settle_expire();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
         if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <ppshim/acquire.h>
+#include <ppshim/deadline.h>
 #include <ppshim/fd_close.h>
 #include <ppshim/held.h>
 #include <ppshim/interest.h>
@@ -11,6 +12,7 @@
 #include <ppshim/log.h>
 #include <ppshim/parked.h>
 #include <ppshim/real.h>
+#include <pthread.h>
 
 /* How many connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared. */
 #define TRIES 64
@@ -35,6 +37,22 @@ bool pps_settle_make_room(void)
         return false;
     pps_admit_close(&oldest, PPS_REASON_TOO_MANY_PENDING);
     return true;
+}
+
+uint64_t pps_settle_expire(void)
+{
+    struct pps_conn c;
+    enum pps_reason why;
+    int cancel_state;
+    uint64_t soonest = pps_park_soonest();
+    if (soonest == PPS_NEVER || soonest > pps_now())
+        return soonest;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    while (pps_park_expire(&c, &why))
+        pps_admit_close(&c, why);
+    pthread_setcancelstate(cancel_state, NULL);
+    soonest = pps_park_soonest();
+    return soonest > pps_now() ? soonest : PPS_NEVER; /* a vfork child has none of its own */
 }
 
 static void park(struct pps_conn *c, int flags)
@@ -105,7 +123,7 @@ static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
     return real_accept4(s->listener_fd, peer, len, s->flags);
 }
 
-static enum pps_settled after_failure(int why)
+static enum pps_settled after_failure(const struct settling *s, int why)
 {
     switch (why) {
     case EINTR:
@@ -116,6 +134,12 @@ static enum pps_settled after_failure(int why)
         return PPS_SETTLED_MORE;
     case EMFILE:
         return pps_settle_make_room() ? PPS_SETTLED_MORE : PPS_SETTLED_ERROR;
+    case EBADF:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+    case EINVAL:
+        if (pps_listener_closed_unseen(s->listener_fd, s->l))
+            return PPS_SETTLED_GONE;
     }
     return PPS_SETTLED_ERROR;
 }
@@ -128,7 +152,7 @@ static enum pps_settled one_from_kernel(struct settling *s)
         socklen_t len = sizeof peer;
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
         if (fd < 0)
-            result = after_failure(errno);
+            result = after_failure(s, errno);
         else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, s->signals, &s->conn))
             result = PPS_SETTLED_READY;
     }

@@ -64,6 +64,19 @@ void pps_closed_unseen(int fd)
         closing(fd, true);
 }
 
+bool pps_listener_closed_unseen(int fd, const struct pps_listener *l)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return false;
+    pps_guard_enter(&g);
+    bool lost = pps_listener_has_lost(l, fd);
+    if (lost)
+        pps_was_closed(fd);
+    pps_guard_leave(&g);
+    return lost;
+}
+
 void pps_closing_range(unsigned first, unsigned last)
 {
     unsigned end = (unsigned)pps_listener_fd_end();

@@ -118,6 +118,14 @@ static void ask_tcp(int fd, const struct sockaddr_storage *own, struct facts *f)
     f->v6only = f->inet6 && pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
 }
 
+/* 0: there is none. */
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
 /* false: not a socket that can be asked. */
 static bool ask(int fd, struct facts *f)
 {
@@ -134,9 +142,7 @@ static bool ask(int fd, struct facts *f)
         ask_tcp(fd, &ss, f);
     else if (pps_unix_name_from_sockaddr(&f->name, (struct sockaddr *)&ss, len))
         f->is_unix = pps_sockopt(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
-    len = sizeof f->cookie;
-    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &f->cookie, &len) != 0)
-        f->cookie = 0;
+    f->cookie = cookie_of(fd);
     return true;
 }
 
@@ -290,6 +296,16 @@ bool pps_listener_is_open(const struct pps_listener *l)
 {
     struct pps_listener now = atomic_load(&records[l->index].listener);
     return records[l->index].numbers && pps_listener_same(&now, l);
+}
+
+bool pps_listener_has_lost(const struct pps_listener *l, int fd)
+{
+    struct record *r = &records[l->index];
+    if (record_of(fd) != r || !pps_listener_is_open(l))
+        return false;
+    errno = 0;
+    uint64_t now = cookie_of(fd);
+    return now ? now != r->cookie : errno == EBADF || errno == ENOTSOCK;
 }
 
 const struct pps_unix_name *pps_listener_name(const struct pps_listener *l)

@@ -35,6 +35,7 @@ struct slot {
     uint32_t generation;   /* counts the connections this slot has held: tells a late event from a current one */
     struct pps_lowat wait; /* for the bytes it lacks */
     int flags;             /* accept4 flags it was accepted with */
+    bool ready;            /* its time is over and it may leave, once its listener is waited for */
     uint64_t deadline;     /* deadline.h */
     ino_t inode;           /* of the socket, 0: not known */
     struct pps_conn conn;
@@ -133,6 +134,28 @@ static bool have_pool(void)
     return true;
 }
 
+/* The least deadline of all lots, but for those that are ready. */
+static _Atomic uint64_t soonest = PPS_NEVER;
+
+static struct slot *oldest_not_ready(const struct lot *lot)
+{
+    uint32_t i = lot->oldest;
+    while (i && slots[i - 1].ready)
+        i = slots[i - 1].next;
+    return i ? &slots[i - 1] : NULL;
+}
+
+static void find_soonest(void)
+{
+    uint64_t least = PPS_NEVER;
+    for (const struct lot *lot = lots; lot < lots + lots_end; lot++) {
+        const struct slot *s = oldest_not_ready(lot);
+        if (s && s->deadline < least)
+            least = s->deadline;
+    }
+    atomic_store(&soonest, least);
+}
+
 static struct slot *new_slot(void)
 {
     if (free_slot) {
@@ -158,6 +181,8 @@ static void link_youngest(struct lot *lot, struct slot *s)
         lot->oldest = number_of(s);
     lot->newest = number_of(s);
     atomic_fetch_add(&lot->waiting, 1);
+    if (s->deadline < atomic_load(&soonest))
+        atomic_store(&soonest, s->deadline);
 }
 
 static void unlink_and_free(struct lot *lot, struct slot *s)
@@ -168,6 +193,8 @@ static void unlink_and_free(struct lot *lot, struct slot *s)
     atomic_fetch_sub(&lot->waiting, 1);
     s->next = free_slot;
     free_slot = number_of(s);
+    if (s->deadline == atomic_load(&soonest))
+        find_soonest();
 }
 
 /* --- one lot's epoll --- */
@@ -403,13 +430,16 @@ static enum pps_park_event timer_fired(struct lot *lot, int flags, struct pps_co
         set_timer(lot);
         return PPS_PARK_NOTHING;
     }
-    return leave(pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason), lot, s, flags, conn);
+    enum pps_admission a =
+        s->ready ? PPS_ADMIT_READY : pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason);
+    return leave(a, lot, s, flags, conn);
 }
 
 static enum pps_park_event slot_fired(struct lot *lot, struct slot *s, uint32_t events, int flags,
                                       struct pps_conn *conn, enum pps_reason *reason)
 {
-    enum pps_admission a = pps_admit_look(&s->conn, long_header, sizeof long_header, reason);
+    enum pps_admission a =
+        s->ready ? PPS_ADMIT_READY : pps_admit_look(&s->conn, long_header, sizeof long_header, reason);
     if (a != PPS_ADMIT_WAIT)
         return leave(a, lot, s, flags, conn);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) { /* all that will ever come is here */
@@ -457,6 +487,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->generation++;
     pps_lowat_begin(&s->wait, conn->fd);
     s->flags = flags;
+    s->ready = false;
     s->inode = inode_of(conn->fd);
     s->deadline = pps_now() + pps_config_timeout(&pps_config);
     s->conn = *conn;
@@ -535,6 +566,40 @@ bool pps_park_evict(struct pps_conn *conn)
         take_out_gone(lot, &slots[lot->oldest - 1], conn);
     pps_guard_leave(&g);
     return lot;
+}
+
+/* One whose time is over, of whichever listener, and that is of no use. */
+static bool expire(struct pps_conn *conn, enum pps_reason *reason)
+{
+    uint64_t now = pps_now();
+    for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
+        struct slot *s;
+        while ((s = oldest_not_ready(lot)) && s->deadline <= now) {
+            s->ready = pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason) == PPS_ADMIT_READY;
+            if (s->ready)
+                continue;
+            take_out_gone(lot, s, conn);
+            return true;
+        }
+    }
+    find_soonest();
+    return false;
+}
+
+bool pps_park_expire(struct pps_conn *conn, enum pps_reason *reason)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return false;
+    pps_guard_enter(&g);
+    bool expired = expire(conn, reason);
+    pps_guard_leave(&g);
+    return expired;
+}
+
+uint64_t pps_park_soonest(void)
+{
+    return atomic_load(&soonest);
 }
 
 static bool lie_down(struct lot *lot, struct pps_park_stand *stand)
@@ -682,4 +747,5 @@ void pps_park_after_fork(bool at_once)
         atomic_store(&s->fd, 0);
     }
     free_slot = slots_used = 0;
+    atomic_store(&soonest, PPS_NEVER);
 }

@@ -248,13 +248,16 @@ static int wait_and_resolve(struct wait *w)
 {
     unsigned rounds = 0;
     for (bool wary = peers_are_silent(w->epfd);; wary = true) {
+        uint64_t expiry = pps_settle_expire();
         bool hurry = pps_epoll_is_due(w->epfd);
         int cancel_state;
-        if (wary)
+        if (wary || expiry != PPS_NEVER)
             pps_signals_block(&w->signals);
-        w->told = w->sleep(w, hurry ? 0 : pps_time_left(w->deadline));
-        if (w->told < 0 || (w->told == 0 && !hurry))
+        w->told = w->sleep(w, hurry ? 0 : pps_time_left(expiry < w->deadline ? expiry : w->deadline));
+        if (w->told < 0 || (w->told == 0 && !hurry && w->deadline <= expiry))
             return w->told;
+        if (w->told == 0 && !hurry)
+            continue;
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
         bool undisturbed = resolve(w);
         pthread_setcancelstate(cancel_state, NULL);

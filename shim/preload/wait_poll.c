@@ -68,6 +68,7 @@ struct wait {
     struct listened *listeners;
     unsigned count;
     uint64_t deadline;
+    uint64_t expiry; /* when somebody at another listener may run out of time */
     struct pps_signals signals;
     bool hurry; /* something is held already: do not sleep */
     bool wary;  /* peers are silent: an event may come to nothing */
@@ -136,8 +137,9 @@ static void add_private_epolls(struct wait *w)
 
 static int sleep_until_something(struct wait *w)
 {
-    struct timespec left = pps_timespec(w->hurry ? 0 : pps_time_left(w->deadline));
-    const struct timespec *timeout = w->hurry || w->deadline != PPS_NEVER ? &left : NULL;
+    uint64_t until = w->expiry < w->deadline ? w->expiry : w->deadline;
+    struct timespec left = pps_timespec(w->hurry ? 0 : pps_time_left(until));
+    const struct timespec *timeout = w->hurry || until != PPS_NEVER ? &left : NULL;
     int ready = real_ppoll(w->all, w->n + w->count, timeout, w->signals.mask);
     if (ready < 0 && errno == EINVAL) /* more entries than RLIMIT_NOFILE allows: without ours, then */
         ready = real_ppoll(w->all, w->n, timeout, w->signals.mask);
@@ -165,7 +167,7 @@ static enum pps_settled resolve_one(struct wait *w, const struct listened *one, 
     p->revents &= ~READABLE;
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR)
         p->revents |= asked;
-    else if (settled == PPS_SETTLED_PASS)
+    else if (settled == PPS_SETTLED_PASS || settled == PPS_SETTLED_GONE)
         p->revents |= said;
     return settled;
 }
@@ -197,11 +199,13 @@ static int resolve(struct wait *w)
 static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
+        w->expiry = pps_settle_expire();
+        w->wary |= w->expiry != PPS_NEVER;
         add_private_epolls(w);
         if (w->wary)
             pps_signals_block(&w->signals);
         int ready = sleep_until_something(w);
-        if (ready < 0 || (ready == 0 && !w->hurry))
+        if (ready < 0 || (ready == 0 && !w->hurry && w->deadline <= w->expiry))
             return ready;
         int told = resolve(w);
         if (told || pps_time_left(w->deadline) == 0)
