@@ -375,17 +375,34 @@ bool pps_watch_owed(const struct pps_watch *w)
     return atomic_load(&registrations[w->slot].owed);
 }
 
+static bool is_still(const struct registration *r, const struct pps_watch *w)
+{
+    return atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1;
+}
+
+/* The epoll may have been closed behind our back, and its number be another's. */
+bool pps_watch_is_there(const struct pps_watch *w)
+{
+    struct pps_guard g;
+    struct registration *r = &registrations[w->slot];
+    if (!pps_process_is_owner())
+        return holds(w->epfd, w->fd);
+    pps_guard_enter(&g);
+    bool known = is_still(r, w), there = known && holds(w->epfd, w->fd);
+    if (known && !there) {
+        r->beside = false;
+        atomic_store(&r->epfd, 0);
+    }
+    pps_guard_leave(&g);
+    return there;
+}
+
 bool pps_watch_any(const struct pps_listener *l)
 {
     for (struct registration *r = registrations; r < end(); r++)
         if (atomic_load(&r->fd) && is_of(r, l))
             return true;
     return false;
-}
-
-static bool is_still(const struct registration *r, const struct pps_watch *w)
-{
-    return atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1;
 }
 
 /* Listener and private epoll are one one-shot between them: the kernel disarmed whichever fired. */

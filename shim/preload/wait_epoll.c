@@ -141,7 +141,7 @@ bool pps_epoll_is_ready(int epfd)
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (watch.spent || !(watch.events & READABLE))
+        if (watch.spent || !(watch.events & READABLE) || !pps_watch_is_there(&watch))
             continue;
         pps_watch_set_owed(&watch, false);
         if (!watch.listener.generation) {
@@ -159,7 +159,7 @@ bool pps_epoll_is_ready(int epfd)
 static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
 {
     bool owed = due(watch), said = take_readable(w, watch->data);
-    if (watch->spent || (!said && !owed))
+    if (watch->spent || (!said && !owed) || (!said && !pps_watch_is_there(watch)))
         return PPS_SETTLED_NOTHING;
     if (pps_epoll_is_ready(watch->fd))
         tell(w, watch, false);
@@ -185,6 +185,8 @@ static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watc
         return resolve_nested(w, watch);
     bool owed = due(watch), said = take_readable(w, watch->data);
     if (watch->spent || (!said && !owed)) /* spent: the other half of a one-shot that somebody was told of */
+        return PPS_SETTLED_NOTHING;
+    if (!said && !pps_watch_is_there(watch))
         return PPS_SETTLED_NOTHING;
     enum pps_settled settled = settle(w, watch, said, may_settle);
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR || (settled == PPS_SETTLED_PASS && said))

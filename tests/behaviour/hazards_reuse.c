@@ -291,6 +291,66 @@ static void late_peer_of_a_closed_listener_is_not_given_to_the_next(void)
     }
 }
 
+/* --- cases: an epoll that was closed unseen --- */
+
+static int epoll_with_a_number(int number)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    IS(number, epoll);
+    return epoll;
+}
+
+/* A connection is held, which some other wait was told of. */
+static void new_epoll_tells_nothing_of_an_old_one_with_its_number(void)
+{
+    for (uint32_t flags = 0; flags <= EPOLLONESHOT; flags += EPOLLONESHOT) {
+        int l = listener(SOCK_NONBLOCK), old = epoll_create1(EPOLL_CLOEXEC), ends[2];
+        struct epoll_event e;
+        step = flags ? "one-shot" : "level-triggered";
+        control(old, EPOLL_CTL_ADD, l, EPOLLIN | flags, TOKEN);
+        warm(l);
+        MUST(pipe(ends) == 0 && syscall(SYS_close, old) == 0);
+        int new = epoll_with_a_number(old);
+        struct client c = introduced(l);
+        IS(1, polled(l));
+        IS(0, told(new));
+        IS(0, epoll_wait(new, &e, 1, MOMENT));
+        IS(0, polled(new));
+        control(new, EPOLL_CTL_ADD, ends[0], EPOLLIN, 7);
+        MUST(write(ends[1], "x", 1) == 1);
+        IS(1, epoll_wait(new, &e, 1, LONG));
+        MUST(e.data.u64 == 7 && e.events == EPOLLIN);
+        IS(1, epoll_wait(new, &e, 1, LONG));
+        MUST(e.data.u64 == 7 && e.events == EPOLLIN);
+        accepts(l, &c);
+        MUST(close(new) == 0 && close(l) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+    }
+}
+
+/* Of two listeners the new one holds one, and tells of that as it was told to. */
+static void new_epoll_tells_of_its_listener_and_not_of_an_old_ones(void)
+{
+    int kept = listener(SOCK_NONBLOCK), dropped = listener(SOCK_NONBLOCK), old = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event e[4];
+    control(old, EPOLL_CTL_ADD, kept, EPOLLIN, 1);
+    control(old, EPOLL_CTL_ADD, dropped, EPOLLIN, 2);
+    warm(kept);
+    warm(dropped);
+    MUST(syscall(SYS_close, old) == 0);
+    int new = epoll_with_a_number(old);
+    control(new, EPOLL_CTL_ADD, kept, EPOLLIN, TOKEN);
+    struct client to_kept = introduced(kept), to_dropped = introduced(dropped);
+    IS(1, polled(dropped));
+    IS(1, polled(kept));
+    for (int round = 0; round < 2; round++) {
+        IS(1, epoll_wait(new, e, 4, LONG));
+        MUST(e[0].data.u64 == TOKEN && e[0].events == EPOLLIN);
+    }
+    accepts(kept, &to_kept);
+    IS(0, epoll_wait(new, e, 4, MOMENT));
+    accepts(dropped, &to_dropped);
+}
+
 /* --- */
 
 static const struct hazard cases[] = {
@@ -300,6 +360,8 @@ static const struct hazard cases[] = {
     CASE(connection_of_a_closed_listener_is_held_for_nobody),
     CASE(silent_peer_of_a_closed_listener_waits_for_nothing),
     CASE(late_peer_of_a_closed_listener_is_not_given_to_the_next),
+    CASE(new_epoll_tells_nothing_of_an_old_one_with_its_number),
+    CASE(new_epoll_tells_of_its_listener_and_not_of_an_old_ones),
 };
 
 int main(int argc, char **argv)
