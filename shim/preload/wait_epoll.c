@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <ppshim/acquire.h>
 #include <ppshim/deadline.h>
+#include <ppshim/fd_close.h>
 #include <ppshim/held.h>
 #include <ppshim/interest.h>
 #include <ppshim/lock.h>
@@ -135,13 +136,22 @@ bool pps_epoll_is_due(int epfd)
     return false;
 }
 
+/* Of what the kernel did not say just now. Epoll, or listener, may have been closed where nobody saw it. */
+static bool is_there(const struct pps_watch *watch)
+{
+    if (pps_watch_is_there(watch))
+        return true;
+    pps_listener_closed_unseen(watch->fd, &watch->listener);
+    return false;
+}
+
 bool pps_epoll_is_ready(int epfd)
 {
     struct pps_watch watch;
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (watch.spent || !(watch.events & READABLE) || !pps_watch_is_there(&watch))
+        if (watch.spent || !(watch.events & READABLE) || !is_there(&watch))
             continue;
         pps_watch_set_owed(&watch, false);
         if (!watch.listener.generation) {
@@ -159,9 +169,9 @@ bool pps_epoll_is_ready(int epfd)
 static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
 {
     bool owed = due(watch), said = take_readable(w, watch->data);
-    if (watch->spent || (!said && !owed) || (!said && !pps_watch_is_there(watch)))
+    if (watch->spent || (!said && !owed) || (!said && !is_there(watch)))
         return PPS_SETTLED_NOTHING;
-    if (pps_epoll_is_ready(watch->fd))
+    if (pps_epoll_is_ready(watch->fd) || (said && pps_watch_shares_data(watch)))
         tell(w, watch, false);
     else
         drop(watch, said, false);
@@ -186,11 +196,13 @@ static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watc
     bool owed = due(watch), said = take_readable(w, watch->data);
     if (watch->spent || (!said && !owed)) /* spent: the other half of a one-shot that somebody was told of */
         return PPS_SETTLED_NOTHING;
-    if (!said && !pps_watch_is_there(watch))
+    if (!said && !is_there(watch))
         return PPS_SETTLED_NOTHING;
     enum pps_settled settled = settle(w, watch, said, may_settle);
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR || (settled == PPS_SETTLED_PASS && said))
         tell(w, watch, settled == PPS_SETTLED_READY);
+    else if (said && settled != PPS_SETTLED_GONE && pps_watch_shares_data(watch))
+        tell(w, watch, false); /* it may be the other's; from now on all is told that the kernel says */
     else
         drop(watch, said, settled == PPS_SETTLED_MORE || settled == PPS_SETTLED_SIGNAL);
     return settled;

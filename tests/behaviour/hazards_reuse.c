@@ -268,6 +268,7 @@ static void silent_peer_of_a_closed_listener_waits_for_nothing(void)
             if (!first)
                 silent = parked(l);
             struct client c = dial(l);
+            arrived(l);
             int next = closed_under_a_look(l, way, opens, &result);
             is_closed(&c);
             if (!first)
@@ -367,5 +368,6 @@ static const struct hazard cases[] = {
 int main(int argc, char **argv)
 {
     begin(argc, argv);
+    patience(30);
     return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
-hazards_life.c, hazards_reuse.c and hazards_timeouts.c, each run in a process of its own."""
+hazards_life.c, hazards_reuse.c, hazards_data.c and hazards_timeouts.c, each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -51,6 +51,11 @@ def test_life(name):
 @cases("hazards_reuse")
 def test_reuse(name):
     passes("hazards_reuse", name)
+
+
+@cases("hazards_data")
+def test_data(name):
+    passes("hazards_data", name)
 
 
 @cases("hazards_timeouts")

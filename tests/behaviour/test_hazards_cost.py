@@ -33,14 +33,19 @@ def measured(argv, env):
     return done.stderr
 
 
-def system_calls(name, env, directory):
+def traced(name, env, directory, pipes):
+    """The lines of strace for COUNT times that call."""
     trace = directory / "trace"
     settings = [word for item in env.items() for word in ("-E", "=".join(item))]  # not for strace itself
-    measured([tool("strace"), "-o", str(trace), *settings, helper("hazards_calls"), name, str(COUNT), "8"],
+    measured([tool("strace"), "-o", str(trace), *settings, helper("hazards_calls"), name, str(COUNT), str(pipes)],
              without_shim())
     marks = trace.read_text().split("getppid()")
     assert len(marks) == 3
-    return marks[1].count("\n") - 1
+    return marks[1].splitlines()[1:]
+
+
+def system_calls(name, env, directory):
+    return len(traced(name, env, directory, 8))
 
 
 def instructions(name, env, directory, pipes):
@@ -64,6 +69,26 @@ def test_call_that_concerns_no_listener_costs_few_instructions(tmp_path, name, r
         record_property(f"instructions-{pipes}", more)
         looked_up = pipes if name in ("poll", "select") else 0
         assert 0 < more <= (240 if name == "epoll_ctl" else 120) + 16 * looked_up
+
+
+# --- a listener that goes in and out of an epoll ------------------------------------------------------------------------
+
+FEW, MANY = 1, 60
+
+
+def bytes_read(trace):
+    return sum(int(line.rpartition("= ")[2].split()[0]) for line in trace if line.startswith(("read(", "pread64(")))
+
+
+def test_listener_goes_in_and_out_of_an_epoll_at_a_cost_that_does_not_grow_with_the_epoll(tmp_path):
+    few, many = (traced("toggle", with_shim(), tmp_path, pipes) for pipes in (FEW, MANY))
+    assert len(few) == len(many) >= 2 * COUNT
+    assert bytes_read(few) == bytes_read(many)
+
+
+def test_late_client_of_a_listener_that_goes_in_and_out_of_an_epoll_costs_nothing_that_grows_with_the_epoll(tmp_path):
+    few, many = (traced("toggle-late", with_shim(), tmp_path, pipes) for pipes in (FEW, MANY))
+    assert bytes_read(few) == bytes_read(many)
 
 
 # --- many silent peers -------------------------------------------------------------------------------------------------
