@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
-hazards_life.c, hazards_reuse.c, hazards_data.c and hazards_timeouts.c, each run in a process of its own."""
+hazards_life.c and their like, each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -56,6 +56,11 @@ def test_reuse(name):
 @cases("hazards_data")
 def test_data(name):
     passes("hazards_data", name)
+
+
+@cases("hazards_turns")
+def test_turns(name):
+    passes("hazards_turns", name)
 
 
 @cases("hazards_timeouts")
