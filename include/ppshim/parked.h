@@ -54,7 +54,8 @@ enum { PPS_DOOR_PARKED, PPS_DOOR_BATON, PPS_DOOR_LISTENER };
 struct pps_park_stand {
     int door;  /* an epoll: readable when somebody can move on or a baton is passed; the leader adds the listener. -1:
                   nothing is parked */
-    int baton; /* an eventfd */
+    int bench; /* an epoll: readable when a baton is passed. As the door, for a thread asleep in one does not mind what
+                  becomes of numbers */
 };
 
 /* The caller counts as asleep until it calls get_up, and what it sleeps on stays open until then, even when the
@@ -74,8 +75,9 @@ void pps_park_idle(const struct pps_listener *l);
 
 /* --- with the guard held --- */
 
-/* `fd` is PPS_FD_OURS, and the server is about to close it. */
-void pps_park_closing(int fd);
+/* `fd` is PPS_FD_OURS, and the server is about to close it. `alone`: other numbers stay, so that what threads sleep on
+   can be had under one of them. */
+void pps_park_closing(int fd, bool alone);
 /* The listener is being closed: so are its parked connections. */
 void pps_park_abandon(const struct pps_listener *l);
 

@@ -344,9 +344,9 @@ static int follow(struct attempt *a)
         not_following(a);
         return lead_in_kernel(a); /* no descriptor to sleep on: as without us */
     }
-    struct pollfd p = {.fd = stand.baton, .events = POLLIN};
+    struct bed bed = {.door = stand.bench};
     if (atomic_load(&a->crowd->led)) {
-        result = wait_for(a, &p, 1, stop_following);
+        result = wait_in(a, &bed, stop_following);
         why = errno;
         if (result == AGAIN)
             pps_park_take_baton(&a->l);

@@ -9,7 +9,7 @@
 #include <ppshim/lock.h>
 #include <ppshim/parked.h>
 
-static void forget(int fd, enum pps_fd_kind kind, bool unseen)
+static void forget(int fd, enum pps_fd_kind kind, bool unseen, bool alone)
 {
     struct pps_listener gone;
     if (kind != PPS_FD_OURS)
@@ -19,15 +19,15 @@ static void forget(int fd, enum pps_fd_kind kind, bool unseen)
         pps_park_abandon(&gone);
     }
     if (kind == PPS_FD_OURS)
-        pps_park_closing(fd);
+        pps_park_closing(fd, alone);
 }
 
 void pps_was_closed(int fd)
 {
-    forget(fd, pps_listener_kind(fd), true);
+    forget(fd, pps_listener_kind(fd), true, true);
 }
 
-static void closing(int fd, bool unseen)
+static void closing(int fd, bool unseen, bool alone)
 {
     struct pps_guard g;
     enum pps_fd_kind kind = pps_listener_kind(fd);
@@ -48,20 +48,20 @@ static void closing(int fd, bool unseen)
     if (!pps_process_is_owner())
         return;
     pps_guard_enter(&g);
-    forget(fd, kind, unseen);
+    forget(fd, kind, unseen, alone);
     pps_guard_leave(&g);
 }
 
 void pps_closing(int fd)
 {
-    closing(fd, false);
+    closing(fd, false, true);
 }
 
 /* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
 void pps_closed_unseen(int fd)
 {
     if (pps_listener_may_govern(fd))
-        closing(fd, true);
+        closing(fd, true, true);
 }
 
 bool pps_listener_closed_unseen(int fd, const struct pps_listener *l)
@@ -81,5 +81,5 @@ void pps_closing_range(unsigned first, unsigned last)
 {
     unsigned end = (unsigned)pps_listener_fd_end();
     for (unsigned fd = first; fd <= last && fd < end; fd++)
-        pps_closing((int)fd);
+        closing((int)fd, false, first == last);
 }

@@ -46,11 +46,11 @@ _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
 struct lot {
     struct pps_listener listener; /* whose they are: a record can be reused */
     int epoll, timer;             /* what stands in the server's epolls, and its clock */
-    int door, baton;              /* see parked.h: the stand */
-    unsigned asleep;              /* threads on the stand */
-    bool abandoned;               /* the listener is closed: the last of them closes the stand */
-    uint32_t oldest, newest;      /* slots, plus one */
-    bool idle;                    /* the timer is set for the epoll's own end */
+    int door, bench, baton;  /* see parked.h: the stand; bench and door hold the baton, which shows it to be ours */
+    unsigned asleep;         /* threads on the stand */
+    bool abandoned;          /* the listener is closed: the last of them closes the stand */
+    uint32_t oldest, newest; /* slots, plus one */
+    bool idle;               /* the timer is set for the epoll's own end */
     _Atomic unsigned waiting;
 };
 
@@ -226,6 +226,7 @@ static void set_timer(struct lot *lot)
 static void close_stand(struct lot *lot)
 {
     drop_descriptor(&lot->door);
+    drop_descriptor(&lot->bench);
     drop_descriptor(&lot->baton);
 }
 
@@ -244,10 +245,25 @@ static bool open_descriptor(int *plus_one, int fd)
     return fd >= 0;
 }
 
+/* Never written to otherwise: its number may be the server's by now, closed by a raw system call. */
+static bool baton_is_ours(const struct lot *lot)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = PPS_DOOR_BATON};
+    return lot->bench && lot->baton && real_epoll_ctl(lot->bench - 1, EPOLL_CTL_MOD, lot->baton - 1, &e) == 0;
+}
+
 /* Only for threads that block in accept: a server that polls never has them. */
 static bool have_baton(struct lot *lot)
 {
-    return lot->baton || open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (baton_is_ours(lot))
+        return true;
+    lot->door = lot->bench = lot->baton = 0;
+    bool ok = open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
+              open_descriptor(&lot->bench, epoll_create1(EPOLL_CLOEXEC)) &&
+              watch(lot->bench - 1, lot->baton - 1, EPOLLIN, PPS_DOOR_BATON);
+    if (!ok)
+        close_stand(lot);
+    return ok;
 }
 
 static bool have_door(struct lot *lot)
@@ -314,7 +330,7 @@ static bool epoll_is_ours(const struct lot *lot)
 /* Forgets, without touching them, descriptors that are no longer ours. */
 static void forget_descriptors(struct lot *lot)
 {
-    lot->epoll = lot->timer = lot->door = lot->baton = 0;
+    lot->epoll = lot->timer = lot->door = lot->bench = lot->baton = 0;
 }
 
 static void forget_lost(struct lot *lot)
@@ -363,7 +379,7 @@ static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pp
 /* Threads asleep on what is about to be closed must look again. */
 static void wake_all(const struct lot *lot)
 {
-    if (lot->baton)
+    if (baton_is_ours(lot))
         eventfd_write(lot->baton - 1, 1);
 }
 
@@ -607,7 +623,7 @@ static bool lie_down(struct lot *lot, struct pps_park_stand *stand)
     bool parked = atomic_load(&lot->waiting);
     if (lot->abandoned || !have_pool() || !have_baton(lot) || (parked && !(have_epoll(lot) && have_door(lot))))
         return false;
-    *stand = (struct pps_park_stand){parked ? lot->door - 1 : -1, lot->baton - 1};
+    *stand = (struct pps_park_stand){parked ? lot->door - 1 : -1, lot->bench - 1};
     lot->asleep++;
     return true;
 }
@@ -642,7 +658,7 @@ static void move_baton(const struct pps_listener *l, bool pass)
     eventfd_t one;
     pps_guard_enter(&g);
     const struct lot *lot = &lots[l->index];
-    if (lot->baton && !lot->abandoned && pps_listener_same(&lot->listener, l)) {
+    if (!lot->abandoned && baton_is_ours(lot) && pps_listener_same(&lot->listener, l)) {
         if (pass)
             eventfd_write(lot->baton - 1, 1);
         else
@@ -687,28 +703,103 @@ void pps_park_idle(const struct pps_listener *l)
     pps_guard_leave(&g);
 }
 
-/* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
-static bool closing_companion(struct lot *lot, int fd)
+/* --- the server closes one of ours --- */
+
+/* Another number for what is still open under this one. */
+static bool move_number(int *plus_one)
 {
-    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->baton};
+    int high = fcntl(*plus_one - 1, F_DUPFD_CLOEXEC, band);
+    if (high < 0)
+        return false;
+    pps_listener_mark(high, PPS_FD_OURS);
+    *plus_one = high + 1;
+    return true;
+}
+
+/* An epoll knows what it holds by its number, too. */
+static void watch_moved(int epoll_plus_one, int old, int new, uint64_t data)
+{
+    if (!epoll_plus_one)
+        return;
+    real_epoll_ctl(epoll_plus_one - 1, EPOLL_CTL_DEL, old, NULL);
+    watch(epoll_plus_one - 1, new, EPOLLIN, data);
+}
+
+static bool move_epoll(struct lot *lot)
+{
+    int old = lot->epoll - 1;
+    if (!epoll_is_ours(lot))
+        return false;
+    pps_watch_attach(&lot->listener, -1);
+    bool moved = move_number(&lot->epoll);
+    if (moved)
+        watch_moved(lot->door, old, lot->epoll - 1, PPS_DOOR_PARKED);
+    pps_watch_attach(&lot->listener, lot->epoll - 1);
+    return moved;
+}
+
+static bool move_timer(struct lot *lot)
+{
+    int old = lot->timer - 1;
+    if (!epoll_is_ours(lot) || !move_number(&lot->timer))
+        return false;
+    watch_moved(lot->epoll, old, lot->timer - 1, TAG_TIMER);
+    return true;
+}
+
+static bool move_baton_number(struct lot *lot)
+{
+    int old = lot->baton - 1;
+    if (!move_number(&lot->baton))
+        return false;
+    watch_moved(lot->bench, old, lot->baton - 1, PPS_DOOR_BATON);
+    watch_moved(lot->door, old, lot->baton - 1, PPS_DOOR_BATON);
+    return true;
+}
+
+/* Threads may be asleep on it, and would not be woken by another that is made in its place. */
+static bool move_companion(struct lot *lot, int fd)
+{
+    if (lot->epoll == fd + 1)
+        return move_epoll(lot);
+    if (lot->timer == fd + 1)
+        return move_timer(lot);
+    if (!baton_is_ours(lot))
+        return false;
+    if (lot->baton == fd + 1)
+        return move_baton_number(lot);
+    return move_number(lot->door == fd + 1 ? &lot->door : &lot->bench);
+}
+
+/* An epoll and its companions go together, and are made anew when needed. */
+static void give_up_companions(struct lot *lot, int *closing)
+{
+    wake_all(lot);
+    pps_watch_attach(&lot->listener, -1);
+    *closing = 0;
+    close_epoll(lot);
+    close_stand(lot);
+}
+
+/* The caller closes `fd` itself. */
+static bool closing_companion(struct lot *lot, int fd, bool alone)
+{
+    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->bench, &lot->baton};
     for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
         if (*held[i] != fd + 1)
             continue;
-        wake_all(lot);
-        pps_watch_attach(&lot->listener, -1);
-        *held[i] = 0;
-        close_epoll(lot);
-        close_stand(lot);
+        if (!alone || !move_companion(lot, fd))
+            give_up_companions(lot, held[i]);
         return true;
     }
     return false;
 }
 
-void pps_park_closing(int fd)
+void pps_park_closing(int fd, bool alone)
 {
     struct pps_conn lost;
     for (struct lot *lot = lots; lot < lots + lots_end; lot++)
-        if (closing_companion(lot, fd))
+        if (closing_companion(lot, fd, alone))
             return;
     for (struct slot *s = slots; s < slots + slots_used; s++)
         if (atomic_load(&s->fd) == fd + 1)

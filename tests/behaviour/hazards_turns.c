@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * hazards_turns.c: threads that share a blocking accept and wait for their turn, while the server closes the listener
- * where nobody sees it.
+ * where nobody sees it, or puts descriptors of its own in the place of the library's.
  *
  * `hazards_turns NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
  * prints the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 enum { THREADS = 3 };
 
@@ -74,6 +75,150 @@ static struct client begin_to_share(struct accepter a[THREADS], int l, bool wait
     block_in_accept(a, l);
     all_asleep(a);
     return silent;
+}
+
+/* The thread whose accept gave this client. */
+static void is_given(struct accepter a[THREADS], const struct client *c)
+{
+    for (;; usleep(200)) {
+        for (int i = 0; i < THREADS; i++) {
+            if (a[i].joined || !has_ended(&a[i]))
+                continue;
+            join_one(&a[i]);
+            if (a[i].fd < 0)
+                fail(__LINE__, "thread %d: accept failed with %d", i, a[i].error);
+            MUST(works(a[i].fd, c));
+            MUST(close(a[i].fd) == 0 && close(c->fd) == 0);
+            return;
+        }
+    }
+}
+
+/* --- the library's descriptors: those that are no files and that this program did not make --- */
+
+struct numbers {
+    int fd[64], count;
+};
+
+static struct numbers kernel_objects(void)
+{
+    struct numbers n = {.count = 0};
+    for (int fd = 0; fd < 65536 && n.count < 64; fd++) {
+        char path[64], what[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, what, sizeof what - 1);
+        what[length < 0 ? 0 : length] = 0;
+        if (strncmp(what, "anon_inode:", 11) == 0)
+            n.fd[n.count++] = fd;
+    }
+    return n;
+}
+
+enum put { BY_DUP2, BY_DUP3, BY_A_RAW_CALL, PUTS };
+static const char *const put_names[] = {"dup2", "dup3", "a raw dup2"};
+
+static void put_in_place(int from, int to, enum put how)
+{
+    IS(to, how == BY_DUP2   ? dup2(from, to)
+           : how == BY_DUP3 ? dup3(from, to, O_CLOEXEC)
+                            : (int)syscall(SYS_dup3, from, to, O_CLOEXEC));
+}
+
+static off_t size_of(int file)
+{
+    struct stat st;
+    IS(0, fstat(file, &st));
+    return st.st_size;
+}
+
+static int empty_file(void)
+{
+    char path[] = "/tmp/hazards_turns.XXXXXX";
+    int file = mkstemp(path);
+    MUST(file >= 0 && unlink(path) == 0);
+    return file;
+}
+
+/* A file is always readable; a pipe to which nobody writes never is. */
+static int never_readable(void)
+{
+    int ends[2];
+    IS(0, pipe(ends));
+    return ends[0];
+}
+
+static void everybody_is_served(struct accepter a[THREADS], int l, const struct client *silent)
+{
+    for (int i = silent->fd >= 0; i < THREADS; i++) {
+        struct client c = introduced(l);
+        is_given(a, &c);
+    }
+    if (silent->fd >= 0) {
+        introduce(silent);
+        is_given(a, silent);
+    }
+}
+
+static void replaced_by(int (*make)(void), bool all_at_once)
+{
+    for (int round = 0; round < 2 * BY_A_RAW_CALL; round++) {
+        struct accepter a[THREADS];
+        bool waiting = round & 1;
+        enum put how = round / 2;
+        int l = listener(0), own = make();
+        struct client silent = begin_to_share(a, l, waiting);
+        struct numbers ours = kernel_objects();
+        step = put_names[how];
+        for (int i = 0; i < ours.count; i++) {
+            put_in_place(own, ours.fd[i], how);
+            if (!all_at_once)
+                break;
+        }
+        everybody_is_served(a, l, &silent);
+        MUST(close(l) == 0);
+        for (int i = 0; i < ours.count && (all_at_once || i < 1); i++)
+            MUST(fcntl(ours.fd[i], F_GETFD) >= 0 && close(ours.fd[i]) == 0);
+        MUST(close(own) == 0);
+    }
+}
+
+static void threads_are_served_when_a_file_takes_the_place_of_a_descriptor_of_the_librarys(void)
+{
+    replaced_by(empty_file, false);
+    replaced_by(empty_file, true);
+}
+
+static void threads_are_served_when_a_pipe_takes_the_place_of_a_descriptor_of_the_librarys(void)
+{
+    replaced_by(never_readable, false);
+    replaced_by(never_readable, true);
+}
+
+/* Whoever comes to be served then, no byte of the library's gets into it. */
+static void file_in_the_place_of_a_descriptor_of_the_librarys_stays_as_it_is(void)
+{
+    for (int round = 0; round < 2 * PUTS; round++) {
+        struct accepter a[THREADS];
+        enum put how = round / 2;
+        int l = listener(0), file = empty_file();
+        struct client silent = begin_to_share(a, l, round & 1);
+        struct numbers ours = kernel_objects();
+        step = put_names[how];
+        for (int i = 0; i < ours.count; i++)
+            put_in_place(file, ours.fd[i], how);
+        IS(0, size_of(file));
+        struct client c = introduced(l); /* one thread leaves, and another's turn comes */
+        is_given(a, &c);
+        IS(0, size_of(file));
+        IS(0, shutdown(l, SHUT_RDWR));
+        for (int i = 0; i < THREADS && how != BY_A_RAW_CALL; i++)
+            if (!a[i].joined)
+                join_one(&a[i]);
+        IS(0, size_of(file));
+        if (how != BY_A_RAW_CALL) /* else threads may be left that know it by its number */
+            MUST(close(l) == 0);
+        MUST(silent.fd < 0 || close(silent.fd) == 0);
+    }
 }
 
 /* --- cases: a listener whose close nobody saw --- */
@@ -184,6 +329,9 @@ static void threads_on_a_listener_whose_close_was_not_seen_end_or_go_over_to_the
 /* --- */
 
 static const struct hazard cases[] = {
+    CASE(threads_are_served_when_a_file_takes_the_place_of_a_descriptor_of_the_librarys),
+    CASE(threads_are_served_when_a_pipe_takes_the_place_of_a_descriptor_of_the_librarys),
+    CASE(file_in_the_place_of_a_descriptor_of_the_librarys_stays_as_it_is),
     CASE(threads_on_a_listener_whose_close_was_not_seen_end),
     CASE(threads_on_a_listener_whose_close_was_not_seen_end_when_its_number_is_a_clients),
     CASE(threads_on_a_listener_whose_close_was_not_seen_end_when_its_number_is_no_sockets),
