@@ -8,6 +8,7 @@
  * nobody runs out of it.
  */
 #include "hazards.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -103,14 +104,16 @@ struct numbers {
 static struct numbers kernel_objects(void)
 {
     struct numbers n = {.count = 0};
-    for (int fd = 0; fd < 65536 && n.count < 64; fd++) {
-        char path[64], what[64];
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        ssize_t length = readlink(path, what, sizeof what - 1);
+    DIR *list = opendir("/proc/self/fd");
+    MUST(list);
+    for (struct dirent *entry; (entry = readdir(list)) && n.count < 64;) {
+        char what[64];
+        ssize_t length = readlinkat(dirfd(list), entry->d_name, what, sizeof what - 1);
         what[length < 0 ? 0 : length] = 0;
         if (strncmp(what, "anon_inode:", 11) == 0)
-            n.fd[n.count++] = fd;
+            n.fd[n.count++] = atoi(entry->d_name);
     }
+    MUST(closedir(list) == 0);
     return n;
 }
 
