@@ -28,6 +28,11 @@ bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct socka
 /* Closes the connection that has waited longest for its header, because descriptors ran out. false: none waits. */
 bool pps_settle_make_room(void);
 
+/* Closes whoever ran out of time at any listener: one that the server no longer waits for, as it closed it where nobody
+   saw that, has peers too. Returns until when there is nothing to do of the kind (deadline.h). Costs one load while
+   nobody is parked. */
+uint64_t pps_settle_expire(void);
+
 /* Whether accept would find something, or an error, now. A listener need not be non-blocking, and O_NONBLOCK is not
    ours to set. */
 bool pps_settle_is_readable(int listener_fd);
@@ -41,6 +46,7 @@ enum pps_settled {
     PPS_SETTLED_ERROR,   /* accept would fail with an error the server must see (EMFILE) */
     PPS_SETTLED_MORE,    /* none found yet among many: look again soon */
     PPS_SETTLED_SIGNAL,  /* a signal came where the wait could have slept: it ends with EINTR */
+    PPS_SETTLED_GONE,    /* the listener is closed, and was where nobody saw it: what the kernel says is of another */
     PPS_SETTLED_PASS,    /* not ours to settle: the kernel's readiness stands */
 };
 /* `readable`: the kernel just said that the listener is. `signals`: of the wait that asks, or NULL. Only with a

@@ -38,6 +38,13 @@ struct pps_watch {
 /* Walks the live registrations of an epoll: start with *cursor = 0. */
 bool pps_watch_next(int epfd, unsigned *cursor, struct pps_watch *out);
 
+/* Whether another descriptor in the epoll has the same data, so that an event which came to nothing may be its. Asks
+   the kernel once, at a cost that grows with the epoll. With cancellation off. */
+bool pps_watch_shares_data(const struct pps_watch *w);
+
+/* Whether the epoll holds the listener still; asks the kernel, and counts it as removed if not. Takes the guard. */
+bool pps_watch_is_there(const struct pps_watch *w);
+
 /* "Look at this listener before sleeping": an event was taken from the kernel but not yet told to the server. */
 void pps_watch_set_owed(const struct pps_watch *w, bool owed);
 bool pps_watch_owed(const struct pps_watch *w);

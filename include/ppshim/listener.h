@@ -64,6 +64,10 @@ static inline enum pps_fd_kind pps_listener_kind(int fd)
    again before they have left. Called with the guard held. */
 void pps_listener_ask_before_reuse(bool (*in_use)(unsigned index));
 
+/* Once, from the constructor: what to do when a number turns out to have been closed where nobody saw it, as a raw
+   system call does. Called with the guard held. */
+void pps_listener_tell_of_unseen_closes(void (*closed_unseen)(int fd));
+
 /* At start: marks the listeners this image was given (socket activation, exec), so that its first wait finds them. They
    are not governed before the server waits or accepts: an image that only happens to have one must not be failed by a
    bad list. */
@@ -93,6 +97,15 @@ int pps_listener_fd_end(void);
 
 /* Of an AF_UNIX listener, as the list that governs it has it. Lives for ever. */
 const struct pps_unix_name *pps_listener_name(const struct pps_listener *l);
+
+/* Whether it has a number still. The caller has the guard. */
+bool pps_listener_is_open(const struct pps_listener *l);
+
+/* Whether `fd`, which stood for this listener, is something else or nothing by now. The caller has the guard. */
+bool pps_listener_has_lost(const struct pps_listener *l, int fd);
+
+/* What the generation of the next listener in this record will be. */
+uint16_t pps_listener_next_generation(const struct pps_listener *l);
 
 /* Whether a copy is of an earlier listener in the same record than `generation`'s. */
 bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation);

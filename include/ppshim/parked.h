@@ -22,8 +22,8 @@
 /* How many wait for this listener: one load. */
 unsigned pps_park_waiting(const struct pps_listener *l);
 
-/* Takes the connection over; accepted with these accept4 flags. false: no room, the caller still has it. */
-bool pps_park_put(struct pps_conn *conn, int flags);
+/* Takes the connection over; accepted with these accept4 flags. false: the caller still has it, to close with *why. */
+bool pps_park_put(struct pps_conn *conn, int flags, enum pps_reason *why);
 
 enum pps_park_event {
     PPS_PARK_NOTHING, /* nobody can move on: wait */
@@ -41,6 +41,12 @@ bool pps_park_full(void);
 /* Takes out the one of all listeners that has waited longest, to make room; the caller closes it. */
 bool pps_park_evict(struct pps_conn *conn);
 
+/* When the next one of all listeners runs out of time, deadline.h; takes no guard. */
+uint64_t pps_park_soonest(void);
+/* Takes one out that ran out of time, whatever its listener, for the caller to close with *reason. false: there is
+   none; those that may be handed over as they are stay until their listener is waited for. */
+bool pps_park_expire(struct pps_conn *conn, enum pps_reason *reason);
+
 /* Data of the door's events. */
 enum { PPS_DOOR_PARKED, PPS_DOOR_BATON, PPS_DOOR_LISTENER };
 
@@ -48,7 +54,8 @@ enum { PPS_DOOR_PARKED, PPS_DOOR_BATON, PPS_DOOR_LISTENER };
 struct pps_park_stand {
     int door;  /* an epoll: readable when somebody can move on or a baton is passed; the leader adds the listener. -1:
                   nothing is parked */
-    int baton; /* an eventfd */
+    int bench; /* an epoll: readable when a baton is passed. As the door, for a thread asleep in one does not mind what
+                  becomes of numbers */
 };
 
 /* The caller counts as asleep until it calls get_up, and what it sleeps on stays open until then, even when the
@@ -68,8 +75,9 @@ void pps_park_idle(const struct pps_listener *l);
 
 /* --- with the guard held --- */
 
-/* `fd` is PPS_FD_OURS, and the server is about to close it. */
-void pps_park_closing(int fd);
+/* `fd` is PPS_FD_OURS, and the server is about to close it. `alone`: other numbers stay, so that what threads sleep on
+   can be had under one of them. */
+void pps_park_closing(int fd, bool alone);
 /* The listener is being closed: so are its parked connections. */
 void pps_park_abandon(const struct pps_listener *l);
 

@@ -343,9 +343,9 @@ static int follow(struct attempt *a)
         not_following(a);
         return lead_in_kernel(a); /* no descriptor to sleep on: as without us */
     }
-    struct pollfd p = {.fd = stand.baton, .events = POLLIN};
+    struct bed bed = {.door = stand.bench};
     if (atomic_load(&a->crowd->led)) {
-        result = wait_for(a, &p, 1, stop_following);
+        result = wait_in(a, &bed, stop_following);
         why = errno;
         if (result == AGAIN)
             pps_park_take_baton(&a->l);
@@ -409,7 +409,7 @@ static int without_waiting(struct attempt *a)
 static int next_connection(struct attempt *a)
 {
     struct pps_conn held;
-    if (pps_place_take(pps_place_of(&a->l), a->flags, &held)) {
+    if (pps_place_take(&a->l, a->flags, &held)) {
         int fd = deliver(a, &held);
         a->must_not_wait |= fd == AGAIN; /* a wait told the server of this one, and it is gone */
         return fd;
@@ -430,24 +430,55 @@ static int governed(struct attempt *a)
     join_crowd(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
     if (!a->begun)
-        a->must_not_wait |= pps_place_accepting(pps_place_of(&a->l), a->flags);
+        a->must_not_wait |= pps_place_accepting(&a->l, a->flags);
     a->begun = true;
     int fd = next_connection(a);
     cancel_as_called(a);
     return fd;
 }
 
-/* What looked like no governed listener answered accept all the same: its number was reused behind our back. */
-static int found_late(struct attempt *a, int fd)
+/* The kernel's own checks of the address arguments, which it makes after it took a connection; of a governed listener
+   we make them before. */
+static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
+{
+    if (!sa)
+        return 0;
+    return !len ? EFAULT : (int)*len < 0 ? EINVAL : 0;
+}
+
+/* As the kernel ends it: bad arguments cost the connection. */
+static int hand_out_as_it_is(const struct attempt *a, int fd, const struct sockaddr_storage *peer, socklen_t len)
+{
+    int refusal = check_buffer(a->sa, a->len);
+    pps_closed_unseen(fd);
+    if (refusal) {
+        real_close(fd);
+        errno = refusal;
+        return FAILED;
+    }
+    if (a->sa)
+        pps_answer_copy(peer, len, a->sa, a->len);
+    pps_listener_mark(fd, PPS_FD_OTHER);
+    return fd;
+}
+
+/* What looked like no listener may answer accept all the same: its number was reused behind our back. Nothing is
+   written to the caller's buffer before it is known whose connection this is. */
+static int not_known_to_listen(struct attempt *a)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    if (real_getpeername(fd, (struct sockaddr *)&peer, &len) != 0) {
-        real_close(fd);
-        return AGAIN;
-    }
+    unsigned forks = pps_process_forks();
+    int fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &len, a->flags);
+    if (fd < 0)
+        return FAILED;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &a->cancel_state);
-    fd = take_in(a, fd, &peer, len, pps_process_forks());
+    if (pps_listener_recheck(a->listener_fd, &a->l) != PPS_FD_GOVERNED || check_buffer(a->sa, a->len)) {
+        fd = hand_out_as_it_is(a, fd, &peer, len);
+    } else {
+        pps_watch_adopt(a->listener_fd, &a->l);
+        fd = take_in(a, fd, &peer, len, forks);
+    }
     cancel_as_called(a);
     return fd;
 }
@@ -455,24 +486,14 @@ static int found_late(struct attempt *a, int fd)
 static int ungoverned(struct attempt *a, enum pps_fd_kind kind)
 {
     pps_signals_restore(&a->signals);
+    if (kind != PPS_FD_UNGOVERNED)
+        return not_known_to_listen(a);
     int fd = real_accept4(a->listener_fd, a->sa, a->len, a->flags);
     if (fd < 0)
         return FAILED;
-    if (kind != PPS_FD_UNGOVERNED && pps_listener_recheck(a->listener_fd, &a->l) == PPS_FD_GOVERNED) {
-        pps_watch_adopt(a->listener_fd, &a->l);
-        return found_late(a, fd);
-    }
     pps_closed_unseen(fd);
     pps_listener_mark(fd, PPS_FD_OTHER);
     return fd;
-}
-
-/* The kernel's own checks of the address arguments, which it makes after it took a connection; we make them before. */
-static int check_buffer(const struct sockaddr *sa, const socklen_t *len)
-{
-    if (!sa)
-        return 0;
-    return !len ? EFAULT : (int)*len < 0 ? EINVAL : 0;
 }
 
 /* An epoll that holds it may be inherited too: then that wait told the server what the kernel said. */
@@ -491,6 +512,8 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
     bool unmet = met == PPS_FD_UNKNOWN;
     int saved = errno, fd;
     pps_process_notice_fork();
+    if (pps_park_soonest() <= a.started)
+        pps_settle_expire();
     do {
         enum pps_fd_kind kind = pps_listener_find(listener_fd, &a.l);
         if (kind == PPS_FD_GOVERNED && (errno = check_buffer(sa, len)) != 0)

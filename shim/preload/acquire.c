@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <ppshim/acquire.h>
+#include <ppshim/deadline.h>
 #include <ppshim/fd_close.h>
 #include <ppshim/held.h>
 #include <ppshim/interest.h>
@@ -11,6 +12,7 @@
 #include <ppshim/log.h>
 #include <ppshim/parked.h>
 #include <ppshim/real.h>
+#include <pthread.h>
 
 /* How many connections a wait looks at before it goes back to the kernel, so that a flood of bad ones is shared. */
 #define TRIES 64
@@ -37,12 +39,29 @@ bool pps_settle_make_room(void)
     return true;
 }
 
+uint64_t pps_settle_expire(void)
+{
+    struct pps_conn c;
+    enum pps_reason why;
+    int cancel_state;
+    uint64_t soonest = pps_park_soonest();
+    if (soonest == PPS_NEVER || soonest > pps_now())
+        return soonest;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    while (pps_park_expire(&c, &why))
+        pps_admit_close(&c, why);
+    pthread_setcancelstate(cancel_state, NULL);
+    soonest = pps_park_soonest();
+    return soonest > pps_now() ? soonest : PPS_NEVER; /* a vfork child has none of its own */
+}
+
 static void park(struct pps_conn *c, int flags)
 {
     while (pps_park_full() && pps_settle_make_room())
         ;
-    if (!pps_park_put(c, flags))
-        pps_admit_close(c, PPS_REASON_NO_ROOM);
+    enum pps_reason why;
+    if (!pps_park_put(c, flags, &why))
+        pps_admit_close(c, why);
 }
 
 bool pps_settle_take_in(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
@@ -82,7 +101,6 @@ static bool one_from_parked(const struct pps_listener *l, int flags, struct pps_
 
 /* One settling of one listener. */
 struct settling {
-    struct pps_place *place;
     const struct pps_listener *l;
     int listener_fd, flags;
     bool readable; /* the kernel just said so */
@@ -94,7 +112,7 @@ struct settling {
 /* -1 and EAGAIN when there is nothing, as far as that can be told beforehand. */
 static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
 {
-    bool may_sleep = pps_process_may_share() && pps_place_is_blocking(s->place, s->listener_fd);
+    bool may_sleep = pps_process_may_share() && pps_place_is_blocking(s->l, s->listener_fd);
     if ((!s->readable || may_sleep) && !pps_settle_is_readable(s->listener_fd)) {
         errno = EAGAIN;
         return -1;
@@ -105,7 +123,7 @@ static int accept_one(struct settling *s, struct sockaddr *peer, socklen_t *len)
     return real_accept4(s->listener_fd, peer, len, s->flags);
 }
 
-static enum pps_settled after_failure(int why)
+static enum pps_settled after_failure(const struct settling *s, int why)
 {
     switch (why) {
     case EINTR:
@@ -116,6 +134,12 @@ static enum pps_settled after_failure(int why)
         return PPS_SETTLED_MORE;
     case EMFILE:
         return pps_settle_make_room() ? PPS_SETTLED_MORE : PPS_SETTLED_ERROR;
+    case EBADF:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+    case EINVAL:
+        if (pps_listener_closed_unseen(s->listener_fd, s->l))
+            return PPS_SETTLED_GONE;
     }
     return PPS_SETTLED_ERROR;
 }
@@ -128,7 +152,7 @@ static enum pps_settled one_from_kernel(struct settling *s)
         socklen_t len = sizeof peer;
         int fd = accept_one(s, (struct sockaddr *)&peer, &len);
         if (fd < 0)
-            result = after_failure(errno);
+            result = after_failure(s, errno);
         else if (pps_settle_take_in(s->l, fd, (struct sockaddr *)&peer, len, s->flags, s->forks, s->signals, &s->conn))
             result = PPS_SETTLED_READY;
     }
@@ -145,19 +169,19 @@ static enum pps_settled fill(struct settling *s)
             real_close(s->conn.fd);
         return PPS_SETTLED_NOTHING;
     }
-    pps_place_put(s->place, result == PPS_SETTLED_READY ? &s->conn : NULL, s->flags);
-    return result;
+    bool held = pps_place_put(s->l, result == PPS_SETTLED_READY ? &s->conn : NULL, s->flags);
+    return held ? result : PPS_SETTLED_NOTHING;
 }
 
 /* It may have been the private epoll that fired: nothing is parked in it, but its time can be over. */
-static enum pps_settled pass(struct pps_place *p, const struct pps_listener *l, int listener_fd, bool readable)
+static enum pps_settled pass(const struct pps_listener *l, int listener_fd, bool readable)
 {
     if (!readable) {
         pps_park_idle(l);
         if (!pps_settle_is_readable(listener_fd))
             return PPS_SETTLED_NOTHING;
     }
-    pps_place_pass(p);
+    pps_place_pass(l);
     return PPS_SETTLED_PASS;
 }
 
@@ -165,19 +189,26 @@ static enum pps_settled pass(struct pps_place *p, const struct pps_listener *l, 
 
 enum pps_settled pps_settle(const struct pps_listener *l, int listener_fd, bool readable, struct pps_signals *signals)
 {
-    struct pps_place *p = pps_place_of(l);
-    struct settling s = {.place = p,
-                         .l = l,
+
+    struct settling s = {.l = l,
                          .listener_fd = listener_fd,
-                         .flags = pps_place_flags(p),
+                         .flags = pps_place_flags(l),
                          .readable = readable,
                          .signals = signals,
                          .forks = pps_process_forks()};
     if (s.flags < 0)
-        return pass(p, l, listener_fd, readable);
-    enum pps_claim claim = pps_place_claim(p);
-    if (claim != PPS_CLAIMED)
-        return claim == PPS_CLAIM_HELD ? PPS_SETTLED_READY : PPS_SETTLED_NOTHING;
+        return pass(l, listener_fd, readable);
+    switch (pps_place_claim(l)) {
+    case PPS_CLAIMED:
+        break;
+    case PPS_CLAIM_HELD:
+        return PPS_SETTLED_READY;
+    case PPS_CLAIM_LEFT:
+        return PPS_SETTLED_MORE;
+    case PPS_CLAIM_BUSY:
+    case PPS_CLAIM_CLOSED:
+        return PPS_SETTLED_NOTHING;
+    }
     return fill(&s);
 }
 
@@ -189,5 +220,5 @@ bool pps_settle_is_readable(int listener_fd)
 
 bool pps_settle_is_seen(const struct pps_listener *l)
 {
-    return pps_place_is_seen(pps_place_of(l)) || pps_watch_any(l);
+    return pps_place_is_seen(l) || pps_watch_any(l);
 }

@@ -9,20 +9,25 @@
 #include <ppshim/lock.h>
 #include <ppshim/parked.h>
 
-static void forget(int fd, enum pps_fd_kind kind)
+static void forget(int fd, enum pps_fd_kind kind, bool unseen, bool alone)
 {
     struct pps_listener gone;
     if (kind != PPS_FD_OURS)
         pps_watch_closing(fd);
     if (pps_listener_forget(fd, &gone)) {
-        pps_place_closing(&gone);
+        pps_place_closing(&gone, unseen);
         pps_park_abandon(&gone);
     }
     if (kind == PPS_FD_OURS)
-        pps_park_closing(fd);
+        pps_park_closing(fd, alone);
 }
 
-void pps_closing(int fd)
+void pps_was_closed(int fd)
+{
+    forget(fd, pps_listener_kind(fd), true, true);
+}
+
+static void closing(int fd, bool unseen, bool alone)
 {
     struct pps_guard g;
     enum pps_fd_kind kind = pps_listener_kind(fd);
@@ -43,20 +48,38 @@ void pps_closing(int fd)
     if (!pps_process_is_owner())
         return;
     pps_guard_enter(&g);
-    forget(fd, kind);
+    forget(fd, kind, unseen, alone);
     pps_guard_leave(&g);
+}
+
+void pps_closing(int fd)
+{
+    closing(fd, false, true);
 }
 
 /* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
 void pps_closed_unseen(int fd)
 {
     if (pps_listener_may_govern(fd))
-        pps_closing(fd);
+        closing(fd, true, true);
+}
+
+bool pps_listener_closed_unseen(int fd, const struct pps_listener *l)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return false;
+    pps_guard_enter(&g);
+    bool lost = pps_listener_has_lost(l, fd);
+    if (lost)
+        pps_was_closed(fd);
+    pps_guard_leave(&g);
+    return lost;
 }
 
 void pps_closing_range(unsigned first, unsigned last)
 {
     unsigned end = (unsigned)pps_listener_fd_end();
     for (unsigned fd = first; fd <= last && fd < end; fd++)
-        pps_closing((int)fd);
+        closing((int)fd, false, first == last);
 }

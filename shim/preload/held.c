@@ -8,134 +8,41 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { EMPTY, FILLING, FULL, TAKING };
+/* The state of a place is EMPTY or says whose it is: one of these beside the listener's generation. */
+enum { EMPTY, FILLING, FULL, TAKING, WHAT = 3 };
 
-struct pps_place {
-    _Atomic int state;
-    _Atomic uint16_t generation; /* of the listener it belongs to */
+static struct pps_place {
+    _Atomic uint32_t state;
+    _Atomic uint16_t generation; /* the first that is not closed; the guard's to change */
     _Atomic int accepting;       /* accept4 flags last used by this process, plus one; 0: it never called accept */
     atomic_bool passed, seen;
     _Atomic int blocking; /* 1 yes, -1 no, 0 not asked yet */
     int flags;            /* the held connection was accepted with */
     struct pps_conn conn;
-};
-
-static struct pps_place places[PPS_LISTENERS_MAX];
-static struct pps_place nowhere; /* of listeners that are closed */
+} places[PPS_LISTENERS_MAX];
 static _Atomic unsigned places_end;
 
-static void close_held(struct pps_place *p)
+static uint32_t word(const struct pps_listener *l, uint32_t what)
 {
-    int full = FULL;
-    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
-        return;
-    shutdown(p->conn.fd, SHUT_RDWR);
-    real_close(p->conn.fd);
-    atomic_store(&p->state, EMPTY);
+    return (uint32_t)l->generation << 2 | what;
 }
 
-/* What an earlier listener left in the record is not this one's, and a copy of an earlier one finds nothing. */
-struct pps_place *pps_place_of(const struct pps_listener *l)
+static bool is_closed(const struct pps_listener *l)
 {
-    struct pps_place *p = &places[l->index];
-    if (pps_listener_is_older(l, atomic_load(&p->generation)))
-        return &nowhere;
+    return pps_listener_is_older(l, atomic_load(&places[l->index].generation));
+}
+
+static void raise_end(unsigned index)
+{
     unsigned end = atomic_load(&places_end);
-    if (atomic_load(&p->generation) != l->generation &&
-        atomic_exchange(&p->generation, l->generation) != l->generation) {
-        close_held(p);
-        atomic_store(&p->accepting, 0);
-        atomic_store(&p->passed, false);
-        atomic_store(&p->seen, false);
-        atomic_store(&p->blocking, 0);
-    }
-    while (end <= l->index && !atomic_compare_exchange_weak(&places_end, &end, l->index + 1u))
+    while (end <= index && !atomic_compare_exchange_weak(&places_end, &end, index + 1))
         ;
-    return p;
 }
 
-/* --- how the server goes about it --- */
-
-bool pps_place_accepting(struct pps_place *p, int flags)
+static struct pps_place *place_of(const struct pps_listener *l)
 {
-    if (atomic_load(&p->accepting) != flags + 1)
-        atomic_store(&p->accepting, flags + 1);
-    return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
-}
-
-int pps_place_flags(const struct pps_place *p)
-{
-    return atomic_load(&p->accepting) - 1;
-}
-
-void pps_place_pass(struct pps_place *p)
-{
-    atomic_store(&p->passed, true);
-}
-
-void pps_place_see(struct pps_place *p)
-{
-    if (!atomic_load(&p->seen))
-        atomic_store(&p->seen, true);
-}
-
-bool pps_place_is_seen(const struct pps_place *p)
-{
-    return atomic_load(&p->seen);
-}
-
-bool pps_place_is_blocking(struct pps_place *p, int listener_fd)
-{
-    int known = atomic_load_explicit(&p->blocking, memory_order_relaxed);
-    if (!known) {
-        known = fcntl(listener_fd, F_GETFL) & O_NONBLOCK ? -1 : 1;
-        atomic_store_explicit(&p->blocking, known, memory_order_relaxed);
-    }
-    return known > 0;
-}
-
-/* --- the held connection --- */
-
-bool pps_place_holds(const struct pps_place *p)
-{
-    return atomic_load(&p->state) == FULL;
-}
-
-enum pps_claim pps_place_claim(struct pps_place *p)
-{
-    int state = EMPTY;
-    if (atomic_compare_exchange_strong(&p->state, &state, FILLING))
-        return PPS_CLAIMED;
-    return state == FULL ? PPS_CLAIM_HELD : PPS_CLAIM_BUSY;
-}
-
-void pps_place_put(struct pps_place *p, const struct pps_conn *conn, int flags)
-{
-    if (conn) {
-        p->conn = *conn;
-        p->flags = flags;
-    }
-    atomic_store(&p->state, conn ? FULL : EMPTY);
-}
-
-bool pps_place_take(struct pps_place *p, int flags, struct pps_conn *conn)
-{
-    int full = FULL;
-    if (!atomic_compare_exchange_strong(&p->state, &full, TAKING))
-        return false;
-    *conn = p->conn;
-    int changed = flags ^ p->flags;
-    atomic_store(&p->state, EMPTY);
-    if (changed & SOCK_NONBLOCK)
-        fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
-    if (changed & SOCK_CLOEXEC)
-        fcntl(conn->fd, F_SETFD, flags & SOCK_CLOEXEC ? FD_CLOEXEC : 0);
-    return true;
-}
-
-void pps_place_closing(const struct pps_listener *l)
-{
-    close_held(pps_place_of(l));
+    raise_end(l->index);
+    return is_closed(l) ? NULL : &places[l->index];
 }
 
 /* The number may have been closed and be somebody else's by now: then its peer is another, but for Unix peers, which
@@ -148,10 +55,139 @@ static bool is_still_held(const struct pps_conn *c)
            length == c->peer_raw_len && memcmp(&peer, &c->peer_raw, length) == 0;
 }
 
+/* `sure`: its number is ours still. */
+static void close_held(const struct pps_listener *l, bool sure)
+{
+    struct pps_place *p = &places[l->index];
+    uint32_t full = word(l, FULL);
+    if (!atomic_compare_exchange_strong(&p->state, &full, word(l, TAKING)))
+        return;
+    if (sure || is_still_held(&p->conn)) {
+        shutdown(p->conn.fd, SHUT_RDWR);
+        real_close(p->conn.fd);
+    }
+    atomic_store(&p->state, EMPTY);
+}
+
+/* --- how the server goes about it --- */
+
+bool pps_place_accepting(const struct pps_listener *l, int flags)
+{
+    struct pps_place *p = place_of(l);
+    if (!p)
+        return false;
+    if (atomic_load(&p->accepting) != flags + 1)
+        atomic_store(&p->accepting, flags + 1);
+    return atomic_load(&p->passed) && atomic_exchange(&p->passed, false);
+}
+
+int pps_place_flags(const struct pps_listener *l)
+{
+    const struct pps_place *p = place_of(l);
+    return p ? atomic_load(&p->accepting) - 1 : -1;
+}
+
+void pps_place_pass(const struct pps_listener *l)
+{
+    struct pps_place *p = place_of(l);
+    if (p)
+        atomic_store(&p->passed, true);
+}
+
+void pps_place_see(const struct pps_listener *l)
+{
+    struct pps_place *p = place_of(l);
+    if (p && !atomic_load(&p->seen))
+        atomic_store(&p->seen, true);
+}
+
+bool pps_place_is_seen(const struct pps_listener *l)
+{
+    const struct pps_place *p = place_of(l);
+    return p && atomic_load(&p->seen);
+}
+
+bool pps_place_is_blocking(const struct pps_listener *l, int listener_fd)
+{
+    struct pps_place *p = place_of(l);
+    int known = p ? atomic_load_explicit(&p->blocking, memory_order_relaxed) : 0;
+    if (!known) {
+        known = fcntl(listener_fd, F_GETFL) & O_NONBLOCK ? -1 : 1;
+        if (p)
+            atomic_store_explicit(&p->blocking, known, memory_order_relaxed);
+    }
+    return known > 0;
+}
+
+/* --- the held connection --- */
+
+bool pps_place_holds(const struct pps_listener *l)
+{
+    return atomic_load(&places[l->index].state) == word(l, FULL);
+}
+
+enum pps_claim pps_place_claim(const struct pps_listener *l)
+{
+    struct pps_place *p = place_of(l);
+    uint32_t state = EMPTY;
+    if (!p)
+        return PPS_CLAIM_CLOSED;
+    if (atomic_compare_exchange_strong(&p->state, &state, word(l, FILLING)))
+        return PPS_CLAIMED;
+    if ((state & ~WHAT) != word(l, 0))
+        return PPS_CLAIM_LEFT;
+    return state == word(l, FULL) ? PPS_CLAIM_HELD : PPS_CLAIM_BUSY;
+}
+
+/* Held first and then looked whether the listener is still there; who closes it does the reverse. So one of both sees
+   the other. */
+bool pps_place_put(const struct pps_listener *l, const struct pps_conn *conn, int flags)
+{
+    struct pps_place *p = &places[l->index];
+    if (!conn) {
+        atomic_store(&p->state, EMPTY);
+        return true;
+    }
+    p->conn = *conn;
+    p->flags = flags;
+    atomic_store(&p->state, word(l, FULL));
+    if (!is_closed(l))
+        return true;
+    close_held(l, true);
+    return false;
+}
+
+bool pps_place_take(const struct pps_listener *l, int flags, struct pps_conn *conn)
+{
+    struct pps_place *p = &places[l->index];
+    uint32_t full = word(l, FULL);
+    if (!atomic_compare_exchange_strong(&p->state, &full, word(l, TAKING)))
+        return false;
+    *conn = p->conn;
+    int changed = flags ^ p->flags;
+    atomic_store(&p->state, EMPTY);
+    if (changed & SOCK_NONBLOCK)
+        fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) ^ O_NONBLOCK);
+    if (changed & SOCK_CLOEXEC)
+        fcntl(conn->fd, F_SETFD, flags & SOCK_CLOEXEC ? FD_CLOEXEC : 0);
+    return true;
+}
+
+void pps_place_closing(const struct pps_listener *l, bool unseen)
+{
+    struct pps_place *p = &places[l->index];
+    atomic_store(&p->generation, pps_listener_next_generation(l));
+    close_held(l, !unseen);
+    atomic_store(&p->accepting, 0);
+    atomic_store(&p->passed, false);
+    atomic_store(&p->seen, false);
+    atomic_store(&p->blocking, 0);
+}
+
 void pps_place_after_fork(bool at_once)
 {
     for (struct pps_place *p = places; p < places + atomic_load(&places_end); p++) {
-        if (atomic_load(&p->state) == FULL && (at_once || is_still_held(&p->conn)))
+        if ((atomic_load(&p->state) & WHAT) == FULL && (at_once || is_still_held(&p->conn)))
             real_close(p->conn.fd);
         atomic_store(&p->state, EMPTY);
         atomic_store(&p->accepting, 0);

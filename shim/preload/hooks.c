@@ -95,23 +95,36 @@ EXPORT void closefrom(int lowest)
     real_closefrom(lowest);
 }
 
+/* One of ours gets another number first, for threads may be asleep on it. */
+static bool replacing_ours(int from, int to)
+{
+    if (off() || from == to || pps_listener_kind(to) != PPS_FD_OURS)
+        return false;
+    closing((unsigned)to, (unsigned)to);
+    return true;
+}
+
 /* What `to` stood for until now is closed by a dup that succeeded; the number was in use all the time, so afterwards is
    early enough. */
-static int duplicated(int from, int to, int result)
+static int duplicated(int from, int to, bool was_ours, int result)
 {
-    if (result >= 0 && from != to)
+    if (result < 0 && was_ours)
+        real_close(to);
+    else if (result >= 0 && from != to)
         closing((unsigned)to, (unsigned)to);
     return result;
 }
 
 EXPORT int dup2(int from, int to)
 {
-    return duplicated(from, to, real_dup2(from, to));
+    bool was_ours = replacing_ours(from, to);
+    return duplicated(from, to, was_ours, real_dup2(from, to));
 }
 
 EXPORT int dup3(int from, int to, int flags)
 {
-    return duplicated(from, to, real_dup3(from, to, flags));
+    bool was_ours = replacing_ours(from, to);
+    return duplicated(from, to, was_ours, real_dup3(from, to, flags));
 }
 
 /* --- waiting --- */

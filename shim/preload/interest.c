@@ -20,13 +20,14 @@
 
 static struct registration {
     _Atomic int epfd; /* plus one; 0: free */
-    _Atomic int fd;   /* plus one; 0: the server removed it, the muted private epoll is still there */
+    _Atomic int fd;   /* plus one; 0: the server removed it, and may put it in again */
     _Atomic(struct pps_listener) listener;
     _Atomic uint32_t events;
     _Atomic uint64_t data;
     atomic_bool spent; /* EPOLLONESHOT, told */
     atomic_bool owed;
     atomic_bool ambiguous; /* another descriptor in this epoll has the same data */
+    atomic_bool asked;     /* the kernel, whether one that came before the listener has */
     bool beside;           /* the private epoll is in there too; the guard's */
 } registrations[REGISTRATIONS_MAX];
 static _Atomic unsigned registrations_end;
@@ -79,6 +80,14 @@ static void update_beside(struct registration *r)
         r->beside = real_epoll_ctl(epfd, EPOLL_CTL_ADD, private, &e) == 0;
 }
 
+/* Asked of the kernel. */
+static bool is_beside(const struct registration *r)
+{
+    struct pps_listener l = atomic_load(&r->listener);
+    int private = atomic_load(&private_epolls[l.index]) - 1;
+    return r->beside && private >= 0 && holds(atomic_load(&r->epfd) - 1, private);
+}
+
 static void remove_beside(struct registration *r, int private)
 {
     if (r->beside)
@@ -121,21 +130,35 @@ static struct registration *find(int epfd, int fd)
     return NULL;
 }
 
-/* One that this listener left in this epoll, with the private epoll still there, or a free one. */
+/* Nobody needs it: free, or left by a listener that is closed. */
+static bool is_to_be_had(const struct registration *r)
+{
+    struct pps_listener l = atomic_load(&r->listener);
+    return !atomic_load(&r->epfd) || (!atomic_load(&r->fd) && !r->beside && !pps_listener_is_open(&l));
+}
+
+static struct registration *one_more(void)
+{
+    if (end() == registrations + REGISTRATIONS_MAX)
+        return NULL;
+    return &registrations[atomic_fetch_add(&registrations_end, 1)];
+}
+
+/* One that this listener left in this epoll, or a free one. */
 static struct registration *find_place(int epfd, const struct pps_listener *l)
 {
-    struct registration *place = NULL;
+    struct registration *place = NULL, *left = NULL;
     for (struct registration *r = registrations; r < end(); r++) {
         if (atomic_load(&r->epfd) == epfd + 1 && !atomic_load(&r->fd) && is_of(r, l))
             return r;
-        if (!place && !atomic_load(&r->epfd))
+        if (!place && is_to_be_had(r))
             place = r;
+        if (!left && !atomic_load(&r->fd) && !r->beside)
+            left = r;
     }
-    if (!place && end() < registrations + REGISTRATIONS_MAX) {
-        place = end();
-        atomic_fetch_add(&registrations_end, 1);
-    }
-    return place;
+    if (!place)
+        place = one_more();
+    return place ? place : left;
 }
 
 static void arm(struct registration *r, const struct epoll_event *e)
@@ -147,9 +170,10 @@ static void arm(struct registration *r, const struct epoll_event *e)
     update_beside(r);
 }
 
+/* Also of a listener that is out for a while. */
 static bool has_data(const struct registration *r, int epfd, uint64_t data)
 {
-    return atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->fd) && atomic_load(&r->data) == data;
+    return atomic_load(&r->epfd) == epfd + 1 && atomic_load(&r->data) == data;
 }
 
 /* A server that gives its listener and another descriptor the same data cannot tell them apart, and nor can we: it gets
@@ -180,10 +204,11 @@ struct sought {
     uint64_t data;
 };
 
+/* The private epoll of another process that has this epoll is none of the server's; nor is its number one here. */
 static bool is_others(void *context, int fd, const struct epoll_event *event)
 {
     const struct sought *s = context;
-    return event->data.u64 == s->data && is_foreign(s->epfd, fd);
+    return event->data.u64 == s->data && is_foreign(s->epfd, fd) && holds(s->epfd, fd);
 }
 
 /* What was in the epoll before its first listener is in nobody's books but the kernel's. */
@@ -192,12 +217,26 @@ static bool others_have(int epfd, uint64_t data)
     return pps_fdinfo_epoll(epfd, is_others, &(struct sought){epfd, data});
 }
 
-static void removed(struct registration *r)
+/* `known`: what was found out about this data holds: since then all that came into the epoll was seen. */
+static void ask_anew_unless(struct registration *r, bool known)
+{
+    if (known && atomic_load(&r->asked) && !atomic_load(&r->ambiguous))
+        return;
+    atomic_store(&r->asked, false);
+    atomic_store(&r->ambiguous, false);
+}
+
+/* It stays in the books: a server that puts its listener in and out all the time must not pay for it each time. */
+static void taken_out(struct registration *r)
 {
     atomic_store(&r->fd, 0);
-    if (r->beside)
-        update_beside(r);
-    else
+    update_beside(r);
+}
+
+static void removed(struct registration *r)
+{
+    taken_out(r);
+    if (!r->beside)
         atomic_store(&r->epfd, 0);
 }
 
@@ -209,13 +248,13 @@ static void added(int epfd, int fd, const struct pps_listener *l, const struct e
     struct registration *r = find_place(epfd, l);
     if (!r)
         return;
-    if (!atomic_load(&r->epfd))
+    bool again = atomic_load(&r->epfd) == epfd + 1 && is_of(r, l);
+    if (!again)
         r->beside = false;
-    atomic_store(&r->ambiguous, false);
+    ask_anew_unless(r, again && !stale && atomic_load(&r->data) == e->data.u64);
     atomic_store(&r->listener, *l);
     atomic_store(&r->fd, fd + 1);
     atomic_store(&r->epfd, epfd + 1);
-    atomic_store(&r->ambiguous, others_have(epfd, e->data.u64));
     arm(r, e);
     pps_listener_mark(epfd, PPS_FD_EPOLL);
 }
@@ -228,7 +267,7 @@ static int modify(struct registration *r, int epfd, int fd, struct epoll_event *
     arm(r, e);
     int result = real_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, e), why = errno;
     if (result == 0 && e->data.u64 != before.data.u64) {
-        atomic_store(&r->ambiguous, others_have(epfd, e->data.u64));
+        ask_anew_unless(r, false);
     } else if (result != 0) {
         arm(r, &before);
         atomic_store(&r->spent, spent);
@@ -247,7 +286,7 @@ static int control(int epfd, int op, int fd, const struct pps_listener *l, struc
     if (result == 0 && op == EPOLL_CTL_ADD)
         added(epfd, fd, l, e);
     else if (result == 0 && r && op == EPOLL_CTL_DEL)
-        removed(r);
+        taken_out(r);
     return result;
 }
 
@@ -375,17 +414,46 @@ bool pps_watch_owed(const struct pps_watch *w)
     return atomic_load(&registrations[w->slot].owed);
 }
 
+static bool is_still(const struct registration *r, const struct pps_watch *w)
+{
+    return atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1;
+}
+
+/* Takes no guard: what is added meanwhile is compared by who adds it. */
+bool pps_watch_shares_data(const struct pps_watch *w)
+{
+    struct registration *r = &registrations[w->slot];
+    if (!is_still(r, w))
+        return false;
+    if (!atomic_exchange(&r->asked, true) && others_have(w->epfd, w->data) && atomic_load(&r->data) == w->data)
+        atomic_store(&r->ambiguous, true);
+    return atomic_load(&r->ambiguous);
+}
+
+/* The epoll may have been closed behind our back, and its number be another's. It is the same where it holds the
+   private epoll: then the listener was closed so, and its peers will be seen to. */
+bool pps_watch_is_there(const struct pps_watch *w)
+{
+    struct pps_guard g;
+    struct registration *r = &registrations[w->slot];
+    if (!pps_process_is_owner())
+        return holds(w->epfd, w->fd);
+    pps_guard_enter(&g);
+    bool known = is_still(r, w), there = known && holds(w->epfd, w->fd);
+    if (known && !there) {
+        r->beside = is_beside(r);
+        removed(r);
+    }
+    pps_guard_leave(&g);
+    return there;
+}
+
 bool pps_watch_any(const struct pps_listener *l)
 {
     for (struct registration *r = registrations; r < end(); r++)
         if (atomic_load(&r->fd) && is_of(r, l))
             return true;
     return false;
-}
-
-static bool is_still(const struct registration *r, const struct pps_watch *w)
-{
-    return atomic_load(&r->epfd) == w->epfd + 1 && atomic_load(&r->fd) == w->fd + 1;
 }
 
 /* Listener and private epoll are one one-shot between them: the kernel disarmed whichever fired. */

@@ -49,6 +49,13 @@ void pps_listener_ask_before_reuse(bool (*is_in_use)(unsigned index))
     in_use = is_in_use;
 }
 
+static void (*closed_unseen)(int fd);
+
+void pps_listener_tell_of_unseen_closes(void (*tell)(int fd))
+{
+    closed_unseen = tell;
+}
+
 /* --- the table --- */
 
 static void set_word(int fd, unsigned word)
@@ -75,6 +82,12 @@ int pps_listener_fd_end(void)
 bool pps_listener_is_older(const struct pps_listener *l, uint16_t generation)
 {
     return generation && (int16_t)(uint16_t)(l->generation - generation) < 0;
+}
+
+uint16_t pps_listener_next_generation(const struct pps_listener *l)
+{
+    uint16_t next = (uint16_t)(l->generation + 1);
+    return next ? next : 1; /* 0: no listener */
 }
 
 bool pps_listener_same(const struct pps_listener *a, const struct pps_listener *b)
@@ -105,6 +118,14 @@ static void ask_tcp(int fd, const struct sockaddr_storage *own, struct facts *f)
     f->v6only = f->inet6 && pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
 }
 
+/* 0: there is none. */
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
 /* false: not a socket that can be asked. */
 static bool ask(int fd, struct facts *f)
 {
@@ -121,9 +142,7 @@ static bool ask(int fd, struct facts *f)
         ask_tcp(fd, &ss, f);
     else if (pps_unix_name_from_sockaddr(&f->name, (struct sockaddr *)&ss, len))
         f->is_unix = pps_sockopt(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
-    len = sizeof f->cookie;
-    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &f->cookie, &len) != 0)
-        f->cookie = 0;
+    f->cookie = cookie_of(fd);
     return true;
 }
 
@@ -164,13 +183,12 @@ static unsigned number_of_name(const struct pps_unix_name *name)
 static void fill(struct record *r, const struct facts *f)
 {
     struct pps_listener old = atomic_load(&r->listener);
-    uint16_t generation = (uint16_t)(old.generation + 1);
     struct pps_listener new = {.index = (uint16_t)(r - records),
                                .port = f->is_unix ? (uint16_t)number_of_name(&f->name) : f->local.port,
                                .is_unix = f->is_unix,
                                .inet6 = f->inet6,
                                .v6only = f->v6only,
-                               .generation = generation ? generation : 1};
+                               .generation = pps_listener_next_generation(&old)};
     r->cookie = f->cookie ? f->cookie : UINT64_MAX;
     atomic_store(&r->listener, new);
 }
@@ -187,10 +205,8 @@ static bool drop_number(int fd, struct pps_listener *gone)
 
 static void add_number(int fd, struct record *r, const struct facts *f)
 {
-    struct pps_listener stale;
     if (r == record_of(fd))
         return;
-    drop_number(fd, &stale); /* its close was not seen; what is parked for it times out */
     if (!r->numbers++)
         fill(r, f);
     set_word(fd, PPS_FD_GOVERNED + (unsigned)(r - records));
@@ -245,6 +261,14 @@ static bool is_ours_to_govern(struct facts *f)
     return f->tcp && pps_config_governs(&pps_config, f->local.port);
 }
 
+/* A number that is of this listener now, or of none: what else it stood for was closed where nobody saw it. */
+static void let_go_of_others(int fd, const struct record *r)
+{
+    bool other_listener = record_of(fd) && record_of(fd) != r;
+    if (other_listener || pps_listener_kind(fd) == PPS_FD_EPOLL)
+        closed_unseen(fd);
+}
+
 /* The guard is held. */
 static enum pps_fd_kind meet(int fd)
 {
@@ -257,16 +281,32 @@ static enum pps_fd_kind meet(int fd)
         if (!r) /* more than PPS_LISTENERS_MAX: nothing sensible listens to so many */
             pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
         begin_governing(fd, &f);
+        let_go_of_others(fd, r);
         add_number(fd, r, &f);
         return PPS_FD_GOVERNED;
     }
-    struct pps_listener stale;
-    drop_number(fd, &stale);
+    let_go_of_others(fd, NULL);
     set_word(fd, f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER);
     return f.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER;
 }
 
 /* --- what others call --- */
+
+bool pps_listener_is_open(const struct pps_listener *l)
+{
+    struct pps_listener now = atomic_load(&records[l->index].listener);
+    return records[l->index].numbers && pps_listener_same(&now, l);
+}
+
+bool pps_listener_has_lost(const struct pps_listener *l, int fd)
+{
+    struct record *r = &records[l->index];
+    if (record_of(fd) != r || !pps_listener_is_open(l))
+        return false;
+    errno = 0;
+    uint64_t now = cookie_of(fd);
+    return now ? now != r->cookie : errno == EBADF || errno == ENOTSOCK;
+}
 
 const struct pps_unix_name *pps_listener_name(const struct pps_listener *l)
 {

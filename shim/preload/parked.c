@@ -35,6 +35,7 @@ struct slot {
     uint32_t generation;   /* counts the connections this slot has held: tells a late event from a current one */
     struct pps_lowat wait; /* for the bytes it lacks */
     int flags;             /* accept4 flags it was accepted with */
+    bool ready;            /* its time is over and it may leave, once its listener is waited for */
     uint64_t deadline;     /* deadline.h */
     ino_t inode;           /* of the socket, 0: not known */
     struct pps_conn conn;
@@ -45,11 +46,11 @@ _Static_assert(sizeof(struct slot) <= 256, "the budget of a parked peer");
 struct lot {
     struct pps_listener listener; /* whose they are: a record can be reused */
     int epoll, timer;             /* what stands in the server's epolls, and its clock */
-    int door, baton;              /* see parked.h: the stand */
-    unsigned asleep;              /* threads on the stand */
-    bool abandoned;               /* the listener is closed: the last of them closes the stand */
-    uint32_t oldest, newest;      /* slots, plus one */
-    bool idle;                    /* the timer is set for the epoll's own end */
+    int door, bench, baton;  /* see parked.h: the stand; bench and door hold the baton, which shows it to be ours */
+    unsigned asleep;         /* threads on the stand */
+    bool abandoned;          /* the listener is closed: the last of them closes the stand */
+    uint32_t oldest, newest; /* slots, plus one */
+    bool idle;               /* the timer is set for the epoll's own end */
     _Atomic unsigned waiting;
 };
 
@@ -133,6 +134,28 @@ static bool have_pool(void)
     return true;
 }
 
+/* The least deadline of all lots, but for those that are ready. */
+static _Atomic uint64_t soonest = PPS_NEVER;
+
+static struct slot *oldest_not_ready(const struct lot *lot)
+{
+    uint32_t i = lot->oldest;
+    while (i && slots[i - 1].ready)
+        i = slots[i - 1].next;
+    return i ? &slots[i - 1] : NULL;
+}
+
+static void find_soonest(void)
+{
+    uint64_t least = PPS_NEVER;
+    for (const struct lot *lot = lots; lot < lots + lots_end; lot++) {
+        const struct slot *s = oldest_not_ready(lot);
+        if (s && s->deadline < least)
+            least = s->deadline;
+    }
+    atomic_store(&soonest, least);
+}
+
 static struct slot *new_slot(void)
 {
     if (free_slot) {
@@ -158,6 +181,8 @@ static void link_youngest(struct lot *lot, struct slot *s)
         lot->oldest = number_of(s);
     lot->newest = number_of(s);
     atomic_fetch_add(&lot->waiting, 1);
+    if (s->deadline < atomic_load(&soonest))
+        atomic_store(&soonest, s->deadline);
 }
 
 static void unlink_and_free(struct lot *lot, struct slot *s)
@@ -168,6 +193,8 @@ static void unlink_and_free(struct lot *lot, struct slot *s)
     atomic_fetch_sub(&lot->waiting, 1);
     s->next = free_slot;
     free_slot = number_of(s);
+    if (s->deadline == atomic_load(&soonest))
+        find_soonest();
 }
 
 /* --- one lot's epoll --- */
@@ -199,6 +226,7 @@ static void set_timer(struct lot *lot)
 static void close_stand(struct lot *lot)
 {
     drop_descriptor(&lot->door);
+    drop_descriptor(&lot->bench);
     drop_descriptor(&lot->baton);
 }
 
@@ -217,10 +245,25 @@ static bool open_descriptor(int *plus_one, int fd)
     return fd >= 0;
 }
 
+/* Never written to otherwise: its number may be the server's by now, closed by a raw system call. */
+static bool baton_is_ours(const struct lot *lot)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = PPS_DOOR_BATON};
+    return lot->bench && lot->baton && real_epoll_ctl(lot->bench - 1, EPOLL_CTL_MOD, lot->baton - 1, &e) == 0;
+}
+
 /* Only for threads that block in accept: a server that polls never has them. */
 static bool have_baton(struct lot *lot)
 {
-    return lot->baton || open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (baton_is_ours(lot))
+        return true;
+    lot->door = lot->bench = lot->baton = 0;
+    bool ok = open_descriptor(&lot->baton, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) &&
+              open_descriptor(&lot->bench, epoll_create1(EPOLL_CLOEXEC)) &&
+              watch(lot->bench - 1, lot->baton - 1, EPOLLIN, PPS_DOOR_BATON);
+    if (!ok)
+        close_stand(lot);
+    return ok;
 }
 
 static bool have_door(struct lot *lot)
@@ -287,18 +330,21 @@ static bool epoll_is_ours(const struct lot *lot)
 /* Forgets, without touching them, descriptors that are no longer ours. */
 static void forget_descriptors(struct lot *lot)
 {
-    lot->epoll = lot->timer = lot->door = lot->baton = 0;
+    lot->epoll = lot->timer = lot->door = lot->bench = lot->baton = 0;
+}
+
+static void forget_lost(struct lot *lot)
+{
+    if (!lot->epoll || epoll_is_ours(lot))
+        return;
+    pps_watch_lost(&lot->listener);
+    forget_descriptors(lot);
 }
 
 static bool have_epoll(struct lot *lot)
 {
-    if (epoll_is_ours(lot))
-        return true;
-    if (lot->epoll) {
-        pps_watch_lost(&lot->listener);
-        forget_descriptors(lot);
-    }
-    return open_epoll(lot);
+    forget_lost(lot);
+    return lot->epoll || open_epoll(lot);
 }
 
 /* --- leaving --- */
@@ -333,16 +379,23 @@ static void take_out_ready(struct lot *lot, struct slot *s, int flags, struct pp
 /* Threads asleep on what is about to be closed must look again. */
 static void wake_all(const struct lot *lot)
 {
-    if (lot->baton)
+    if (baton_is_ours(lot))
         eventfd_write(lot->baton - 1, 1);
 }
 
+/* What is no longer ours, closed by raw system calls, is let be. */
 static void abandon(struct lot *lot)
 {
+    forget_lost(lot);
     wake_all(lot);
     struct pps_conn conn;
     while (lot->oldest) {
-        take_out_gone(lot, &slots[lot->oldest - 1], &conn);
+        struct slot *s = &slots[lot->oldest - 1];
+        if (!still_holds(s->conn.fd, s)) {
+            unlink_and_free(lot, s);
+            continue;
+        }
+        take_out_gone(lot, s, &conn);
         pps_admit_close(&conn, PPS_REASON_LISTENER_CLOSED);
     }
     close_epoll(lot);
@@ -393,13 +446,16 @@ static enum pps_park_event timer_fired(struct lot *lot, int flags, struct pps_co
         set_timer(lot);
         return PPS_PARK_NOTHING;
     }
-    return leave(pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason), lot, s, flags, conn);
+    enum pps_admission a =
+        s->ready ? PPS_ADMIT_READY : pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason);
+    return leave(a, lot, s, flags, conn);
 }
 
 static enum pps_park_event slot_fired(struct lot *lot, struct slot *s, uint32_t events, int flags,
                                       struct pps_conn *conn, enum pps_reason *reason)
 {
-    enum pps_admission a = pps_admit_look(&s->conn, long_header, sizeof long_header, reason);
+    enum pps_admission a =
+        s->ready ? PPS_ADMIT_READY : pps_admit_look(&s->conn, long_header, sizeof long_header, reason);
     if (a != PPS_ADMIT_WAIT)
         return leave(a, lot, s, flags, conn);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) { /* all that will ever come is here */
@@ -447,6 +503,7 @@ static bool park(struct pps_conn *conn, int flags)
     s->generation++;
     pps_lowat_begin(&s->wait, conn->fd);
     s->flags = flags;
+    s->ready = false;
     s->inode = inode_of(conn->fd);
     s->deadline = pps_now() + pps_config_timeout(&pps_config);
     s->conn = *conn;
@@ -478,13 +535,16 @@ unsigned pps_park_waiting(const struct pps_listener *l)
     return atomic_load(&lots[l->index].waiting);
 }
 
-bool pps_park_put(struct pps_conn *conn, int flags)
+bool pps_park_put(struct pps_conn *conn, int flags, enum pps_reason *why)
 {
     struct pps_guard g;
+    *why = PPS_REASON_NO_ROOM;
     if (!pps_process_is_owner())
         return false;
     pps_guard_enter(&g);
-    bool parked = park(conn, flags);
+    bool open = pps_listener_is_open(&conn->listener), parked = open && park(conn, flags);
+    if (!open)
+        *why = PPS_REASON_LISTENER_CLOSED;
     pps_guard_leave(&g);
     return parked;
 }
@@ -524,12 +584,46 @@ bool pps_park_evict(struct pps_conn *conn)
     return lot;
 }
 
+/* One whose time is over, of whichever listener, and that is of no use. */
+static bool expire(struct pps_conn *conn, enum pps_reason *reason)
+{
+    uint64_t now = pps_now();
+    for (struct lot *lot = lots; lot < lots + lots_end; lot++) {
+        struct slot *s;
+        while ((s = oldest_not_ready(lot)) && s->deadline <= now) {
+            s->ready = pps_admit_timeout(&s->conn, long_header, sizeof long_header, reason) == PPS_ADMIT_READY;
+            if (s->ready)
+                continue;
+            take_out_gone(lot, s, conn);
+            return true;
+        }
+    }
+    find_soonest();
+    return false;
+}
+
+bool pps_park_expire(struct pps_conn *conn, enum pps_reason *reason)
+{
+    struct pps_guard g;
+    if (!pps_process_is_owner())
+        return false;
+    pps_guard_enter(&g);
+    bool expired = expire(conn, reason);
+    pps_guard_leave(&g);
+    return expired;
+}
+
+uint64_t pps_park_soonest(void)
+{
+    return atomic_load(&soonest);
+}
+
 static bool lie_down(struct lot *lot, struct pps_park_stand *stand)
 {
     bool parked = atomic_load(&lot->waiting);
     if (lot->abandoned || !have_pool() || !have_baton(lot) || (parked && !(have_epoll(lot) && have_door(lot))))
         return false;
-    *stand = (struct pps_park_stand){parked ? lot->door - 1 : -1, lot->baton - 1};
+    *stand = (struct pps_park_stand){parked ? lot->door - 1 : -1, lot->bench - 1};
     lot->asleep++;
     return true;
 }
@@ -564,7 +658,7 @@ static void move_baton(const struct pps_listener *l, bool pass)
     eventfd_t one;
     pps_guard_enter(&g);
     const struct lot *lot = &lots[l->index];
-    if (lot->baton && !lot->abandoned && pps_listener_same(&lot->listener, l)) {
+    if (!lot->abandoned && baton_is_ours(lot) && pps_listener_same(&lot->listener, l)) {
         if (pass)
             eventfd_write(lot->baton - 1, 1);
         else
@@ -609,28 +703,103 @@ void pps_park_idle(const struct pps_listener *l)
     pps_guard_leave(&g);
 }
 
-/* An epoll and its companions go together, and are made anew when needed. The caller closes `fd` itself. */
-static bool closing_companion(struct lot *lot, int fd)
+/* --- the server closes one of ours --- */
+
+/* Another number for what is still open under this one. */
+static bool move_number(int *plus_one)
 {
-    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->baton};
+    int high = fcntl(*plus_one - 1, F_DUPFD_CLOEXEC, band);
+    if (high < 0)
+        return false;
+    pps_listener_mark(high, PPS_FD_OURS);
+    *plus_one = high + 1;
+    return true;
+}
+
+/* An epoll knows what it holds by its number, too. */
+static void watch_moved(int epoll_plus_one, int old, int new, uint64_t data)
+{
+    if (!epoll_plus_one)
+        return;
+    real_epoll_ctl(epoll_plus_one - 1, EPOLL_CTL_DEL, old, NULL);
+    watch(epoll_plus_one - 1, new, EPOLLIN, data);
+}
+
+static bool move_epoll(struct lot *lot)
+{
+    int old = lot->epoll - 1;
+    if (!epoll_is_ours(lot))
+        return false;
+    pps_watch_attach(&lot->listener, -1);
+    bool moved = move_number(&lot->epoll);
+    if (moved)
+        watch_moved(lot->door, old, lot->epoll - 1, PPS_DOOR_PARKED);
+    pps_watch_attach(&lot->listener, lot->epoll - 1);
+    return moved;
+}
+
+static bool move_timer(struct lot *lot)
+{
+    int old = lot->timer - 1;
+    if (!epoll_is_ours(lot) || !move_number(&lot->timer))
+        return false;
+    watch_moved(lot->epoll, old, lot->timer - 1, TAG_TIMER);
+    return true;
+}
+
+static bool move_baton_number(struct lot *lot)
+{
+    int old = lot->baton - 1;
+    if (!move_number(&lot->baton))
+        return false;
+    watch_moved(lot->bench, old, lot->baton - 1, PPS_DOOR_BATON);
+    watch_moved(lot->door, old, lot->baton - 1, PPS_DOOR_BATON);
+    return true;
+}
+
+/* Threads may be asleep on it, and would not be woken by another that is made in its place. */
+static bool move_companion(struct lot *lot, int fd)
+{
+    if (lot->epoll == fd + 1)
+        return move_epoll(lot);
+    if (lot->timer == fd + 1)
+        return move_timer(lot);
+    if (!baton_is_ours(lot))
+        return false;
+    if (lot->baton == fd + 1)
+        return move_baton_number(lot);
+    return move_number(lot->door == fd + 1 ? &lot->door : &lot->bench);
+}
+
+/* An epoll and its companions go together, and are made anew when needed. */
+static void give_up_companions(struct lot *lot, int *closing)
+{
+    wake_all(lot);
+    pps_watch_attach(&lot->listener, -1);
+    *closing = 0;
+    close_epoll(lot);
+    close_stand(lot);
+}
+
+/* The caller closes `fd` itself. */
+static bool closing_companion(struct lot *lot, int fd, bool alone)
+{
+    int *held[] = {&lot->epoll, &lot->timer, &lot->door, &lot->bench, &lot->baton};
     for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
         if (*held[i] != fd + 1)
             continue;
-        wake_all(lot);
-        pps_watch_attach(&lot->listener, -1);
-        *held[i] = 0;
-        close_epoll(lot);
-        close_stand(lot);
+        if (!alone || !move_companion(lot, fd))
+            give_up_companions(lot, held[i]);
         return true;
     }
     return false;
 }
 
-void pps_park_closing(int fd)
+void pps_park_closing(int fd, bool alone)
 {
     struct pps_conn lost;
     for (struct lot *lot = lots; lot < lots + lots_end; lot++)
-        if (closing_companion(lot, fd))
+        if (closing_companion(lot, fd, alone))
             return;
     for (struct slot *s = slots; s < slots + slots_used; s++)
         if (atomic_load(&s->fd) == fd + 1)
@@ -669,4 +838,5 @@ void pps_park_after_fork(bool at_once)
         atomic_store(&s->fd, 0);
     }
     free_slot = slots_used = 0;
+    atomic_store(&soonest, PPS_NEVER);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <ppshim/accept.h>
 #include <ppshim/client.h>
+#include <ppshim/fd_close.h>
 #include <ppshim/held.h>
 #include <ppshim/inherited.h>
 #include <ppshim/libc.h>
@@ -63,6 +64,7 @@ static void read_settings_and_begin(void)
     pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
     pps_process_start(after_fork);
     pps_listener_ask_before_reuse(pps_accept_is_inside);
+    pps_listener_tell_of_unseen_closes(pps_was_closed);
     pps_listener_scan();
     pps_inherited_take();
     atomic_store(&pps_on, true);

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <ppshim/acquire.h>
 #include <ppshim/deadline.h>
+#include <ppshim/fd_close.h>
 #include <ppshim/held.h>
 #include <ppshim/interest.h>
 #include <ppshim/lock.h>
@@ -108,7 +109,7 @@ static void tell(struct wait *w, const struct pps_watch *watch, bool held)
     pps_watch_set_owed(watch, false);
     if (one_shot && !pps_watch_spend(watch))
         return;
-    if (one_shot && held && !pps_place_holds(pps_place_of(&watch->listener)))
+    if (one_shot && held && !pps_place_holds(&watch->listener))
         pps_watch_rearm(watch);
     else if (!put_readable(w, watch))
         come_again(watch);
@@ -122,7 +123,7 @@ static bool due(const struct pps_watch *watch)
         return true;
     if (!watch->listener.generation)
         return pps_epoll_is_due(watch->fd);
-    return !(watch->events & EPOLLET) && pps_place_holds(pps_place_of(&watch->listener));
+    return !(watch->events & EPOLLET) && pps_place_holds(&watch->listener);
 }
 
 bool pps_epoll_is_due(int epfd)
@@ -135,13 +136,22 @@ bool pps_epoll_is_due(int epfd)
     return false;
 }
 
+/* Of what the kernel did not say just now. Epoll, or listener, may have been closed where nobody saw it. */
+static bool is_there(const struct pps_watch *watch)
+{
+    if (pps_watch_is_there(watch))
+        return true;
+    pps_listener_closed_unseen(watch->fd, &watch->listener);
+    return false;
+}
+
 bool pps_epoll_is_ready(int epfd)
 {
     struct pps_watch watch;
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
     while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (watch.spent || !(watch.events & READABLE))
+        if (watch.spent || !(watch.events & READABLE) || !is_there(&watch))
             continue;
         pps_watch_set_owed(&watch, false);
         if (!watch.listener.generation) {
@@ -149,8 +159,7 @@ bool pps_epoll_is_ready(int epfd)
                 return true;
             continue;
         }
-        if (pps_place_holds(pps_place_of(&watch.listener)) ||
-            pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
+        if (pps_place_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
             return true;
     }
     return real_poll(&inner, 1, 0) == 1;
@@ -160,9 +169,9 @@ bool pps_epoll_is_ready(int epfd)
 static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
 {
     bool owed = due(watch), said = take_readable(w, watch->data);
-    if (watch->spent || (!said && !owed))
+    if (watch->spent || (!said && !owed) || (!said && !is_there(watch)))
         return PPS_SETTLED_NOTHING;
-    if (pps_epoll_is_ready(watch->fd))
+    if (pps_epoll_is_ready(watch->fd) || (said && pps_watch_shares_data(watch)))
         tell(w, watch, false);
     else
         drop(watch, said, false);
@@ -171,7 +180,7 @@ static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *w
 
 static enum pps_settled settle(struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
 {
-    if (pps_place_holds(pps_place_of(&watch->listener)))
+    if (pps_place_holds(&watch->listener))
         return PPS_SETTLED_READY;
     if (!may_settle)
         return PPS_SETTLED_MORE;
@@ -187,9 +196,13 @@ static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watc
     bool owed = due(watch), said = take_readable(w, watch->data);
     if (watch->spent || (!said && !owed)) /* spent: the other half of a one-shot that somebody was told of */
         return PPS_SETTLED_NOTHING;
+    if (!said && !is_there(watch))
+        return PPS_SETTLED_NOTHING;
     enum pps_settled settled = settle(w, watch, said, may_settle);
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR || (settled == PPS_SETTLED_PASS && said))
         tell(w, watch, settled == PPS_SETTLED_READY);
+    else if (said && settled != PPS_SETTLED_GONE && pps_watch_shares_data(watch))
+        tell(w, watch, false); /* it may be the other's; from now on all is told that the kernel says */
     else
         drop(watch, said, settled == PPS_SETTLED_MORE || settled == PPS_SETTLED_SIGNAL);
     return settled;
@@ -249,13 +262,16 @@ static int wait_and_resolve(struct wait *w)
 {
     unsigned rounds = 0;
     for (bool wary = peers_are_silent(w->epfd);; wary = true) {
+        uint64_t expiry = pps_settle_expire();
         bool hurry = pps_epoll_is_due(w->epfd);
         int cancel_state;
-        if (wary)
+        if (wary || expiry != PPS_NEVER)
             pps_signals_block(&w->signals);
-        w->told = w->sleep(w, hurry ? 0 : pps_time_left(w->deadline));
-        if (w->told < 0 || (w->told == 0 && !hurry))
+        w->told = w->sleep(w, hurry ? 0 : pps_time_left(expiry < w->deadline ? expiry : w->deadline));
+        if (w->told < 0 || (w->told == 0 && !hurry && w->deadline <= expiry))
             return w->told;
+        if (w->told == 0 && !hurry)
+            continue;
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
         bool undisturbed = resolve(w);
         pthread_setcancelstate(cancel_state, NULL);

@@ -68,6 +68,7 @@ struct wait {
     struct listened *listeners;
     unsigned count;
     uint64_t deadline;
+    uint64_t expiry; /* when somebody at another listener may run out of time */
     struct pps_signals signals;
     bool hurry; /* something is held already: do not sleep */
     bool wary;  /* peers are silent: an event may come to nothing */
@@ -97,7 +98,7 @@ static void gather(struct wait *w, const struct pollfd *fds)
             continue;
         enum pps_fd_kind kind = pps_listener_find(fds[i].fd, &one.l);
         if (kind == PPS_FD_GOVERNED)
-            pps_place_see(pps_place_of(&one.l));
+            pps_place_see(&one.l);
         if (kind == PPS_FD_GOVERNED || kind == PPS_FD_EPOLL)
             w->listeners[w->count++] = one;
     }
@@ -122,7 +123,7 @@ static void add_private_epolls(struct wait *w)
         switch (pps_listener_find(fd, &one->l)) { /* anew: the number may be another listener's since the last sleep */
         case PPS_FD_GOVERNED:
             beside->fd = private_epoll(&one->l);
-            w->hurry |= pps_place_holds(pps_place_of(&one->l));
+            w->hurry |= pps_place_holds(&one->l);
             w->wary |= pps_park_waiting(&one->l);
             break;
         case PPS_FD_EPOLL:
@@ -136,8 +137,9 @@ static void add_private_epolls(struct wait *w)
 
 static int sleep_until_something(struct wait *w)
 {
-    struct timespec left = pps_timespec(w->hurry ? 0 : pps_time_left(w->deadline));
-    const struct timespec *timeout = w->hurry || w->deadline != PPS_NEVER ? &left : NULL;
+    uint64_t until = w->expiry < w->deadline ? w->expiry : w->deadline;
+    struct timespec left = pps_timespec(w->hurry ? 0 : pps_time_left(until));
+    const struct timespec *timeout = w->hurry || until != PPS_NEVER ? &left : NULL;
     int ready = real_ppoll(w->all, w->n + w->count, timeout, w->signals.mask);
     if (ready < 0 && errno == EINVAL) /* more entries than RLIMIT_NOFILE allows: without ours, then */
         ready = real_ppoll(w->all, w->n, timeout, w->signals.mask);
@@ -154,7 +156,7 @@ static enum pps_settled resolve_one(struct wait *w, const struct listened *one, 
             p->revents = (short)((p->revents & ~READABLE) | (pps_epoll_is_ready(p->fd) ? asked : 0));
         return PPS_SETTLED_NOTHING;
     }
-    bool holds = pps_place_holds(pps_place_of(&one->l));
+    bool holds = pps_place_holds(&one->l);
     if (!said && !beside->revents && !holds)
         return PPS_SETTLED_NOTHING;
     enum pps_settled settled = PPS_SETTLED_NOTHING;
@@ -165,7 +167,7 @@ static enum pps_settled resolve_one(struct wait *w, const struct listened *one, 
     p->revents &= ~READABLE;
     if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR)
         p->revents |= asked;
-    else if (settled == PPS_SETTLED_PASS)
+    else if (settled == PPS_SETTLED_PASS || settled == PPS_SETTLED_GONE)
         p->revents |= said;
     return settled;
 }
@@ -197,11 +199,13 @@ static int resolve(struct wait *w)
 static int wait_and_resolve(struct wait *w)
 {
     for (;;) {
+        w->expiry = pps_settle_expire();
+        w->wary |= w->expiry != PPS_NEVER;
         add_private_epolls(w);
         if (w->wary)
             pps_signals_block(&w->signals);
         int ready = sleep_until_something(w);
-        if (ready < 0 || (ready == 0 && !w->hurry))
+        if (ready < 0 || (ready == 0 && !w->hurry && w->deadline <= w->expiry))
             return ready;
         int told = resolve(w);
         if (told || pps_time_left(w->deadline) == 0)
@@ -303,10 +307,13 @@ static int kernel_limit(int n)
     char text[1024]; /* the line is among the first ten */
     if (n <= FD_SETSIZE)
         return n;
+    int cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* select is a point of it, but with nothing open */
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         real_close(fd);
+    pthread_setcancelstate(cancel_state, NULL);
     text[length < 0 ? 0 : length] = 0;
     const char *line = strstr(text, "\nFDSize:");
     int limit = line ? atoi(line + sizeof "\nFDSize:") : 0;
@@ -404,25 +411,34 @@ static int poll_for_select(struct pollfd *fds, nfds_t count, uint64_t deadline, 
     return ready;
 }
 
-int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
-                const sigset_t *mask, struct timespec *left)
+static int pselect_by_poll(int n, const struct sets *s, const struct timespec *timeout, const sigset_t *mask,
+                           uint64_t deadline)
 {
     _Alignas(struct pollfd) char stack[ON_STACK];
     struct scratch scratch;
-    struct sets sets = {readable, writable, exceptional};
-    uint64_t deadline = pps_deadline_after(timeout);
     int limit = kernel_limit(n);
-    nfds_t count = count_asked(limit, &sets);
+    nfds_t count = count_asked(limit, s);
     struct pollfd *fds = limit ? scratch_get(&scratch, stack, count * sizeof *fds) : NULL;
     if (!fds)
-        return real_pselect(n, readable, writable, exceptional, timeout, mask);
-    to_pollfds(limit, &sets, fds);
+        return real_pselect(n, s->readable, s->writable, s->exceptional, timeout, mask);
+    to_pollfds(limit, s, fds);
     int result = poll_for_select(fds, count, deadline, mask, &scratch), why = errno;
     if (result >= 0)
-        result = from_pollfds(fds, count, &sets);
-    if (left)
-        *left = pps_timespec(pps_time_left(deadline));
+        result = from_pollfds(fds, count, s);
     scratch_release(&scratch);
     errno = why;
+    return result;
+}
+
+int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
+                const sigset_t *mask, struct timespec *left)
+{
+    struct sets sets = {readable, writable, exceptional};
+    uint64_t deadline = pps_deadline_after(timeout);
+    int saved = errno, result = pselect_by_poll(n, &sets, timeout, mask, deadline);
+    if (result >= 0)
+        errno = saved;
+    if (left)
+        *left = pps_timespec(pps_time_left(deadline));
     return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards.h: what hazards_wait.c, hazards_life.c and identity.c share: the checks, listeners and clients, and the way a
+ * hazards.h: what hazards_*.c and identity.c share: the checks, listeners and clients, and the way a
  * case is run.
  */
 #ifndef HAZARDS_H
@@ -187,6 +187,16 @@ static inline struct client parked(int l)
     while (in_kernel_queue(l))
         IS(0, poll(&p, 1, 0));
     return c;
+}
+
+/* Closed by the server: nothing was said, and nothing will be. */
+static inline void is_closed(const struct client *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    char byte;
+    IS(1, syscall(SYS_poll, &p, 1, LONG));
+    MUST(read(c->fd, &byte, 1) <= 0);
+    MUST(close(c->fd) == 0);
 }
 
 static inline void control(int epoll, int operation, int fd, uint32_t events, uint64_t data)

@@ -2,11 +2,12 @@
  *
  * hazards_calls.c: makes one call many times, for a tracer or a profiler to count what it costs.
  *
- *     hazards_calls poll|select|epoll_wait|epoll_ctl|close COUNT PIPES
+ *     hazards_calls poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES
  *
  * What is waited for are that many pipes; the process also has a listener on which it has accepted, so a shim is at
- * work. epoll_ctl changes a pipe in an epoll that holds the listener. The calls stand in call_many, between two
- * getppid.
+ * work. epoll_ctl changes a pipe in an epoll that holds the listener. toggle puts the listener into the epoll of the
+ * pipes and out again, as servers that take turns; toggle-late serves a client meanwhile who introduces itself late.
+ * The calls stand in call_many, between two getppid.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -21,7 +22,8 @@
 
 #define MOST 64
 
-static int pipes[MOST], count, above, epoll, epoll_with_listener;
+static int pipes[MOST], count, above, epoll, epoll_with_listener, listener;
+static struct sockaddr_in own;
 
 static void accept_once(void)
 {
@@ -33,6 +35,9 @@ static void accept_once(void)
         getsockname(l, (struct sockaddr *)&any, &length) != 0 || connect(c, (struct sockaddr *)&any, length) != 0 ||
         close(accept(l, NULL, NULL)) != 0)
         err(1, "accept");
+    listener = l;
+    own = any;
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     epoll_with_listener = epoll_create1(0);
     if (epoll_ctl(epoll_with_listener, EPOLL_CTL_ADD, l, &(struct epoll_event){.data.fd = l}) != 0)
         err(1, "epoll_ctl");
@@ -78,6 +83,31 @@ static void one_close(void)
         err(1, "close");
 }
 
+static void toggle(void)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = listener};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e) != 0 || epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL) != 0)
+        err(1, "epoll_ctl");
+}
+
+static void toggle_late(void)
+{
+    static const char header[] = "PROXY TCP4 203.0.113.7 192.0.2.10 4711 3306\r\n";
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = listener};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    int c = socket(AF_INET, SOCK_STREAM, 0);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e) != 0 || bind(c, (struct sockaddr *)&from, sizeof from) != 0 ||
+        connect(c, (struct sockaddr *)&own, sizeof own) != 0 || syscall(SYS_poll, &p, 1, -1) != 1)
+        err(1, "client");
+    if (epoll_wait(epoll, &e, 1, 0) != 0)
+        errx(1, "told of a client that is silent");
+    if (write(c, header, sizeof header - 1) != sizeof header - 1 || epoll_wait(epoll, &e, 1, -1) != 1 ||
+        close(accept(listener, NULL, NULL)) != 0 || epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL) != 0 ||
+        close(c) != 0)
+        err(1, "late client");
+}
+
 void call_many(void (*call)(void), long times);
 __attribute__((noinline)) void call_many(void (*call)(void), long times)
 {
@@ -90,17 +120,15 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*call)(void);
-    } calls[] = {{"poll", one_poll},
-                 {"select", one_select},
-                 {"epoll_wait", one_epoll_wait},
-                 {"epoll_ctl", one_epoll_ctl},
-                 {"close", one_close}};
+    } calls[] = {{"poll", one_poll},           {"select", one_select}, {"epoll_wait", one_epoll_wait},
+                 {"epoll_ctl", one_epoll_ctl}, {"close", one_close},   {"toggle", toggle},
+                 {"toggle-late", toggle_late}};
     void (*call)(void) = NULL;
     for (size_t i = 0; argc == 4 && i < sizeof calls / sizeof *calls; i++)
         if (strcmp(argv[1], calls[i].name) == 0)
             call = calls[i].call;
     if (!call || atoi(argv[3]) > MOST)
-        errx(64, "usage: hazards_calls poll|select|epoll_wait|epoll_ctl|close COUNT PIPES");
+        errx(64, "usage: hazards_calls poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES");
     accept_once();
     epoll = epoll_create1(0);
     for (; count < atoi(argv[3]); count++) {

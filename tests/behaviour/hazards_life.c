@@ -34,16 +34,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Closed by the server: nothing was said, and nothing will be. */
-static void is_closed(const struct client *c)
-{
-    struct pollfd p = {.fd = c->fd, .events = POLLIN};
-    char byte;
-    IS(1, syscall(SYS_poll, &p, 1, LONG));
-    MUST(read(c->fd, &byte, 1) <= 0);
-    MUST(close(c->fd) == 0);
-}
-
 /* --- descriptors --- */
 
 /* Calls `each` with the descriptors of this process, and what /proc says they are. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c and
-hazards_life.c, each run in a process of its own."""
+"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
+hazards_life.c and their like, each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -30,8 +30,8 @@ def cases(program):
     return pytest.mark.parametrize("name", [name for name in listed.stdout.split()])
 
 
-def passes(program, name):
-    answer = case(program, name, **SETTINGS.get(name, {}))
+def passes(program, name, **settings):
+    answer = case(program, name, **settings, **SETTINGS.get(name, {}))
     if answer.returncode == 77:
         missing(answer.stdout.strip())
     assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
@@ -46,6 +46,26 @@ def test_wait(name):
 @cases("hazards_life")
 def test_life(name):
     passes("hazards_life", name)
+
+
+@cases("hazards_reuse")
+def test_reuse(name):
+    passes("hazards_reuse", name)
+
+
+@cases("hazards_data")
+def test_data(name):
+    passes("hazards_data", name)
+
+
+@cases("hazards_turns")
+def test_turns(name):
+    passes("hazards_turns", name)
+
+
+@cases("hazards_timeouts")
+def test_timeouts(name):
+    passes("hazards_timeouts", name, timeout="300ms")
 
 
 def test_cases_with_settings_of_their_own_exist():
