@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import ROOT, STYLES, environment, helper, missing, tool
+from conftest import HELPERS, STYLES, environment, helper, missing, tool
 from place import OPEN_FILES, needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
@@ -117,18 +117,11 @@ def test_many_threads_are_served(tmp_path):
 
 
 def test_thread_sanitizer_has_nothing_to_say(tmp_path):
-    """The shim's sources and the program in one image: its hooks are found before libtsan's, and theirs next."""
+    program = HELPERS / "hazards_threads_tsan"
+    if not program.exists():
+        missing("libtsan")
     trust = tmp_path / "trust"
     trust.write_text("127.0.0.2\n")
-    program = tmp_path / "hazards_threads"
-    library = [path for path in sorted((ROOT / "shim").glob("*/*.c")) if path.parent.name not in ("tool", "connect")]
-    sources = [*library, ROOT / "tests/behaviour/hazards_threads.c"]
-    built = subprocess.run([tool("gcc"), "-std=gnu11", "-D_GNU_SOURCE", f"-I{ROOT}/include", '-DPPS_VERSION="tsan"',
-                            '-DPPS_INTERP="/none"', "-O1", "-g", "-fsanitize=thread", "-pthread", "-o", str(program),
-                            *map(str, sources), "-ldl"], capture_output=True, text=True, timeout=320)
-    if "cannot find" in built.stderr and "tsan" in built.stderr:
-        missing("libtsan")
-    assert built.returncode == 0, built.stderr
     env = environment(trust=f"@{trust}", timeout="60s", log="stderr:error")
     run = subprocess.run([str(program), "3", str(trust)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=320,
                          env={name: value for name, value in env.items() if name != "LD_PRELOAD"})

@@ -271,7 +271,7 @@ def test_the_tool_finds_the_libraries_where_they_are_installed(tmp_path):
     prefix, library_directory = tmp_path / "prefix", tmp_path / "libraries"
     places = (f"B={tmp_path}/build", f"PREFIX={prefix}", f"LIBDIR={library_directory}")
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    run(tool("make"), "-C", ROOT, f"B={tmp_path}/build", timeout=300, env=env)
+    shutil.copytree(ROOT / "build" / "check", tmp_path / "build")
     run(tool("make"), "-C", ROOT, "install", *places, env=env)
     for verb, options, library in (("run", REQUIRED, "libppshim.so"), ("connect", ["--local"], "libppconnect.so")):
         done = run(prefix / "bin/ppshim", verb, *options, "sh", "-c", "echo $LD_PRELOAD")
