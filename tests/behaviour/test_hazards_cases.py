@@ -59,4 +59,4 @@ def test_peers_that_go_with_their_listener_are_named_in_the_log():
     """Two of them wait for each of poll, select and epoll."""
     answer = case("hazards_life", "closed_listener_takes_its_waiting_and_held_peers_along", log="stderr:notice")
     lost = [wire.fields(line) for line in answer.stderr.splitlines() if "reason=listener-closed" in line]
-    assert len({fields["peer"] for fields in lost}) == len(lost) == 6
+    assert len({(fields["peer"], fields["local"]) for fields in lost}) == len(lost) == 6
