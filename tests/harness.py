@@ -88,14 +88,15 @@ def unprivileged(*names):
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
 def until(happened, what, deadline=DEADLINE):
-    """Polls until happened() is truthy and returns that; past the deadline the test fails."""
+    """Polls until happened() is truthy and returns that; past the deadline the test fails. `what` may be a call that says
+    how things stand then."""
     end = time.monotonic() + deadline
     while True:
         answer = happened()
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:g} s: {what}")
+            raise AssertionError(f"not within {deadline:g} s: {what() if callable(what) else what}")
         time.sleep(POLL)
 
 

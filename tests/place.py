@@ -48,7 +48,8 @@ def foreign_address():
 
 
 OPEN_FILES = 17000
-_OWN_ROOT = 'mount -t tmpfs none "$0" && mkdir "$0/u" "$0/w" "$0/r" && mount -t overlay -o "lowerdir=/,upperdir=$0/u,workdir=$0/w" none "$0/r"'
+_OWN_ROOT = ('mount -t tmpfs none "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
+             'mount -t overlay -o "lowerdir=/,upperdir=$0/u,workdir=$0/w" none "$0/r"')
 
 
 def _has_root_file_systems():
