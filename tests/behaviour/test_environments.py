@@ -213,6 +213,7 @@ def test_list_that_the_servers_user_may_not_read_stops_it_at_start(yard):
             program.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
             assert program.stop() == 0
         else:
-            done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wire.PATIENCE)
+            done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=wire.PATIENCE)
             assert (done.returncode, done.stdout) == (status, "")
             assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]*{secret}[^\n]*\n", done.stderr)

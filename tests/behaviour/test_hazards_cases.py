@@ -21,8 +21,8 @@ SETTINGS = {
 
 
 def case(program, name, **settings):
-    return subprocess.run([helper(program), name], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=320,  # more than HANGS_AFTER
-                         
+    return subprocess.run([helper(program), name], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=320,  # more than HANGS_AFTER
                           env=environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings}))
 
 
