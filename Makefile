@@ -47,8 +47,8 @@ OBJ := $(SRC:%.c=$(O)/%.o)
 TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
-.PHONY: all musl help check check-unit check-behaviour check-servers check-tool check-docs check-install check-deb
-.PHONY: check-recipes check-systemd demo bench fuzz lint format install uninstall deb clean
+.PHONY: all musl help check check-quick check-build check-unit check-core check-behaviour check-servers check-tool
+.PHONY: check-docs check-install check-deb check-recipes check-systemd demo bench fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -103,7 +103,23 @@ $(B)/asan/%.o: %.c Makefile
 $(B)/unit-tests: $(UNIT_OBJ)
 	$(Q)$(CC) $(ASAN) -o $@ $(UNIT_OBJ) $$(pkg-config --libs check) -ldl
 
--include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+# The library's sources and the program in one image: its hooks are found before libtsan's, and theirs next.
+TSAN_OBJ := $(SRC:%.c=$(B)/tsan/%.o) $(B)/tsan/tests/behaviour/hazards_threads.o
+TSAN := -fsanitize=thread -pthread
+$(B)/tsan/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $< (tsan)"
+	$(Q)gcc $(BASE) -O1 -g $(TSAN) -DPPS_INTERP='"/none"' -MMD -MP -c -o $@ $<
+$(B)/tests/hazards_threads_tsan: $(TSAN_OBJ) # the test tells of a gcc without libtsan
+	@mkdir -p $(@D)
+	$(Q)gcc $(TSAN) -o $@ $(TSAN_OBJ) -ldl 2>$(B)/tsan/log || { cat $(B)/tsan/log; grep -q 'cannot find.*tsan' $(B)/tsan/log; }
+
+# A build without anybody's flags, for the tests that look at one, or build on it, and musl's library.
+$(B)/check/libppshim.so: FORCE
+	$(Q)env -u MAKEFLAGS -u MFLAGS -u CC -u CFLAGS -u LDFLAGS make --no-print-directory -j2 B=$(B)/check all \
+		$(if $(shell command -v musl-gcc),musl) >/dev/null
+
+-include $(TSAN_OBJ:.o=.d) $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
 
 # Test servers and other helpers of the behaviour tests: plain programs that know nothing of the shim.
 HELPERS := $(patsubst tests/behaviour/%.c,$(B)/tests/%,$(wildcard tests/behaviour/*.c))
@@ -117,26 +133,38 @@ $(B)/tests/tool/%: tests/tool/%.c Makefile
 	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $(filter %.c %.o,$^)
 $(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
 
+# Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
+BESIDE := $(if $(shell /usr/bin/python3 -c 'import xdist' 2>&1),,-n $(shell expr $$(nproc) + 2))
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
+SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
+SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
+
+BUILT := $(HELPERS) $(B)/tests/hazards_threads_tsan $(B)/check/libppshim.so
+CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
+check-quick: all ## the unit tests, the documentation and the core of behaviour, in less than a minute
+	$(Q)scripts/check quick
+check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) ## what the tests need built
 check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
 	$(Q)CK_FORK=no $(B)/unit-tests
-check-behaviour: all $(HELPERS) ## small servers of our own that accept in every way there is
-	$(Q)$(PYTEST) tests/behaviour
+check-behaviour: all $(BUILT) ## small servers of our own that accept in every way there is
+	$(Q)$(SEVERAL) tests/behaviour
+check-core: all $(HELPERS) ## the core of check-behaviour: the contract, readiness, settings
+	$(Q)$(SEVERAL) $(CORE_TESTS)
 check-servers: all ## real servers behind a real HAProxy
-	$(Q)$(PYTEST) tests/servers
-check-tool: all $(TOOL_HELPERS) ## ppshim(1), and unmodified clients that open with a header
-	$(Q)$(PYTEST) tests/tool
+	$(Q)$(SHARING) tests/servers
+check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
+	$(Q)$(SHARING) tests/tool
 check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-deb
 	$(Q)scripts/need systemd
 	$(Q)$(PYTEST) tests/systemd
 check-docs: all ## whether README.md, the manual pages and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
-check-install: ## make install and uninstall, and that a build is the same bytes everywhere
+check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a build is the same bytes everywhere
 	$(Q)$(PYTEST) tests/install
 check-recipes: all ## what README.md tells operators to do, with real servers under load
-	$(Q)$(PYTEST) tests/recipes
+	$(Q)$(SHARING) tests/recipes
 check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
 	$(Q)scripts/need deb check-deb
 	$(Q)$(PYTEST) tests/deb

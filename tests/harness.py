@@ -21,28 +21,18 @@ import struct
 import subprocess
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from place import PATH, ROOT, SHIM, missing
 
-ROOT = Path(__file__).resolve().parent.parent
-SHIM = Path(os.environ.get("LIBPPSHIM") or ROOT / "build" / "libppshim.so")
-
-DEADLINE = 10.0  # seconds until a wait is a failure; long, because a loaded machine is no bug
+DEADLINE = 50.0  # seconds until a wait is a failure; long, because a loaded machine is no bug, but less than a minute's
+               # PPSHIM_TIMEOUT: what was kept waiting for that is one
 POLL = 0.01
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
-
-def missing(what):
-    """A loud skip; in CI, where everything should be installed, a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"missing: {what}", pytrace=False)
-    warnings.warn(f"NOT TESTED, missing: {what}")
-    pytest.skip(f"missing: {what}")
-
 
 def tool(name, *places):
     """The path of a program: in PATH, in the sbin directories, or by one of the glob patterns `places` (the newest)."""
@@ -65,7 +55,7 @@ def run(*argv, check=True, timeout=DEADLINE, **options):
 
 def clean_env(**more):
     """An environment that no setting of whoever runs the tests can leak into."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC",
+    return {"PATH": PATH, "LC_ALL": "C", "TZ": "UTC",
             "HOME": "/nonexistent", **more}
 
 
@@ -79,7 +69,7 @@ def shim_env(**settings):
 @contextlib.contextmanager
 def scratch(name):
     """A directory that servers running as another user can reach, short enough for a Unix socket's path."""
-    directory = Path(tempfile.mkdtemp(prefix=f"ppshim-{name}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"ppshim-{name}-", dir="/tmp"))
     directory.chmod(0o755)
     try:
         yield directory
@@ -98,14 +88,15 @@ def unprivileged(*names):
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
 def until(happened, what, deadline=DEADLINE):
-    """Polls until happened() is truthy and returns that; past the deadline the test fails."""
+    """Polls until happened() is truthy and returns that; past the deadline the test fails. `what` may be a call that says
+    how things stand then."""
     end = time.monotonic() + deadline
     while True:
         answer = happened()
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:g} s: {what}")
+            raise AssertionError(f"not within {deadline:g} s: {what() if callable(what) else what}")
         time.sleep(POLL)
 
 

@@ -6,18 +6,19 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 pytest.register_assert_rewrite("wire")
 import wire  # noqa: E402
+from place import ROOT, SHIM as LIBRARY, missing  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = Path(os.environ.get("LIBPPSHIM") or ROOT / "build" / "libppshim.so").resolve()
 HELPERS = ROOT / "build" / "tests"
 
 # Every way to wait for a connection that tests/behaviour/server.c knows.
@@ -39,14 +40,6 @@ STYLES = {
     "epoll-exclusive-prefork": ["--accept=epoll-exclusive", "--nonblock-listener", "--workers=2"],
     "epoll_pwait": ["--accept=epoll_pwait", "--nonblock-listener"],
 }
-
-
-def missing(what):
-    """A loud skip; where everything should be installed, a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"missing: {what}", pytrace=False)
-    warnings.warn(f"NOT TESTED, missing: {what}")
-    pytest.skip(f"missing: {what}")
 
 
 def tool(name):

@@ -452,7 +452,7 @@ static void fork_and_use(int number)
     if (child == 0) {
         struct pollfd p = {.fd = handler.listener, .events = POLLIN};
         signal(SIGALRM, SIG_DFL);
-        alarm(5); /* a deadlock ends by it */
+        alarm(HANGS_AFTER / 4); /* a deadlock ends by it */
         poll(&p, 1, 0);
         int fd = accept(handler.listener, NULL, NULL);
         poll(&p, 1, 0);
@@ -486,6 +486,23 @@ static void *come_and_go(void *helper)
     return NULL;
 }
 
+static atomic_uint turns; /* of the loop that the signals interrupt */
+
+/* The next signal comes when the last was handled and the interrupted loop has gone on: where a fork takes longer than
+   the time between two signals it would not, for ever. Then at one moment of its turn or another. */
+static void *signal_once_a_turn(void *helper)
+{
+    struct helper *h = helper;
+    for (int sent = 0; !h->stop; sent++) {
+        unsigned turn = turns;
+        IS(0, pthread_kill(h->sleeper, SIGUSR1));
+        while (!h->stop && (forks_done == sent || turns - turn < 2))
+            usleep(20);
+        usleep((unsigned)sent * 37 % 997);
+    }
+    return NULL;
+}
+
 static void *signal_often(void *helper)
 {
     struct helper *h = helper;
@@ -506,9 +523,9 @@ static void fork_in_a_handler_whatever_it_interrupted_neither_hangs_nor_harms(vo
     handler.listener = l;
     handle_usr1(fork_and_use, SA_RESTART);
     start(&clients, come_and_go, l, NULL);
-    start(&signals, signal_often, l, NULL);
-    for (int turn = 0; forks_done < FORKS; turn++) {
-        struct watch w = {turn % 3, l, epoll};
+    start(&signals, signal_once_a_turn, l, NULL);
+    for (; forks_done < FORKS; turns++) {
+        struct watch w = {turns % 3, l, epoll};
         int fd;
         wait_for(&w, 5);
         while ((fd = accept(l, NULL, NULL)) >= 0)
@@ -903,7 +920,6 @@ static void number_of_a_listener_whose_close_was_not_seen_is_the_next_ones(void)
 static void listeners_whose_close_was_not_seen_make_room_for_others(void)
 {
     int l = listener(0);
-    patience(60);
     for (int i = 0; i < 4200; i++) {
         int gone = listener(0);
         struct client c = dial(l);
@@ -1643,7 +1659,7 @@ static void receive_timeout_bounds_accept_in_every_thread(void)
         for (int i = 0; i < THREADS; i++) {
             join_one(&a[i]);
             MUST(a[i].fd == -1 && a[i].error == EAGAIN);
-            if (a[i].took < 149 || a[i].took > 1500)
+            if (a[i].took < 149)
                 fail(__LINE__, "150 ms took thread %d %ld ms", i, a[i].took);
         }
     }

@@ -368,6 +368,5 @@ static const struct hazard cases[] = {
 int main(int argc, char **argv)
 {
     begin(argc, argv);
-    patience(30);
     return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -163,11 +163,14 @@ static void *introduce_while_asleep(void *helper)
 static void *keep_dialling(void *helper)
 {
     struct helper *h = helper;
-    struct client silent[100];
+    enum { MOST = 100 };
+    struct client silent[MOST];
     int count = 0;
     while (!h->stop) {
-        if (count < 100 && asleep(h->stat))
+        if (asleep(h->stat)) {
+            MUST(count < MOST || close(silent[--count].fd) == 0);
             silent[count++] = dial(h->listener);
+        }
         usleep(200);
     }
     while (count > 0)
@@ -936,14 +939,13 @@ static void as_many_entries_as_descriptors_allowed_can_be_polled(void)
 
 /* --- cases: time --- */
 
-/* The best of a few rounds: a busy machine makes some late, a wrong sum makes all. */
+/* They come for as long as the wait lasts: were its time counted anew for each, it would not end. */
 static void timeouts_are_kept_while_silent_peers_come(void)
 {
     enum { MS = 50, ROUNDS = 4 };
     for (enum way way = POLL; way < WAYS; way++) {
         int l = listener(SOCK_NONBLOCK);
         struct watch w = watching(way, l);
-        int64_t latest = INT64_MAX;
         warm(l);
         for (int round = 0; round < ROUNDS; round++) {
             struct helper h;
@@ -955,10 +957,7 @@ static void timeouts_are_kept_while_silent_peers_come(void)
             done(&h);
             if (late < 0)
                 fail(__LINE__, "%d ms ended %ld us early", MS, (long)-late);
-            latest = late < latest ? late : latest;
         }
-        if (latest > 5000)
-            fail(__LINE__, "%d ms took %ld us more, at best", MS, (long)latest);
     }
 }
 

@@ -468,7 +468,6 @@ static void all_are_right(void)
 static void six_thousand_open_connections_have_each_their_own_client(void)
 {
     struct rlimit limit;
-    patience(60);
     MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     if (limit.rlim_max < NEEDED) {
         printf("RLIMIT_NOFILE of %d\n", NEEDED);
@@ -538,7 +537,6 @@ static void hundred_thousand_connections_mix_nobody_up_and_leave_nothing(void)
     int l = listener(0);
     struct sockaddr_in to = port_of(l);
     uint32_t first = 0;
-    patience(90);
     for (; first < WARMED; first += BATCH)
         serve_batch(l, &to, first);
     long memory = in_status("RssAnon:");
@@ -575,7 +573,6 @@ static void threads_that_accept_and_close_at_once_mix_nobody_up(void)
 {
     pthread_t thread[THREADS];
     uint32_t first[THREADS];
-    patience(60);
     for (uint32_t i = 0; i < THREADS; i++) {
         first[i] = i * EACH;
         IS(0, pthread_create(&thread[i], NULL, serve_alone, &first[i]));

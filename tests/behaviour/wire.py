@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import os
+import select
 import socket
 import struct
 import time
@@ -16,7 +17,9 @@ CLIENT6_TEXT = "[2001:db8::7]:4711"
 SERVICE = ("192.0.2.10", 3306)
 SERVICE6 = ("2001:db8::10", 3306)
 
-PATIENCE = 20  # seconds a test waits for what must come; never a measure of how fast it is
+# Seconds a test waits for what must come: never a measure of how fast it is, but less than the PPSHIM_TIMEOUT of a minute
+# that servers have by default here, so that what was kept waiting for a header does not pass.
+PATIENCE = 50
 
 # --- headers ----------------------------------------------------------------------------------------------------------
 
@@ -91,6 +94,14 @@ def eventually(condition, what, patience=PATIENCE):
             return answer
         assert time.monotonic() < end, f"did not happen in {patience} s: {what}"
         time.sleep(0.001)
+
+
+def all_wait(peers):
+    """None of them has been answered or ended: what was done meanwhile did not wait for their time to be over."""
+    poller = select.poll()
+    for peer in peers:
+        poller.register(peer.socket, select.POLLIN)
+    return poller.poll(0) == []
 
 
 # --- the server's end, as the kernel sees it --------------------------------------------------------------------------

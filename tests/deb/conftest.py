@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: the packages, built twice, and a fresh Debian."""
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 pytest.register_assert_rewrite("harness", "trees", "small_server")
 
-from harness import clean_env, missing, run, scratch, tool  # noqa: E402
+from harness import clean_env, run, scratch, tool  # noqa: E402
+from place import needs  # noqa: E402
 from trees import copy_of_the_source, make  # noqa: E402
 
 BOOTSTRAP_DEADLINE = 600
@@ -45,8 +45,7 @@ def mirror():
 @pytest.fixture(scope="session")
 def debian():
     """The root directory of one, with nothing but what every Debian has."""
-    if os.geteuid() != 0:
-        missing("root, for debootstrap and chroot")
+    needs("root")
     with scratch("debian") as directory:
         run(tool("debootstrap"), "--variant=minbase", mirror()[0], directory / "root", mirror()[1],
             timeout=BOOTSTRAP_DEADLINE)

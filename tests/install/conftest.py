@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""conftest.py: two copies of the source tree, built."""
+"""conftest.py: two copies of the source tree, one with what `make check-install` built here, one built itself."""
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 pytest.register_assert_rewrite("harness", "trees", "small_server")
 
-from harness import scratch, tool  # noqa: E402
+from harness import ROOT, scratch, tool  # noqa: E402
 from trees import copy_of_the_source, make  # noqa: E402
 
 
@@ -20,6 +20,7 @@ def trees():
     tool("musl-gcc")
     with scratch("trees") as directory:
         built = [copy_of_the_source(directory / name) for name in ("one", "another-with-a-longer-name")]
+        shutil.copytree(ROOT / "build" / "check", built[0] / "build")
         for tree in built:
             make(tree, "all", "musl")
         yield built

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import RedisSession, blocks
-from harness import BALANCER, CLIENT, ROOT, SHIM, clean_env, dial, missing, proxy_v2, run, tool
+from harness import BALANCER, CLIENT, ROOT, SHIM, clean_env, dial, proxy_v2, run, tool
+from place import needs
 from test_redis import Redis
 
 POD = yaml.safe_load((ROOT / "scripts/examples/kubernetes.yaml").read_text())["spec"]
@@ -77,8 +78,7 @@ def kubernetes(server):
 
 @pytest.mark.parametrize("recipe", [docker, kubernetes])
 def test_a_server_in_a_root_of_its_own_sees_the_client(make, recipe):
-    if os.geteuid() != 0:
-        missing("root, for a root file system of its own")
+    needs("root", "overlay")
     server = make(Contained, None)
     for name in ("base", "volume", "files"):
         (server.directory / name).mkdir()

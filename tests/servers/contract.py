@@ -16,7 +16,6 @@ from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, MOD
                      EndedAtStart, Process, accept_queue, dial, ended_among, in_an_epoll, open_files, proxy_v1,
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
 
-NORMAL = 3.0  # seconds; a login takes a tenth of that on a quiet machine
 CROWD = 300
 
 
@@ -180,9 +179,8 @@ class TrustFile:
 
 
 def assert_served(server, balancer, mark):
-    """The next client is, in normal time and as itself, and the server met no error since mark."""
-    peer, took = timed(server.login, balancer["send-proxy-v2"])
-    assert peer == CLIENT and took < NORMAL
+    """The next client is, as itself, and the server met no error since mark."""
+    assert server.login(balancer["send-proxy-v2"]) == CLIENT
     assert server.accept_errors(mark) == []
 
 
@@ -291,7 +289,7 @@ class BadHeaders:
     def test_a_header_that_does_not_come_in_time_ends_the_connection(self, hasty_server, bad):
         mark = hasty_server.log.mark()
         event, took = timed(self.assert_ends_with_one_line, hasty_server, bad)
-        assert 0.5 <= took < NORMAL
+        assert 0.5 <= took
         assert event.fields.get("hint") == (None if bad.sent else "peer-sent-nothing")
         assert hasty_server.direct_login().address == "127.0.0.1"
         assert len(hasty_server.log.events("reject", mark)) == 1
@@ -364,10 +362,8 @@ class Waiting:
         silent = crowd(server)
         until(lambda: accept_queue(server.port) == 0, "the silent peers were taken in")
         for mode in MODES:
-            peer, took = timed(server.login, balancer[mode])
-            assert peer == CLIENT and took < NORMAL
-        peer, took = timed(server.direct_login)
-        assert peer.address == "127.0.0.1" and took < NORMAL
+            assert server.login(balancer[mode]) == CLIENT
+        assert server.direct_login().address == "127.0.0.1"
         assert ended_among(silent) == [] or not server.keeps_waiting
         assert server.accept_errors(mark) == []
         while len(silent) > CROWD / 2:
@@ -381,11 +377,9 @@ class Waiting:
         balancer = balance(server)
         began = time.monotonic()
         silent = crowd(server)  # the more slowly, the shorter the server's backlog
-        all_there = time.monotonic()
         until(lambda: ended_among(silent), "the end of the first")
         assert 1 <= time.monotonic() - began
         until(lambda: ended_among(silent) == silent, "the end of all")
-        assert time.monotonic() - all_there < 1 + NORMAL
         assert {read_to_end(peer) for peer in silent} == {b""}
         assert len(server.accept_errors()) <= 1
         assert_served(server, balancer, server.log.mark())
@@ -414,11 +408,7 @@ class Waiting:
             assert server.login(balancer[route]) == CLIENT
         for peer in late:
             peer.sendall(V1)
-            accepted, took = timed(self.wait_accepted, server, peer)
-            assert accepted.client == text(CLIENT) and took < NORMAL
-
-    def wait_accepted(self, server, peer):
-        return server.log.wait_event("accept", peer=text(peer.getsockname()))
+            assert server.log.wait_event("accept", peer=text(peer.getsockname())).client == text(CLIENT)
 
     @pytest.mark.parametrize("first", ["probe", "garbage", "silence"])
     def test_a_bad_peer_may_be_the_first_ever(self, start, balance, variant, first):
@@ -426,8 +416,7 @@ class Waiting:
         balancer = balance(server)
         with dial(server.endpoint, BALANCER) as peer:
             begin_badly(server, peer, first)
-            who, took = timed(server.login, balancer["send-proxy-v2"])
-            assert who == CLIENT and took < NORMAL
+            assert server.login(balancer["send-proxy-v2"]) == CLIENT
             if first != "silence":
                 assert ended_among([peer]) == [peer]
             elif server.keeps_waiting:
@@ -468,17 +457,17 @@ class ListFile:
             def told():
                 assert server.login(balancer["send-proxy"]) == CLIENT, "the old list is in force"
                 return [e for e in server.log.events(since=mark) if str(trust.path) in e.line]
-            until(told, "the log names the broken list", 5)
+            until(told, "the log names the broken list")
             assert server.login(balancer["send-proxy-v2"]) == CLIENT
             server.start_children(balancer["send-proxy-v2-ssl-cn"])
             assert server.direct_login().address == "127.0.0.1"
             assert refused(server.login, balancer["other-balancer"])
 
         trust.write(OTHER_BALANCER)
-        until(lambda: not refused(server.login, balancer["other-balancer"]), "the new list is in force", 2)
+        until(lambda: not refused(server.login, balancer["other-balancer"]), "the new list is in force")
         assert server.login(balancer["other-balancer"]) == CLIENT
         # Each process looks at its lists by itself, once a second at most.
-        until(lambda: refused(server.login, balancer["send-proxy"]), "the old list is no more", 2)
+        until(lambda: refused(server.login, balancer["send-proxy"]), "the old list is no more")
         assert server.direct_login().address == "127.0.0.1"
         assert server.accept_errors(first_served) == []
 

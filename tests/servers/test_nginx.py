@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from contract import Contract, Peer, Refused, Server, refused
-from harness import BALANCER, CLIENT, CLIENT6, Log, descendants, dial, proxy_v2, read_to_end, tool, until
+from harness import BALANCER, CLIENT, CLIENT6, Log, descendants, dial, proxy_v2, read_to_end, tool, until, waits_in
 from web import get
 
 
@@ -154,6 +154,16 @@ class NginxDaemon(Nginx):
         found = self.workers_of(master)
         return len(found) == self.workers and found
 
+    def wait_for_workers(self, master):
+        """Each calls itself one when it is ready."""
+        def state():
+            children = {}
+            for pid, _ in descendants(master):
+                with contextlib.suppress(OSError):
+                    children[pid] = Path(f"/proc/{pid}/cmdline").read_text().strip("\0"), waits_in(pid)
+            return f"{self.workers} workers of {master}; its children: {children}; its pid file: {self.master()}"
+        return until(lambda: self.all_workers_of(master), state)
+
     def acceptors(self):
         return [pid for master in filter(None, (self.master(".oldbin"), self.master()))
                 for pid in self.workers_of(master)]
@@ -253,7 +263,7 @@ def test_a_new_binary_takes_over_under_load_without_a_wrong_address_or_a_failed_
     QUIT: the old master does. With PPSHIM_DEFER_ACCEPT no worker has a connection whose header is yet to come."""
     server = start(kind=NginxDaemon, DEFER_ACCEPT="on", LOG="stderr:notice")
     old = server.master()
-    old_workers = until(lambda: server.all_workers_of(old), "they call themselves workers")
+    old_workers = server.wait_for_workers(old)
     with Load(server) as load:
         load.is_answered_by(old_workers)
         mark = server.log.mark()
@@ -261,7 +271,7 @@ def test_a_new_binary_takes_over_under_load_without_a_wrong_address_or_a_failed_
         until(lambda: server.is_ready(mark) and server.master() not in (None, old), "the new master's workers")
         new = server.master()
         assert parent_of(new) == old
-        new_workers = until(lambda: server.all_workers_of(new), "they call themselves workers")
+        new_workers = server.wait_for_workers(new)
         load.is_answered_by(new_workers)
         os.kill(old, signal.SIGWINCH)
         until(lambda: not server.workers_of(old), "the old workers are gone")

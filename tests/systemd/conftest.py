@@ -4,7 +4,6 @@
 What the tests change is gone when it halts: its disk is an overlay in memory. Nothing outside is started, stopped or
 reached.
 """
-import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,8 @@ pytest.register_assert_rewrite("harness", "check_fixtures")
 
 import harness  # noqa: E402
 from check_fixtures import Answer  # noqa: E402
-from harness import ROOT, SHIM, Process, clean_env, missing, run, scratch, tool  # noqa: E402
+from harness import ROOT, SHIM, Process, clean_env, run, scratch, tool  # noqa: E402
+from place import needs  # noqa: E402
 
 LIBRARY = "/usr/lib/libppshim.so"
 
@@ -78,8 +78,7 @@ class Machine(Process):
 
 @pytest.fixture(scope="session")
 def machine():
-    if os.geteuid() != 0:
-        missing("root, to boot a container")
+    needs("root")
     subprocess.run([ROOT / "scripts/systemd-root", ROOT / "build/systemd-root"], check=True, stdin=subprocess.DEVNULL)
     with scratch("machine") as directory, Machine(directory) as booted:
         state = booted.systemctl("is-system-running", "--wait", check=False).stdout.strip()

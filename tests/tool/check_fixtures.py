@@ -14,7 +14,8 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 pytest.register_assert_rewrite("harness")
 
-from harness import ROOT, SHIM, Process, clean_env, missing, run, scratch, shim_env, tool  # noqa: E402
+from harness import ROOT, SHIM, Process, clean_env, run, scratch, shim_env, tool  # noqa: E402
+from place import needs  # noqa: E402
 
 TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 
@@ -74,8 +75,7 @@ def check_json(*argv):
 
 
 def as_root():
-    if os.geteuid() != 0:
-        missing("root")
+    needs("root")
 
 
 def compile_c(path, text=SERVER, compiler="gcc", flags=()):

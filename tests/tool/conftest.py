@@ -16,7 +16,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "servers")]
 pytest.register_assert_rewrite("harness", "contract")
 
 import harness  # noqa: E402
-from harness import DEADLINE, ROOT, Certificates, clean_env, missing, run, scratch  # noqa: E402
+from harness import DEADLINE, ROOT, Certificates, clean_env, run, scratch  # noqa: E402
+from place import needs  # noqa: E402
 
 TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 CONNECT = ROOT / "build" / "libppconnect.so"
@@ -88,12 +89,10 @@ def accept(listening):
 
 def in_network(body, **sysctls):
     """Runs body() in a network namespace of its own, with loopback and these net.ipv4 settings."""
-    if os.geteuid() != 0:
-        missing("root, for a network namespace")
+    needs("root", "network")
 
     def inside():
-        if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):
-            missing(f"a network namespace: {os.strerror(ctypes.get_errno())}")
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0
         run(harness.tool("ip"), "link", "set", "lo", "up")
         for name, value in sysctls.items():
             Path(f"/proc/sys/net/ipv4/{name}").write_text(str(value))

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from check_fixtures import (ROOT, SHIM, TOOL, as_root, check, check_json, compile_c, finished_process, ppshim, running, tool,
                             run, server)
+from place import needs
 
 __all__ = ["server"]
 
@@ -224,7 +225,7 @@ def test_a_replaced_library_needs_a_restart(tmp_path, server):
 
 
 def test_a_library_that_may_not_be_executed_is_told(tmp_path, server):
-    as_root()
+    needs("root", "mounts")
     place = tmp_path / "noexec"
     place.mkdir()
     start = f'mount -t tmpfs -o noexec none {place} && cp {SHIM} {place} && LD_PRELOAD={place}/{SHIM.name} exec {server}'
@@ -269,6 +270,7 @@ def test_any_name_makes_valid_json_and_plain_text(tmp_path, server):
 
 
 def on_a_terminal(server, **env):
+    needs("terminals")
     command = f"{TOOL} check {server}"
     return run(tool("script"), "-qec", command, "/dev/null", env={"PATH": "/bin", "TERM": "xterm", **env}).stdout
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import CONNECT, TOOL, accept, helper, in_network, listener, ppshim, receive, refused, through
-from harness import DEADLINE, clean_env, missing, proxy_v1, proxy_v2, run, tool
+from harness import DEADLINE, clean_env, proxy_v1, proxy_v2, run, tool
+from place import needs
 
 FROM = ("203.0.113.7", 4711)
 OPTIONS = ["--from", "203.0.113.7:4711"]
@@ -52,16 +53,9 @@ def client(*argv, options=OPTIONS):
         process.stdout.close()
 
 
-def needs_mptcp():
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
-    except OSError as error:
-        missing(f"MPTCP: {error}")
-
-
 def talk(style, first, host="127.0.0.1", options=OPTIONS, header=None):
     if style == "mptcp":
-        needs_mptcp()
+        needs("mptcp")
     with listener(host) as listening:
         to = listening.getsockname()[:2]
         expected = proxy_v2(FROM, to) if header is None else header

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from conftest import TOOL, header, ppshim, refused
 from harness import DEADLINE, TCP6, V2_LOCAL, V2_PROXY, clean_env, proxy_v1, proxy_v2, tlv
+from place import needs
 
 FROM4, FROM6 = "203.0.113.7:4711", "[2001:db8::7]:4711"
 CLIENT4, CLIENT6 = ("203.0.113.7", 4711), ("2001:db8::7", 4711)
@@ -126,6 +127,7 @@ def test_help_is_aligned_plain_text_with_an_example(verb):
 
 
 def on_a_terminal(**env):
+    needs("terminals")
     ours, its = pty.openpty()
     with subprocess.Popen([TOOL, "header", "--help"], stdout=its, env=clean_env(**env)) as process:
         os.close(its)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import TOOL, ppshim, refused, through
 from harness import CLIENT, DEADLINE, ROOT, SHIM, clean_env, run, scratch, tool
+from place import needs
 from test_redis import Redis
 
+BESIDE = TOOL.resolve().parent / SHIM.name  # the library that the tool takes by itself
 REQUIRED = ["--trust", "10.108.0.0/24", "--ports", "5432"]
 
 SETTINGS = re.findall(r'\bX\(\w+, "PPSHIM_(\w+)"', (ROOT / "include/ppshim/settings.h").read_text())
@@ -43,7 +45,7 @@ def shim_settings(environment):
 def test_the_program_has_the_settings_and_the_library():
     environment, maps = environment_of(REQUIRED)
     assert shim_settings(environment) == {"PPSHIM_TRUST": "10.108.0.0/24", "PPSHIM_PORTS": "5432"}
-    assert environment["LD_PRELOAD"] == str(SHIM.resolve()) and str(SHIM.resolve()) in maps
+    assert environment["LD_PRELOAD"] == str(BESIDE) and str(BESIDE) in maps
 
 
 def test_every_setting_is_an_option():
@@ -62,8 +64,8 @@ def test_an_option_wins_over_the_environment_which_counts_for_the_others():
 
 def test_the_library_comes_behind_other_preloads_and_once():
     libc = next(line.split()[2] for line in run("ldd", "/bin/sh").stdout.splitlines() if "libc" in line)
-    for before, after in ((libc, f"{libc}:{SHIM}"), ("", str(SHIM)), (f"{SHIM}:{libc}", f"{SHIM}:{libc}"),
-                          (f"{SHIM}.d", f"{SHIM}.d:{SHIM}")):
+    for before, after in ((libc, f"{libc}:{BESIDE}"), ("", str(BESIDE)), (f"{BESIDE}:{libc}", f"{BESIDE}:{libc}"),
+                          (f"{BESIDE}.d", f"{BESIDE}.d:{BESIDE}")):
         status, out, _ = ppshim("run", *REQUIRED, "sh", "-c", "echo $LD_PRELOAD", env=clean_env(LD_PRELOAD=before))
         assert (status, out.decode()) == (0, f"{after}\n")
 
@@ -210,12 +212,12 @@ def test_a_program_in_go(directory):
     assert "it is written in Go, which makes its system calls without libc" in refused_program(directory / "go")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_setuid_program_for_whoever_is_not_its_owner(directory):
+    needs("root")
     path = compiled(directory, "setuid")
     path.chmod(0o4755)
     assert ppshim("run", *REQUIRED, path)[0] == 0
-    os_level = {"user": "nobody", "group": "nogroup", "extra_groups": [], "cwd": "/"}
+    os_level = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
     tool_of_all = shutil.copy(TOOL, directory / "ppshim")
     shutil.copy(SHIM, directory / "libppshim.so")
 
@@ -274,7 +276,7 @@ def test_the_tool_finds_the_libraries_where_they_are_installed(tmp_path):
     prefix, library_directory = tmp_path / "prefix", tmp_path / "libraries"
     places = (f"B={tmp_path}/build", f"PREFIX={prefix}", f"LIBDIR={library_directory}")
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    run(tool("make"), "-C", ROOT, f"B={tmp_path}/build", timeout=300, env=env)
+    shutil.copytree(ROOT / "build" / "check", tmp_path / "build")
     run(tool("make"), "-C", ROOT, "install", *places, env=env)
     for verb, options, library in (("run", REQUIRED, "libppshim.so"), ("connect", ["--local"], "libppconnect.so")):
         done = run(prefix / "bin/ppshim", verb, *options, "sh", "-c", "echo $LD_PRELOAD")

@@ -440,11 +440,11 @@ END_TEST
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* what else the machine does is no matter */
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-START_TEST(a_hundred_thousand_prefixes_load_within_a_second)
+START_TEST(a_hundred_thousand_prefixes_load_in_a_second_of_the_processor)
 {
     enum { PREFIXES = 100000 };
     struct pps_cidr_builder b = PPS_CIDR_BUILDER_INIT;
@@ -497,7 +497,7 @@ Suite *suite_cidr(void)
     tcase_add_test(t, an_error_fits_any_buffer);
     tcase_add_test(t, a_quote_is_one_line_of_ascii_that_fits);
     tcase_add_loop_test(t, random_sets_agree_with_a_naive_matcher, 0, 400);
-    tcase_add_test(t, a_hundred_thousand_prefixes_load_within_a_second);
+    tcase_add_test(t, a_hundred_thousand_prefixes_load_in_a_second_of_the_processor);
     suite_add_tcase(s, t);
     return s;
 }

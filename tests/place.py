@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""place.py: what the machine that runs the tests can do, and the library where every user of it can map it.
+
+A program that is not installed is an oversight: a loud skip, and in CI a failure. What the place itself cannot do (a
+container without mounts, an ordinary user) nobody can mend from here: it is asked once, and the tests that need it are
+skipped, in CI too. As a program, place.py names each of these: scripts/check begins and ends with that.
+"""
+import atexit
+import functools
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+# --- what it can do ---------------------------------------------------------------------------------------------------
+
+def _succeeds(*argv):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          env={"PATH": PATH}).returncode == 0
+
+
+def _has_terminals():
+    for fd in os.openpty():
+        os.close(fd)
+    return True
+
+
+def _speaks_mptcp():
+    with socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262):
+        return True
+
+
+def foreign_address():
+    """An address of this host that is not a loopback one; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.254", 9))
+        return probe.getsockname()[0]
+
+
+OPEN_FILES = 17000
+_OWN_ROOT = ('mount -t tmpfs none "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
+             'mount -t overlay -o "lowerdir=/,upperdir=$0/u,workdir=$0/w" none "$0/r"')
+
+
+def _has_root_file_systems():
+    with tempfile.TemporaryDirectory() as directory:
+        return _succeeds("unshare", "--mount", "sh", "-c", _OWN_ROOT, directory)
+
+
+# The places' words for it, and how it is asked.
+ABILITIES = {
+    "root": ("root", lambda: os.geteuid() == 0),
+    "mounts": ("mounts of its own (unshare --mount)", lambda: _succeeds("unshare", "--mount", "true")),
+    "overlay": ("a root file system of its own (unshare --mount, overlay)", _has_root_file_systems),
+    "network": ("a network of its own (unshare --net)", lambda: _succeeds("unshare", "--net", "true")),
+    "namespaces": ("namespaces of its own (unshare --net --pid --mount-proc)",
+                   lambda: _succeeds("unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "true")),
+    "users": ("a user namespace (unshare --user)",
+              lambda: _succeeds("unshare", "--mount", "--user", "--map-root-user", "true")),
+    "terminals": ("pseudo-terminals (/dev/ptmx)", _has_terminals),
+    "mptcp": ("MPTCP in its kernel", _speaks_mptcp),
+    "foreign": ("an address that is not a loopback one", foreign_address),
+    "files": (f"{OPEN_FILES} open files (ulimit -Hn)",
+              lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= OPEN_FILES),
+}
+
+
+@functools.lru_cache(maxsize=None)
+def can(ability):
+    try:
+        return bool(ABILITIES[ability][1]())
+    except OSError:
+        return False
+
+
+def needs(*abilities):
+    """A loud skip where the place cannot do it."""
+    for ability in abilities:
+        if not can(ability):
+            lacks(ABILITIES[ability][0])
+
+
+def lacks(what):
+    warnings.warn(f"NOT TESTED, this place has not: {what}")
+    pytest.skip(f"this place has not: {what}")
+
+
+def missing(what):
+    """A loud skip; in CI, where everything should be installed, a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"missing: {what}", pytrace=False)
+    warnings.warn(f"NOT TESTED, missing: {what}")
+    pytest.skip(f"missing: {what}")
+
+
+# --- the library ------------------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=None)
+def for_everybody(path):
+    """A copy that servers of other users can map: the tree may be in a home that is closed to them."""
+    path = Path(path).resolve()
+    if not path.exists():
+        return path  # whoever uses it says so
+    directory = tempfile.mkdtemp(prefix="ppshim-library-", dir="/tmp")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    os.chmod(directory, 0o755)
+    copy = Path(shutil.copy(path, directory))
+    copy.chmod(0o755)
+    return copy
+
+
+SHIM = for_everybody(os.environ.get("LIBPPSHIM") or ROOT / "build" / "libppshim.so")
+
+if __name__ == "__main__":
+    for ability, (what, _) in ABILITIES.items():
+        if not can(ability):
+            print(what)
