@@ -47,10 +47,10 @@ TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all musl help check check-unit check-behaviour check-servers check-tool check-docs check-install check-deb
-.PHONY: check-recipes check-systemd demo bench fuzz lint format install uninstall deb clean
+.PHONY: check-recipes check-systemd demo fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
 $(B)/$(NAME).so: $(OBJ) $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
@@ -144,12 +144,7 @@ demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, re
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
 	$(Q)scripts/demo $(SERVER)
 
-# What the shim costs, as ratios within one run.
-$(B)/bench/%: tests/bench/%.c Makefile
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -o $@ $<
-bench: all $(B)/bench/connections ## connections a second with the shim and without, side by side
-	$(Q)$(B)/bench/connections $(abspath $(B)/libppshim.so)
+include tests/tests.mk
 
 # Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in $(B)/fuzz/corpus.
 FUZZ_SECONDS ?= 60

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""bench.py: what `make bench` runs: what the shim costs, beside what else there is, as ratios within one run.
+
+    bench.py [CELL]     all of it; or of one server (redis), of one in one way of use (redis/short), curves, curves/open
+
+BENCH_ROUNDS (15), BENCH_SECONDS (0.15) a run, BENCH_HEADER (v2; v1), PEER=/another/preload.so with PEER_ENV="NAME=VALUE ...".
+Writes tables and charts into build/bench, and with BENCH_KEEP=1 into tests/bench/results.
+"""
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import curves  # noqa: E402
+import report  # noqa: E402
+import startup  # noqa: E402
+from harness import ROOT  # noqa: E402
+from measure import WAYS, Figure, Run, behind_a_balancer, interleaved, load, spoken, start_ways  # noqa: E402
+from servers import BENCH, SERVERS  # noqa: E402
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 15))
+SECONDS = float(os.environ.get("BENCH_SECONDS", .15))
+RESULTS = ROOT / "tests/bench/results" if os.environ.get("BENCH_KEEP") else BENCH
+
+USES = {  # in the order in which they are shown
+    "short": "A connection for each request, the header there with it",
+    "late": "A connection for each request, the header 50 µs late",
+    "behind": "A connection for each request, through a balancer (HAProxy)",
+    "behind-quick": "The same with `option tcp-smart-connect` in the balancer",
+    "open": "Requests on open connections",
+    "bulk": "Bytes, a megabyte an answer",
+}
+OF_A_SERVER = {
+    "redis": tuple(USES),
+    "nginx": tuple(USES),
+    "mariadb": ("short", "behind", "open", "bulk"),
+    "postgresql": ("short", "behind", "open", "bulk"),
+    "memcached": ("short", "open", "bulk"),
+    "haproxy": ("short", "open"),
+    "dovecot": ("short",),
+    "epoll": ("short", "late", "behind", "open", "bulk"),
+    "blocking": ("short", "late", "behind"),
+}
+ONLY_FOR_NEW_CONNECTIONS = ("shim-defer",)
+
+
+def ways_of(server, use):
+    return [way for way in WAYS if (way != "native" or SERVERS[server].has_native)
+            and (way not in ONLY_FOR_NEW_CONNECTIONS or use not in ("open", "bulk"))]
+
+
+def options_for(kind, use, way):
+    """The load's options: the dialogue, learnt on this way, and how it is had."""
+    if use in ("open", "bulk"):
+        login, request = spoken(way, kind.login, kind.request if use == "open" else kind.bulk)
+        return {"login": login, "request": request, **({"open": 64, "flight": kind.flight} if use == "open" else
+                                                       {"open": 4, "flight": 4})}
+    [request] = spoken(way, kind.short)
+    return {"request": request, "flight": kind.flight, "when": 50 if use == "late" else "with"}
+
+
+def measure(server, use, ways):
+    """{way: [Run, one a round] or why there is none}"""
+    kind = SERVERS[server]
+    options, failed = {}, {}
+    for name, way in ways.items():
+        try:
+            options[name] = options_for(kind, use, way)
+        except (OSError, AssertionError) as error:
+            failed[name] = f"failed: {error}"
+    return {**interleaved(list(options), ROUNDS, lambda name: load(ways[name], SECONDS, **options[name])), **failed}
+
+
+def ratios(runs, value):
+    """{way: Figure} of what each did in a round, by what the bare server did in it."""
+    return {name: Figure.of_rounds(those, runs["bare"], value) if isinstance(those, list) else "failed"
+            for name, those in runs.items()}
+
+
+def run_server(server, uses, results):
+    wanted = {use: ways_of(server, use) for use in uses}
+    with contextlib.ExitStack() as scope:
+        names = [way for way in WAYS if any(way in those for those in wanted.values())]
+        print(f"{server}: {', '.join(names)}", flush=True)
+        direct = start_ways(scope, SERVERS[server], names)
+        for use in uses:
+            ways = {name: direct[name] for name in wanted[use]}
+            with contextlib.ExitStack() as use_scope:
+                if use.startswith("behind"):
+                    ways = behind_a_balancer(use_scope, ways, quick=use.endswith("quick"))
+                runs = measure(server, use, ways)
+            results[use][server] = runs
+            show(server, use, runs)
+
+
+def value_in(use):
+    return Run.bytes.__get__ if use == "bulk" else Run.rate.__get__
+
+
+def show(server, use, runs):
+    figures = ratios(runs, value_in(use))
+    words = [f"{name} {report.cell(figure)}" for name, figure in figures.items() if name != "bare"]
+    print(f"  {server}/{use}: {', '.join(words)}", flush=True)
+    for name, those in runs.items():
+        if isinstance(those, str):
+            print(f"  {server}/{use}: {name}: {those}", flush=True)
+
+
+def both(half, most):
+    return f"{half.median:.2f}, {most.median:.2f}" if isinstance(half, Figure) else ""
+
+
+def median_of(runs, value):
+    return Figure.of([value(one) for one in runs]).median if isinstance(runs, list) else 0
+
+
+def page(results):
+    """The tables, in Markdown."""
+    text = ""
+    for use, servers in results.items():
+        if not servers:
+            continue
+        shown = [way for way in WAYS if any(way in runs for runs in servers.values())]
+        rows, cost, waits = [], [], []
+        for server, runs in servers.items():
+            figures, processor = ratios(runs, value_in(use)), ratios(runs, Run.cpu.__get__)
+            half, most = ratios(runs, Run.p50.__get__), ratios(runs, Run.p99.__get__)
+            bare = report.amount(median_of(runs["bare"], value_in(use)))
+            rows.append([server, bare, *(report.cell(figures.get(way)) for way in shown if way != "bare")])
+            cost.append([server, *(report.cell(processor.get(way)) for way in shown if way != "bare")])
+            waits.append([server, *(both(half.get(way), most.get(way)) for way in shown if way != "bare")])
+        ways = [way for way in shown if way != "bare"]
+        text += f"### {use}: {USES[use]}\n\n" + report.table(["server", "bare, a second", *ways], rows)
+        text += "\nProcessor time at the server's side for each, as a ratio:\n\n" + report.table(["server", *ways], cost)
+        text += "\nTime a request takes, half of them and 99 of 100, as ratios:\n\n" + report.table(["server", *ways], waits) + "\n"
+    return text
+
+
+def duration(cells):
+    runs = sum(len(ways_of(server, use)) for server, use in cells)
+    return runs * ROUNDS * (SECONDS * 1.1 + .06) + 8 * len({server for server, _ in cells})
+
+
+def minutes(seconds):
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def run_tables(cells):
+    print(f"{len(cells)} comparisons of {', '.join(WAYS)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
+          f"About {minutes(duration(cells))}.")
+    results = {use: {} for use in USES}
+    for server in dict.fromkeys(server for server, _ in cells):
+        run_server(server, [use for one, use in cells if one == server], results)
+    versions = [SERVERS[server].version() for server in {server: 0 for server, _ in cells}]
+    about = report.machine(versions)
+    more = start_up() if len(cells) == sum(map(len, OF_A_SERVER.values())) else ""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
+    (RESULTS / "table.md").write_text(
+        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds and, in "
+        f"parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n{page(results)}{more}")
+    panels = {USES[use]: {server: ratios(runs, value_in(use)) for server, runs in servers.items()}
+              for use, servers in results.items() if any(isinstance(runs.get("shim"), list) for runs in servers.values())}
+    report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)", panels, list(WAYS))
+    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS.relative_to(ROOT)}: table.md, table.svg")
+
+
+def start_up():
+    print("true/start-up", flush=True)
+    rows = [[name, f"{microseconds:.0f}", report.cell(ratio), str(kilobytes)]
+            for name, microseconds, ratio, kilobytes in startup.measure(ROUNDS)]
+    return ("### start-up: `true` from its start to its end, and the memory that `cat` has for itself\n\n"
+            + report.table(["", "µs", "ratio", "KiB"], rows))
+
+
+def run_curves(names):
+    print(f"Curves: {', '.join(names)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
+          f"About {minutes(curves.duration(names, ROUNDS, SECONDS))}.")
+    text, panels = "", {}
+    for name in names:
+        curve = curves.CURVES[name]
+        print(f"{name}: {curve.heading}", flush=True)
+        lines = panels[curve.heading, curve.xname] = curve.measure(ROUNDS, SECONDS)
+        rows = [[line, *(report.cell(figure) for _, figure in points)] for line, points in lines.items()]
+        text += f"### {name}: {curve.heading}\n\n" + report.table([curve.xname, *map(str, curve.sizes)], rows) + "\n"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "curves.md").write_text(f"# Cost against size\n\n{report.machine([])}\n\nRatios as in table.md.\n\n{text}")
+    report.curves(RESULTS / "curves.svg", "Ratios: served in the same time (more is better), processor time (less is)", panels)
+    print(f"\n{(RESULTS / 'curves.md').read_text()}\nIn {RESULTS.relative_to(ROOT)}: curves.md, curves.svg")
+
+
+def main():
+    what, _, part = (sys.argv[1] if len(sys.argv) > 1 else "").partition("/")
+    began = time.monotonic()
+    if what == "curves":
+        run_curves([name for name in curves.CURVES if part in ("", name)] or unknown(curves.CURVES))
+    else:
+        run_tables([(server, use) for server, uses in OF_A_SERVER.items() for use in uses
+                    if what in ("", server) and part in ("", use)] or unknown(
+                        [f"{server}[/{'|'.join(uses)}]" for server, uses in OF_A_SERVER.items()]))
+    print(f"Took {minutes(time.monotonic() - began)}.")
+
+
+def unknown(known):
+    sys.exit(f"bench: no such cell: {sys.argv[1]}; there are: {', '.join(known)}, curves")
+
+
+if __name__ == "__main__":
+    main()
