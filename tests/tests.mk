@@ -9,5 +9,11 @@ $(B)/bench/%: tests/bench/%.c Makefile tests/tests.mk
 
 bench: all $(BENCH_PROGRAMS) ## what it costs beside sidecars and the servers' own support; BENCH=redis/short, BENCH=curves
 	$(Q)scripts/need bench
-	$(Q)PYTHONDONTWRITEBYTECODE=1 LIBPPSHIM=$(abspath $(B))/libppshim.so BENCH_PROGRAMS=$(abspath $(B))/bench \
-		/usr/bin/python3 tests/bench/bench.py $(BENCH)
+	$(Q)$(COUNT) /usr/bin/python3 tests/bench/bench.py $(BENCH)
+
+.PHONY: check-budgets budgets
+COUNT := PYTHONDONTWRITEBYTECODE=1 LIBPPSHIM=$(abspath $(B))/libppshim.so BENCH_PROGRAMS=$(abspath $(B))/bench
+check-budgets: all $(BENCH_PROGRAMS) ## what it costs, counted: tests/bench/budgets.md
+	$(Q)$(COUNT) $(PYTEST) tests/bench
+budgets: all $(BENCH_PROGRAMS) ## tests/bench/budgets.md written anew, from what is counted now
+	$(Q)$(COUNT) /usr/bin/python3 tests/bench/budgets.py

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the shim costs: waits that do not concern it, thousands of silent peers, descriptors; and that what it does in many
-threads is sound, as far as ThreadSanitizer and memcheck can see."""
+"""What the shim costs with thousands of silent peers, and in descriptors; and that what it does in many threads is sound,
+as far as ThreadSanitizer and memcheck can see. What its calls cost is counted in tests/bench/budgets.md."""
 import re
 import resource
 import subprocess
@@ -12,59 +12,6 @@ from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 LOOPS = [style for style in STYLES if not re.search("blocking|threads|prefork", style)]
 ALL_SERVED = r"^ok served=(\d+)$"
-
-# --- waits that name no governed listener ------------------------------------------------------------------------------
-
-CALLS = ["poll", "select", "epoll_wait", "epoll_ctl", "close"]
-COUNT = 200
-
-
-def without_shim():
-    return {name: value for name, value in environment().items() if name != "LD_PRELOAD"}
-
-
-def with_shim():
-    return environment(trust=TRUSTED, log="stderr:error")
-
-
-def measured(argv, env):
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-def system_calls(name, env, directory):
-    trace = directory / "trace"
-    settings = [word for item in env.items() for word in ("-E", "=".join(item))]  # not for strace itself
-    measured([tool("strace"), "-o", str(trace), *settings, helper("hazards_calls"), name, str(COUNT), "8"],
-             without_shim())
-    marks = trace.read_text().split("getppid()")
-    assert len(marks) == 3
-    return marks[1].count("\n") - 1
-
-
-def instructions(name, env, directory, pipes):
-    said = measured([tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={directory}/out",
-                     "--toggle-collect=call_many", helper("hazards_calls"), name, str(COUNT), str(pipes)], env)
-    return int(re.search(r"Collected : (\d+)", said).group(1)) / COUNT
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_call_that_concerns_no_listener_costs_no_system_call(tmp_path, name):
-    assert system_calls(name, with_shim(), tmp_path) == system_calls(name, without_shim(), tmp_path) == COUNT
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_call_that_concerns_no_listener_costs_few_instructions(tmp_path, name, record_property):
-    """A hundred or so, about ten nanoseconds, and a look-up for each descriptor; epoll_ctl looks at the listener that is
-    in the same epoll, too."""
-    for pipes in 1, 9:
-        more = (instructions(name, with_shim(), tmp_path, pipes) - instructions(name, without_shim(), tmp_path, pipes))
-        print(f"{name}, {pipes} descriptors: {more:.0f} instructions more")
-        record_property(f"instructions-{pipes}", more)
-        looked_up = pipes if name in ("poll", "select") else 0
-        assert 0 < more <= (240 if name == "epoll_ctl" else 120) + 16 * looked_up
-
 
 # --- many silent peers -------------------------------------------------------------------------------------------------
 

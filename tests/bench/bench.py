@@ -5,7 +5,7 @@
     bench.py [CELL]     all of it; or of one server (redis), of one in one way of use (redis/short), curves, curves/open
 
 BENCH_ROUNDS (15), BENCH_SECONDS (0.15) a run, BENCH_HEADER (v2; v1), PEER=/another/preload.so with PEER_ENV="NAME=VALUE ...".
-Writes tables and charts into build/bench, and with BENCH_KEEP=1 into tests/bench/results.
+Writes tables and charts into build/bench, or into the directory that BENCH_RESULTS names.
 """
 import contextlib
 import os
@@ -18,13 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import curves  # noqa: E402
 import report  # noqa: E402
 import startup  # noqa: E402
-from harness import ROOT  # noqa: E402
 from measure import WAYS, Figure, Run, behind_a_balancer, interleaved, load, spoken, start_ways  # noqa: E402
 from servers import BENCH, SERVERS  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 15))
 SECONDS = float(os.environ.get("BENCH_SECONDS", .15))
-RESULTS = ROOT / "tests/bench/results" if os.environ.get("BENCH_KEEP") else BENCH
+RESULTS = Path(os.environ.get("BENCH_RESULTS") or BENCH).resolve()
 
 USES = {  # in the order in which they are shown
     "short": "A connection for each request, the header there with it",
@@ -166,7 +165,7 @@ def run_tables(cells):
     panels = {USES[use]: {server: ratios(runs, value_in(use)) for server, runs in servers.items()}
               for use, servers in results.items() if any(isinstance(runs.get("shim"), list) for runs in servers.values())}
     report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)", panels, list(WAYS))
-    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS.relative_to(ROOT)}: table.md, table.svg")
+    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS}: table.md, table.svg")
 
 
 def start_up():
@@ -190,7 +189,7 @@ def run_curves(names):
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "curves.md").write_text(f"# Cost against size\n\n{report.machine([])}\n\nRatios as in table.md.\n\n{text}")
     report.curves(RESULTS / "curves.svg", "Ratios: served in the same time (more is better), processor time (less is)", panels)
-    print(f"\n{(RESULTS / 'curves.md').read_text()}\nIn {RESULTS.relative_to(ROOT)}: curves.md, curves.svg")
+    print(f"\n{(RESULTS / 'curves.md').read_text()}\nIn {RESULTS}: curves.md, curves.svg")
 
 
 def main():
