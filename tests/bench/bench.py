@@ -149,23 +149,43 @@ def minutes(seconds):
 
 
 def run_tables(cells):
+    servers = list(dict.fromkeys(server for server, _ in cells))
     print(f"{len(cells)} comparisons of {', '.join(WAYS)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
-          f"About {minutes(duration(cells))}.")
+          f"About {minutes(duration(cells))}.", flush=True)
+    about = report.machine([SERVERS[server].version() for server in servers])
     results = {use: {} for use in USES}
-    for server in dict.fromkeys(server for server, _ in cells):
+    for server in servers:
         run_server(server, [use for one, use in cells if one == server], results)
-    versions = [SERVERS[server].version() for server in {server: 0 for server, _ in cells}]
-    about = report.machine(versions)
-    more = start_up() if len(cells) == sum(map(len, OF_A_SERVER.values())) else ""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+        keep(about, results)
+    if len(cells) == sum(map(len, OF_A_SERVER.values())):
+        keep(about, results, start_up())
+    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS}: table.md, table.svg")
+
+
+def keep(about, results, more=""):
+    """What there is so far."""
     ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(
         f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds and, in "
-        f"parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n{page(results)}{more}")
+        f"parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
+        f"{summary(results)}{page(results)}{more}")
     panels = {USES[use]: {server: ratios(runs, value_in(use)) for server, runs in servers.items()}
               for use, servers in results.items() if any(isinstance(runs.get("shim"), list) for runs in servers.values())}
-    report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)", panels, list(WAYS))
-    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS}: table.md, table.svg")
+    report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)", panels,
+                list(WAYS))
+
+
+def summary(results):
+    """The table that README.md has, too."""
+    columns = [(use, way) for use in ("short", "open") for way in ("shim", "native", "haproxy", "nginx")]
+    rows = []
+    for server, runs in results["short"].items():
+        figures = {use: ratios(results[use][server], value_in(use)) for use in ("short", "open") if server in results[use]}
+        cells = [figures.get(use, {}).get(way) for use, way in columns]
+        rows.append([server, *(f"{cell.median:.2f}" if isinstance(cell, Figure) else "" for cell in cells)])
+    heading = ["", "new connections: shim", "own support", "HAProxy", "nginx", "requests: shim", "own support", "HAProxy", "nginx"]
+    return "### In short\n\n" + report.table(heading, rows) + "\n" if rows else ""
 
 
 def start_up():
@@ -193,6 +213,9 @@ def run_curves(names):
 
 
 def main():
+    if report.LOAD_BEFORE > os.cpu_count() / 2:
+        print(f"bench: the load average is {report.LOAD_BEFORE:.1f}: wait until nothing else runs, or take the figures as rough",
+              file=sys.stderr)
     what, _, part = (sys.argv[1] if len(sys.argv) > 1 else "").partition("/")
     began = time.monotonic()
     if what == "curves":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import ROOT, clean_env, run, tool
 
+LOAD_BEFORE = os.getloadavg()[0]
 COLOURS = {"shim": "#0072b2", "shim-defer": "#56b4e9", "native": "#009e73", "haproxy": "#d55e00", "nginx": "#e69f00",
            "peer": "#999999", "bare": "#333333"}  # told apart also by the colour-blind
 
@@ -23,7 +24,8 @@ def machine(versions):
     parts = [f"{os.cpu_count()} × {model[1].strip() if model else platform.machine()}{virtual}",
              f"Linux {platform.release().split('-')[0]}", " ".join(platform.libc_ver()), *versions]
     return (f"Revision {revision}, {time.strftime('%Y-%m-%d', time.gmtime())}, {', '.join(filter(None, parts))}. "
-            f"One of this machine's system calls: {cost}.")
+            f"One of this machine's system calls: {cost}. Load average when it began: {LOAD_BEFORE:.1f}"
+            f"{': BUSY WITH OTHER THINGS, figures are rough' if LOAD_BEFORE > os.cpu_count() / 2 else ''}.")
 
 
 def prices():
