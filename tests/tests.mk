@@ -7,7 +7,7 @@ $(B)/bench/%: tests/bench/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
 
-bench: all $(BENCH_PROGRAMS) ## what it costs beside sidecars and the servers' own support; BENCH=redis/short, BENCH=curves
+bench: all $(BENCH_PROGRAMS) ## what it costs beside sidecars and servers' own support; BENCH=redis/short or curves
 	$(Q)scripts/need bench
 	$(Q)$(COUNT) /usr/bin/python3 tests/bench/bench.py $(BENCH)
 

@@ -4,8 +4,8 @@
 
     bench.py [CELL]     all of it; or of one server (redis), of one in one way of use (redis/short), curves, curves/open
 
-BENCH_ROUNDS (15), BENCH_SECONDS (0.15) a run, BENCH_HEADER (v2; v1), PEER=/another/preload.so with PEER_ENV="NAME=VALUE ...".
-Writes tables and charts into build/bench, or into the directory that BENCH_RESULTS names.
+In the environment: BENCH_ROUNDS (15), BENCH_SECONDS (0.15) a run, BENCH_HEADER (v2, v1), PEER=/another/preload.so with
+PEER_ENV="NAME=VALUE ...", BENCH_RESULTS: the directory for tables and charts, instead of build/bench.
 """
 import contextlib
 import os
@@ -18,21 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import curves  # noqa: E402
 import report  # noqa: E402
 import startup  # noqa: E402
-from measure import WAYS, Figure, Run, behind_a_balancer, interleaved, load, spoken, start_ways  # noqa: E402
+from measure import WAYS, behind_a_balancer, interleaved, load, spoken, start_ways  # noqa: E402
 from servers import BENCH, SERVERS  # noqa: E402
+from tables import USES, one_line, page, ratios, served, summary  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 15))
 SECONDS = float(os.environ.get("BENCH_SECONDS", .15))
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or BENCH).resolve()
 
-USES = {  # in the order in which they are shown
-    "short": "A connection for each request, the header there with it",
-    "late": "A connection for each request, the header 50 µs late",
-    "behind": "A connection for each request, through a balancer (HAProxy)",
-    "behind-quick": "The same with `option tcp-smart-connect` in the balancer",
-    "open": "Requests on open connections",
-    "bulk": "Bytes, a megabyte an answer",
-}
 OF_A_SERVER = {
     "redis": tuple(USES),
     "nginx": tuple(USES),
@@ -54,10 +47,12 @@ def ways_of(server, use):
 
 def options_for(kind, use, way):
     """The load's options: the dialogue, learnt on this way, and how it is had."""
-    if use in ("open", "bulk"):
-        login, request = spoken(way, kind.login, kind.request if use == "open" else kind.bulk)
-        return {"login": login, "request": request, **({"open": 64, "flight": kind.flight} if use == "open" else
-                                                       {"open": 4, "flight": 4})}
+    if use == "open":
+        login, request = spoken(way, kind.login, kind.request)
+        return {"login": login, "request": request, "open": 64, "flight": kind.flight}
+    if use == "bulk":
+        login, request = spoken(way, kind.login, kind.bulk)
+        return {"login": login, "request": request, "open": 4, "flight": 4}
     [request] = spoken(way, kind.short)
     return {"request": request, "flight": kind.flight, "when": 50 if use == "late" else "with"}
 
@@ -74,12 +69,6 @@ def measure(server, use, ways):
     return {**interleaved(list(options), ROUNDS, lambda name: load(ways[name], SECONDS, **options[name])), **failed}
 
 
-def ratios(runs, value):
-    """{way: Figure} of what each did in a round, by what the bare server did in it."""
-    return {name: Figure.of_rounds(those, runs["bare"], value) if isinstance(those, list) else "failed"
-            for name, those in runs.items()}
-
-
 def run_server(server, uses, results):
     wanted = {use: ways_of(server, use) for use in uses}
     with contextlib.ExitStack() as scope:
@@ -93,50 +82,10 @@ def run_server(server, uses, results):
                     ways = behind_a_balancer(use_scope, ways, quick=use.endswith("quick"))
                 runs = measure(server, use, ways)
             results[use][server] = runs
-            show(server, use, runs)
-
-
-def value_in(use):
-    return Run.bytes.__get__ if use == "bulk" else Run.rate.__get__
-
-
-def show(server, use, runs):
-    figures = ratios(runs, value_in(use))
-    words = [f"{name} {report.cell(figure)}" for name, figure in figures.items() if name != "bare"]
-    print(f"  {server}/{use}: {', '.join(words)}", flush=True)
-    for name, those in runs.items():
-        if isinstance(those, str):
-            print(f"  {server}/{use}: {name}: {those}", flush=True)
-
-
-def both(half, most):
-    return f"{half.median:.2f}, {most.median:.2f}" if isinstance(half, Figure) else ""
-
-
-def median_of(runs, value):
-    return Figure.of([value(one) for one in runs]).median if isinstance(runs, list) else 0
-
-
-def page(results):
-    """The tables, in Markdown."""
-    text = ""
-    for use, servers in results.items():
-        if not servers:
-            continue
-        shown = [way for way in WAYS if any(way in runs for runs in servers.values())]
-        rows, cost, waits = [], [], []
-        for server, runs in servers.items():
-            figures, processor = ratios(runs, value_in(use)), ratios(runs, Run.cpu.__get__)
-            half, most = ratios(runs, Run.p50.__get__), ratios(runs, Run.p99.__get__)
-            bare = report.amount(median_of(runs["bare"], value_in(use)))
-            rows.append([server, bare, *(report.cell(figures.get(way)) for way in shown if way != "bare")])
-            cost.append([server, *(report.cell(processor.get(way)) for way in shown if way != "bare")])
-            waits.append([server, *(both(half.get(way), most.get(way)) for way in shown if way != "bare")])
-        ways = [way for way in shown if way != "bare"]
-        text += f"### {use}: {USES[use]}\n\n" + report.table(["server", "bare, a second", *ways], rows)
-        text += "\nProcessor time at the server's side for each, as a ratio:\n\n" + report.table(["server", *ways], cost)
-        text += "\nTime a request takes, half of them and 99 of 100, as ratios:\n\n" + report.table(["server", *ways], waits) + "\n"
-    return text
+            print(f"  {server}/{use}: {one_line(use, runs)}", flush=True)
+            for name, those in runs.items():
+                if isinstance(those, str):
+                    print(f"  {server}/{use}: {name}: {those}", flush=True)
 
 
 def duration(cells):
@@ -148,7 +97,13 @@ def minutes(seconds):
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
+def say_if_busy():
+    if report.LOAD_BEFORE > os.cpu_count() / 2:
+        print(f"The load average is {report.LOAD_BEFORE:.1f}: wait until nothing else runs, or take the figures as rough.")
+
+
 def run_tables(cells):
+    say_if_busy()
     servers = list(dict.fromkeys(server for server, _ in cells))
     print(f"{len(cells)} comparisons of {', '.join(WAYS)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
           f"About {minutes(duration(cells))}.", flush=True)
@@ -167,25 +122,13 @@ def keep(about, results, more=""):
     ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(
-        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds and, in "
-        f"parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
+        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds "
+        f"and, in parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
         f"{summary(results)}{page(results)}{more}")
-    panels = {USES[use]: {server: ratios(runs, value_in(use)) for server, runs in servers.items()}
-              for use, servers in results.items() if any(isinstance(runs.get("shim"), list) for runs in servers.values())}
-    report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)", panels,
-                list(WAYS))
-
-
-def summary(results):
-    """The table that README.md has, too."""
-    columns = [(use, way) for use in ("short", "open") for way in ("shim", "native", "haproxy", "nginx")]
-    rows = []
-    for server, runs in results["short"].items():
-        figures = {use: ratios(results[use][server], value_in(use)) for use in ("short", "open") if server in results[use]}
-        cells = [figures.get(use, {}).get(way) for use, way in columns]
-        rows.append([server, *(f"{cell.median:.2f}" if isinstance(cell, Figure) else "" for cell in cells)])
-    heading = ["", "new connections: shim", "own support", "HAProxy", "nginx", "requests: shim", "own support", "HAProxy", "nginx"]
-    return "### In short\n\n" + report.table(heading, rows) + "\n" if rows else ""
+    panels = {USES[use]: {server: ratios(runs, served[use]) for server, runs in servers.items()}
+              for use, servers in results.items() if servers}
+    report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)",
+                panels, list(WAYS))
 
 
 def start_up():
@@ -197,6 +140,7 @@ def start_up():
 
 
 def run_curves(names):
+    say_if_busy()
     print(f"Curves: {', '.join(names)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
           f"About {minutes(curves.duration(names, ROUNDS, SECONDS))}.")
     text, panels = "", {}
@@ -205,17 +149,17 @@ def run_curves(names):
         print(f"{name}: {curve.heading}", flush=True)
         lines = panels[curve.heading, curve.xname] = curve.measure(ROUNDS, SECONDS)
         rows = [[line, *(report.cell(figure) for _, figure in points)] for line, points in lines.items()]
-        text += f"### {name}: {curve.heading}\n\n" + report.table([curve.xname, *map(str, curve.sizes)], rows) + "\n"
+        sizes = map(str, curve.sizes)
+        text += f"### {name}: {curve.heading}\n\n{report.table([curve.xname, *sizes], rows)}\n"
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "curves.md").write_text(f"# Cost against size\n\n{report.machine([])}\n\nRatios as in table.md.\n\n{text}")
-    report.curves(RESULTS / "curves.svg", "Ratios: served in the same time (more is better), processor time (less is)", panels)
+    (RESULTS / "curves.md").write_text(
+        f"# Cost against size\n\n{report.machine([])}\n\nRatios as in table.md.\n\n{text}")
+    report.curves(RESULTS / "curves.svg", "Ratios: served in the same time (more is better), processor time (less is)",
+                  panels)
     print(f"\n{(RESULTS / 'curves.md').read_text()}\nIn {RESULTS}: curves.md, curves.svg")
 
 
 def main():
-    if report.LOAD_BEFORE > os.cpu_count() / 2:
-        print(f"bench: the load average is {report.LOAD_BEFORE:.1f}: wait until nothing else runs, or take the figures as rough",
-              file=sys.stderr)
     what, _, part = (sys.argv[1] if len(sys.argv) > 1 else "").partition("/")
     began = time.monotonic()
     if what == "curves":

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "behaviour")]
 
-from harness import DEADLINE, clean_env, dial, proxy_v1, proxy_v2, read_to_end, scratch, shim_env, tool, until  # noqa: E402
+from harness import DEADLINE, clean_env, dial, proxy_v1, proxy_v2, read_to_end, run, scratch  # noqa: E402
+from harness import shim_env, tool, until  # noqa: E402
 from servers import BENCH  # noqa: E402
 from wire import inode_of  # noqa: E402
 
@@ -167,7 +168,7 @@ class Case(NamedTuple):
     version: str = "v2"
     settings: dict = TRUSTING
     count: int = 20
-    cheapest: bool = False  # of the connections, the cheapest counts: whether another is late enough is a matter of time
+    cheapest: bool = False  # that one counts: whether another is late enough to be parked is a matter of time
 
 
 CASES = {
@@ -234,7 +235,8 @@ def system_calls(name, style):
 def system_calls_of_threads(name, threads=4):
     """The same on average, for threads in a blocking accept: who sleeps and who wakes is not the same every time."""
     case = CASES[name]
-    each = connections(trace_of(case.drive, "accept", HEADERS["v2"], shim_env(**case.settings), case.count, threads), case.count)
+    trace = trace_of(case.drive, "accept", HEADERS["v2"], shim_env(**case.settings), case.count, threads)
+    each = connections(trace, case.count)
     return sum(map(Counter.total, each)) / len(each) - bare_connection(there, "accept").total()
 
 
@@ -242,19 +244,21 @@ def start_up_calls(settings):
     """How many the preload adds to `true`."""
     def count(env):
         with scratch("true") as directory:
-            subprocess.run(list(map(str, [*strace(directory / "trace", env), tool("true")])), env=clean_env(), check=True,
-                           stdin=subprocess.DEVNULL, timeout=DEADLINE)
+            run(*strace(directory / "trace", env), tool("true"))
             return len(re.findall(r"^\d+ +\w+\(", (directory / "trace").read_text(), re.M))
     return count(shim_env(**settings)) - count({})
 
 
 # --- instructions -----------------------------------------------------------------------------------------------------
 
+def with_env(_, env):
+    return ["/usr/bin/env", *(f"{name}={value}" for name, value in env.items())]
+
+
 def callgrind(function):
     def tracer(output, env):
-        more = [f"--toggle-collect={function}"] if function else []
-        return ["/usr/bin/env", *(f"{name}={value}" for name, value in env.items()), tool("valgrind"), "--tool=callgrind",
-                f"--callgrind-out-file={output}", *more]
+        only = [f"--toggle-collect={function}"] if function else []
+        return [*with_env(output, env), tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={output}", *only]
     return tracer
 
 
@@ -292,9 +296,8 @@ def call_instructions(call, pipes):
     """What it adds to a call that concerns no listener, in a process with one."""
     def each(env):
         with scratch("ungoverned") as directory:
-            argv = [*callgrind("call_many")(directory / "out", env), BENCH / "ungoverned", call, CALLS, pipes]
-            done = subprocess.run(list(map(str, argv)), env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True,
-                                  text=True, check=True, timeout=6 * DEADLINE)
+            done = run(*callgrind("call_many")(directory / "out", env), BENCH / "ungoverned", call, CALLS, pipes,
+                       timeout=6 * DEADLINE)
             return collected(done.stderr) / CALLS
     return each(shim_env(**TRUSTING)) - each({})
 
@@ -303,9 +306,7 @@ def calls_of_call(call):
     """System calls for each such call, by what the bare program does."""
     def each(env):
         with scratch("ungoverned") as directory:
-            argv = [*strace(directory / "trace", env), BENCH / "ungoverned", call, CALLS, 8]
-            subprocess.run(list(map(str, argv)), env=clean_env(), stdin=subprocess.DEVNULL, capture_output=True, check=True,
-                           timeout=6 * DEADLINE)
+            run(*strace(directory / "trace", env), BENCH / "ungoverned", call, CALLS, 8)
             parts = (directory / "trace").read_text().split("getppid()")
             assert len(parts) == 3
             return (parts[1].count("\n") - 1) / CALLS
@@ -315,9 +316,7 @@ def calls_of_call(call):
 def start_up_instructions(settings):
     def count(env):
         with scratch("true") as directory:
-            done = subprocess.run(list(map(str, [*callgrind(None)(directory / "out", env), tool("true")])), env=clean_env(),
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=6 * DEADLINE)
-            return collected(done.stderr)
+            return collected(run(*callgrind(None)(directory / "out", env), tool("true"), timeout=6 * DEADLINE).stderr)
     return count(shim_env(**settings)) - count({})
 
 
@@ -325,13 +324,14 @@ def start_up_instructions(settings):
 
 def private_dirty(pid):
     """Bytes that a process has written to and shares with nobody."""
-    return sum(map(int, re.findall(r"^Private_Dirty: +(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))) * 1024
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(map(int, re.findall(r"^Private_Dirty: +(\d+)", text, re.M))) * 1024
 
 
 def memory_of_a_process(settings):
     """What the preload adds to a program that waits (cat)."""
     def written(env):
-        cat = [tool("setarch"), "--addr-no-randomize", tool("cat")]  # where things lie decides how many pages they touch
+        cat = [tool("setarch"), "--addr-no-randomize", tool("cat")]  # where things lie decides how many pages that is
         with subprocess.Popen(cat, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env(**env)) as process:
             process.stdin.write(b"x")
             process.stdin.flush()
@@ -341,13 +341,11 @@ def memory_of_a_process(settings):
 
 
 def memory_of_a_parked_peer(peers=2000):
-    def plain(output, env):
-        return ["/usr/bin/env", *(f"{name}={value}" for name, value in env.items())]
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
         with contextlib.ExitStack() as scope:
-            server = Server(scope, plain, "epoll", shim_env(**TRUSTING, MAX_PENDING=str(peers + 10)))
+            server = Server(scope, with_env, "epoll", shim_env(**TRUSTING, MAX_PENDING=str(peers + 10)))
             server.go()
             server.parks(*(scope.enter_context(server.dial()) for _ in range(10)))
             before = private_dirty(server.pid)

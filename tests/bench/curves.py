@@ -41,7 +41,8 @@ class Curve:
             for line, (one, base) in self.lines.items():
                 for word, figure in compared(results, one, base).items():
                     points[f"{line}, {word}"].append((size, figure))
-            print(f"  {size}: " + "; ".join(f"{line} {those[-1][1].median:.2f}" for line, those in points.items()), flush=True)
+            news = "; ".join(f"{line} {those[-1][1].median:.2f}" for line, those in points.items())
+            print(f"  {size}: {news}", flush=True)
         return points
 
     def at(self, scope, size, rounds, seconds):
@@ -100,8 +101,8 @@ class Workers(Curve):
     lines = {"shim": ("shim", "bare"), "shim-defer": ("shim-defer", "bare")}
 
     def ways(self, scope, size):
-        return {"bare": small(scope, self.kind, "bare", {}, size), "shim": small(scope, self.kind, "shim", settings(), size),
-                "shim-defer": small(scope, self.kind, "shim-defer", settings(DEFER_ACCEPT="on"), size)}
+        envs = {"bare": {}, "shim": settings(), "shim-defer": settings(DEFER_ACCEPT="on")}
+        return {name: small(scope, self.kind, name, env, size) for name, env in envs.items()}
 
 
 class Threads(Workers):
@@ -114,4 +115,6 @@ CURVES = {"open": Open(), "parked": Parked(), "trust": Trust(), "workers": Worke
 
 
 def duration(names, rounds, seconds):
-    return sum(len(CURVES[name].sizes) * (rounds * (len(CURVES[name].lines) + 1) * (seconds * 1.1 + .1) + 1) for name in names)
+    def one(curve):
+        return len(curve.sizes) * (rounds * (len(curve.lines) + 1) * (seconds * 1.1 + .1) + 1)
+    return sum(one(CURVES[name]) for name in names)

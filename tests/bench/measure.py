@@ -121,8 +121,8 @@ CPUCLOCK_SCHED = 2
 
 
 def processor_time(processes):
-    """Seconds that these and everything below them have used so far: to the nanosecond (clock_getcpuclockid(3)), but for
-    children that have ended, which are counted in ticks."""
+    """Seconds that these and everything below them have used so far: to the nanosecond (clock_getcpuclockid(3)), but
+    for children that have ended, which are counted in ticks."""
     seconds = 0.0
     for process in processes:
         for pid in {process.pid, *(pid for pid, _ in descendants(process.pid))}:
@@ -176,7 +176,7 @@ def silent_peers(way, count):
         crowd.stdin.close()
 
 
-# --- many ---------------------------------------------------------------------------------------------------------------
+# --- many -------------------------------------------------------------------------------------------------------------
 
 class Figure(NamedTuple):
     """A ratio to the same round's base: the median over the rounds and the quartiles."""

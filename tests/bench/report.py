@@ -4,11 +4,10 @@ import os
 import platform
 import re
 import socket
-import subprocess
 import time
 from pathlib import Path
 
-from harness import ROOT, clean_env, run, tool
+from harness import ROOT, run, tool
 
 LOAD_BEFORE = os.getloadavg()[0]
 COLOURS = {"shim": "#0072b2", "shim-defer": "#56b4e9", "native": "#009e73", "haproxy": "#d55e00", "nginx": "#e69f00",
@@ -29,7 +28,7 @@ def machine(versions):
 
 
 def prices():
-    """What the cheapest system call and a peek at an empty socket cost here, in microseconds: the best of some tries."""
+    """What the cheapest system call and a look at an empty socket cost here, in microseconds: the best of some."""
     a, b = socket.socketpair()
     b.setblocking(False)
 
@@ -71,8 +70,8 @@ def plot(path, size, script, data):
     """An SVG by gnuplot; data: {name: lines} become its here-documents."""
     blocks = "".join(f"${name} << EOD\n{lines}EOD\n" for name, lines in data.items())
     script = f'set terminal svg size {size} dynamic font "sans-serif,12" background "white"\n{blocks}{script}'
-    drawn = subprocess.run([tool("gnuplot")], input=script, capture_output=True, text=True, env=clean_env(), check=False)
-    assert drawn.returncode == 0 and "</svg>" in drawn.stdout, drawn.stderr + script
+    drawn = run(tool("gnuplot"), input=script)
+    assert "</svg>" in drawn.stdout, drawn.stderr + script
     path.write_text(drawn.stdout)
 
 
@@ -98,9 +97,9 @@ def bars(path, title, panels, ways):
                                      for server, figures in servers.items())
         shown = [(2 + 3 * i, way) for i, way in enumerate(ways)
                  if any(isinstance(figures.get(way), tuple) for figures in servers.values())]
-        script += f"set title {quoted(heading)}\nplot " + ", ".join(
-            f"$P{number} using {i}:{i + 1}:{i + 2}:xtic(1) title {quoted(way)} lc rgb '{COLOURS[way]}'"
-            for i, way in shown) + "\n"
+        plots = [f"$P{number} using {i}:{i + 1}:{i + 2}:xtic(1) title {quoted(way)} lc rgb '{COLOURS[way]}'"
+                 for i, way in shown]
+        script += f"set title {quoted(heading)}\nplot {', '.join(plots)}\n" if plots else "set multiplot next\n"
     plot(path, f"1000,{PANEL * len(panels) + 50}", script + "unset multiplot\n", data)
 
 
@@ -121,7 +120,8 @@ def curves(path, title, panels):
         for index, (line, points) in enumerate(lines.items()):
             name = f"C{number}_{index}"
             data[name] = "".join(f"{max(x, .3)} {numbers(figure)}\n" for x, figure in points)
-            plots.append(f"${name} using 1:2:3:4 with yerrorlines lw 2 pt 7 ps 0.6 lc rgb '{list(COLOURS.values())[index]}' "
+            colour = list(COLOURS.values())[index]
+            plots.append(f"${name} using 1:2:3:4 with yerrorlines lw 2 pt 7 ps 0.6 lc rgb '{colour}' "
                          f"title {quoted(line)}")
         script += "plot " + ", ".join(plots) + "\n"
     plot(path, f"1000,{(PANEL + 30) * len(panels) + 50}", script + "unset multiplot\n", data)

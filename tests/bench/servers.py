@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""servers.py: the servers that are measured: how each is started, set up for speed and not for logs, and what is said to
-it. Knows nothing of ways, rounds and tables.
+"""servers.py: the servers that are measured: how each is started, set up for speed and not for logs, and what is said
+to it. Knows nothing of ways, rounds and tables.
 
 A dialogue is a list: bytes are sent; a function takes what came back and says whether that is all; END is the
 connection's end, by the server.
@@ -220,8 +220,8 @@ class PostgreSQL(Server):
         self.data = self.directory / "data"
         if self.user:
             shutil.chown(self.directory, self.user)
-        run(self.program("initdb"), "-D", self.data, "--no-sync", "-A", "trust", "-U", "postgres", "--locale=C", timeout=60,
-            **({"user": self.user, "cwd": "/"} if self.user else {}))
+        run(self.program("initdb"), "-D", self.data, "--no-sync", "-A", "trust", "-U", "postgres", "--locale=C",
+            timeout=60, **({"user": self.user, "cwd": "/"} if self.user else {}))
         with (self.data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all trust\n")
 
@@ -408,7 +408,8 @@ class Blocking(Small):
     request = bulk = None  # it serves one client at a time
 
 
-SERVERS = {kind.name: kind for kind in (Redis, MariaDB, PostgreSQL, Nginx, Memcached, HAProxy, Dovecot, Epoll, Blocking)}
+SERVERS = {kind.name: kind for kind in
+           (Redis, MariaDB, PostgreSQL, Nginx, Memcached, HAProxy, Dovecot, Epoll, Blocking)}
 
 
 # --- sidecars and the balancer ----------------------------------------------------------------------------------------
@@ -478,9 +479,10 @@ class Balancer(Process):
         config = self.directory / "haproxy.cfg"
         text = HAPROXY_HEAD.format(control=self.directory / "control", mode="tcp")
         for name, (endpoint, header) in self.fronts.items():
-            text += (f"listen {name}\n  bind 127.0.0.1:{self.endpoints[name][1]}\n"
-                     + ("  option tcp-smart-connect\n" if self.quick else "")
-                     + f"  server server 127.0.0.1:{endpoint[1]} source 127.0.2.1 {'send-proxy-v2' if header else ''}\n")
+            quick = "option tcp-smart-connect" if self.quick else ""
+            send = "send-proxy-v2" if header else ""
+            text += (f"listen {name}\n  bind 127.0.0.1:{self.endpoints[name][1]}\n  {quick}\n"
+                     f"  server server 127.0.0.1:{endpoint[1]} source 127.0.2.1 {send}\n")
         config.write_text(text)
         return [tool("haproxy"), "-db", "-f", config]
 

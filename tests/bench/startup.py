@@ -10,7 +10,9 @@ from harness import clean_env, tool, until, waits_in
 from measure import Figure, interleaved, settings
 
 PROGRAMS = 100  # started for one figure
-WAYS = {"bare": {}, "preload, nothing set": {"LD_PRELOAD": settings()["LD_PRELOAD"]}, "preload, PPSHIM_TRUST set": settings()}
+WAYS = {"bare": {},
+        "preload, nothing set": {"LD_PRELOAD": settings()["LD_PRELOAD"]},
+        "preload, PPSHIM_TRUST set": settings()}
 
 
 def microseconds(env):

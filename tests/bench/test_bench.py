@@ -2,17 +2,16 @@
 """make bench works: a short run of it, whose figures say nothing."""
 import os
 import re
-import subprocess
 
 import pytest
-from harness import ROOT, clean_env
+from harness import ROOT, clean_env, run
 
 KEPT = {name: value for name, value in os.environ.items() if name in ("LIBPPSHIM", "BENCH_PROGRAMS")}
 
 
 def bench(results, *arguments):
-    return subprocess.run(["/usr/bin/python3", ROOT / "tests/bench/bench.py", *arguments], capture_output=True, text=True,
-                          timeout=120, env=clean_env(BENCH_ROUNDS="2", BENCH_SECONDS="0.05", BENCH_RESULTS=str(results), **KEPT))
+    env = clean_env(BENCH_ROUNDS="2", BENCH_SECONDS="0.05", BENCH_RESULTS=str(results), **KEPT)
+    return run("/usr/bin/python3", ROOT / "tests/bench/bench.py", *arguments, check=False, timeout=120, env=env)
 
 
 @pytest.mark.parametrize("cell", ["epoll/behind", "redis/short", "nginx/open", "blocking/late", "memcached/bulk"])

@@ -11,7 +11,7 @@ def test_cost_is_what_the_budget_says(cell):
     number, why = budgets.measured(cell)
     low, high = budgets.allowed(cell)
     assert number <= high, f"{number:g} instead of {cell.held}: {why}"
-    assert number >= low, f"{number:g}, less than the {cell.held} of the budget: tighten it in {budgets.FILE.name} (make budgets)"
+    assert number >= low, f"{number:g}, less than the {cell.held} of {budgets.FILE.name}: write it down (make budgets)"
 
 
 def test_every_table_has_numbers():
