@@ -42,6 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { PATIENCE = 30 }; /* seconds: a machine that is busy is slow, not broken */
 enum { MOST_STEPS = 32, AN_ADDRESS = 20000, READ = 256 * 1024 };
 
 /* --- what is asked for --- */
@@ -428,10 +429,23 @@ static int heard(void)
     return fgets(line, sizeof line, stdin) != NULL;
 }
 
+static void must_change(long progress)
+{
+    static long before = -1;
+    static double since;
+    if (progress != before) {
+        before = progress;
+        since = now();
+    } else if (now() > since + PATIENCE) {
+        errx(1, "no answer within %d seconds", PATIENCE);
+    }
+}
+
 static void open_all(void)
 {
     enum { AT_A_TIME = 100 };
     while (opened < want.open || under_way) {
+        must_change(opened - under_way);
         while (opened < want.open && under_way < AT_A_TIME)
             start_one();
         turn();
@@ -469,7 +483,8 @@ static void run(void)
             began_bytes = now();
             bytes_before = bytes_in;
         }
-    } while (now() < end);
+        must_change((long)served);
+    } while (now() < end || !timed);
     double took = now() - began_bytes;
     snprintf(line, sizeof line, "rate=%.1f bytes=%.0f p50=%.1f p90=%.1f p99=%.1f ended=%lu", (double)timed / took,
              (double)(bytes_in - bytes_before) / took, percentile(.5), percentile(.9), percentile(.99), served);

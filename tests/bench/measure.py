@@ -191,8 +191,7 @@ class Figure(NamedTuple):
 
     @classmethod
     def of_rounds(cls, those, base, value):
-        """Without rounds in which the base was given no processor at all."""
-        return cls.of([value(one) / value(other) for one, other in zip(those, base) if value(other)])
+        return cls.of([value(one) / value(other) for one, other in zip(those, base)])
 
 
 def interleaved(names, rounds, run):
