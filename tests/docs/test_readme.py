@@ -88,5 +88,13 @@ def test_the_demo_prints_what_is_shown_here():
     assert without_date(printed.stdout) == without_date(shown)
 
 
+def test_what_it_costs_is_what_was_measured():
+    kept = (ROOT / "tests/bench/results/table.md").read_text()
+    [table] = re.findall(r"^### In short\n\n(.*?)\n\n", kept, re.M | re.S)
+    [revision] = re.findall(r"^Revision (\S+),", kept, re.M)
+    assert table in README, f"README.md should have this table:\n\n{table}"
+    assert f"revision {revision}" in README
+
+
 def test_the_changelog_has_a_place_for_what_is_to_come():
     assert "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text()
