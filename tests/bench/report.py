@@ -91,7 +91,7 @@ def bars(path, title, panels, ways):
         f"set multiplot layout {len(panels)},1 title {quoted(title)} font ',14'\n"
         "set style data histogram\nset style histogram errorbars gap 1.5 lw 1\nset style fill solid 0.9 noborder\n"
         "set grid ytics\nset errorbars 0.5 lc '#333333'\nset xtics nomirror scale 0\nset yrange [0:1.4]\n"
-        "set key outside right top vertical\n" + ONE)
+        "set key outside right top vertical\nset lmargin 6\nset rmargin 20\n" + ONE)
     for number, (heading, servers) in enumerate(panels.items()):
         data[f"P{number}"] = "".join(" ".join([quoted(server), *(numbers(figures.get(way)) for way in ways)]) + "\n"
                                      for server, figures in servers.items())
@@ -110,7 +110,7 @@ def numbers(figure):
 def curves(path, title, panels):
     """panels: {(heading, x's name): {line: [(x, Figure)]}}. A size of nothing stands at the left edge."""
     data, script = {}, (f"set multiplot layout {len(panels)},1 title {quoted(title)} font ',14'\n"
-                        "set grid\nset key outside right top vertical\nset xtics nomirror\nset yrange [0:2]\n" + ONE)
+                        "set grid\nset key outside right top vertical\nset xtics nomirror\nset yrange [0:2<*]\nset lmargin 6\nset rmargin 32\n" + ONE)
     for number, ((heading, xname), lines) in enumerate(panels.items()):
         sizes = [x for x, _ in next(iter(lines.values()))]
         ticks = ", ".join(f"'{x}' {max(x, .3)}" for x in sizes)
