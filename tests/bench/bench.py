@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import curves  # noqa: E402
 import report  # noqa: E402
 import startup  # noqa: E402
-from measure import WAYS, behind_a_balancer, interleaved, load, spoken, start_ways  # noqa: E402
+from measure import NOT_STARTED, WAYS, behind_a_balancer, interleaved, load, setting, spoken, start_ways  # noqa: E402
 from servers import BENCH, SERVERS  # noqa: E402
 from tables import USES, one_line, page, ratios, served, summary  # noqa: E402
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", 15))
-SECONDS = float(os.environ.get("BENCH_SECONDS", .15))
+ROUNDS = setting("BENCH_ROUNDS", 15, int, "a whole number")
+SECONDS = setting("BENCH_SECONDS", .15, float, "a number of seconds")
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or BENCH).resolve()
 
 OF_A_SERVER = {
@@ -70,22 +70,29 @@ def measure(server, use, ways):
 
 
 def run_server(server, uses, results):
+    """Whether it could be measured."""
     wanted = {use: ways_of(server, use) for use in uses}
     with contextlib.ExitStack() as scope:
         names = [way for way in WAYS if any(way in those for those in wanted.values())]
         print(f"{server}: {', '.join(names)}", flush=True)
-        direct = start_ways(scope, SERVERS[server], names)
+        try:
+            direct, failed = start_ways(scope, SERVERS[server], names)
+        except NOT_STARTED as error:
+            print(f"  {server} is left out, it did not start: {error}", flush=True)
+            return False
         for use in uses:
-            ways = {name: direct[name] for name in wanted[use]}
+            ways = {name: direct[name] for name in wanted[use] if name in direct}
             with contextlib.ExitStack() as use_scope:
                 if use.startswith("behind"):
                     ways = behind_a_balancer(use_scope, ways, quick=use.endswith("quick"))
                 runs = measure(server, use, ways)
+            runs |= {name: f"did not start: {failed[name]}" for name in wanted[use] if name in failed}
             results[use][server] = runs
             print(f"  {server}/{use}: {one_line(use, runs)}", flush=True)
             for name, those in runs.items():
                 if isinstance(those, str):
                     print(f"  {server}/{use}: {name}: {those}", flush=True)
+    return True
 
 
 def duration(cells):
@@ -99,7 +106,7 @@ def minutes(seconds):
 
 def say_if_busy():
     if report.LOAD_BEFORE > os.cpu_count() / 2:
-        print(f"The load average is {report.LOAD_BEFORE:.1f}: wait until nothing else runs, or take the figures as rough.")
+        print(f"The load average is {report.LOAD_BEFORE:.1f}: let nothing else run, or take the figures as rough.")
 
 
 def run_tables(cells):
@@ -107,18 +114,21 @@ def run_tables(cells):
     servers = list(dict.fromkeys(server for server, _ in cells))
     print(f"{len(cells)} comparisons of {', '.join(WAYS)}; {ROUNDS} rounds of {SECONDS:g} s each, in turn. "
           f"About {minutes(duration(cells))}.", flush=True)
-    about = report.machine([SERVERS[server].version() for server in servers])
     results = {use: {} for use in USES}
     for server in servers:
-        run_server(server, [use for one, use in cells if one == server], results)
-        keep(about, results)
+        if run_server(server, [use for one, use in cells if one == server], results):
+            keep(results)
+    if not any(results.values()):
+        sys.exit("bench: nothing was measured")
     if len(cells) == sum(map(len, OF_A_SERVER.values())):
-        keep(about, results, start_up())
+        keep(results, start_up())
     print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS}: table.md, table.svg")
 
 
-def keep(about, results, more=""):
+def keep(results, more=""):
     """What there is so far."""
+    measured = {server for servers in results.values() for server in servers}
+    about = report.machine([kind.version() for server, kind in SERVERS.items() if server in measured])
     ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(

@@ -4,17 +4,31 @@ import contextlib
 import os
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from harness import clean_env, descendants, dial, proxy_v1, proxy_v2, scratch, shim_env
 from servers import BALANCERS, BENCH, END, Balancer, HAProxySidecar, NginxSidecar
 
 FROM = "127.0.2.1"
-HEADERS = {"none": b"", "v1": proxy_v1(), "v2": proxy_v2()}
-HEADER = HEADERS[os.environ.get("BENCH_HEADER", "v2")]
+HEADERS = {"v1": proxy_v1(), "v2": proxy_v2()}
+
+
+def setting(name, default, understand, values):
+    """What the environment says of it, or one line about what would be right."""
+    try:
+        return understand(os.environ.get(name) or default)
+    except (KeyError, ValueError):
+        sys.exit(f"bench: {name}={os.environ[name]}: not {values}")
+
+
+HEADER = setting("BENCH_HEADER", "v2", HEADERS.__getitem__, "v1 or v2")
 PEER = os.environ.get("PEER")
+if PEER and not os.access(PEER, os.R_OK):
+    sys.exit(f"bench: PEER={PEER}: no such file")
 WAYS = {  # in the order in which they are shown
     "bare": "the server alone, no header",
     "shim": "the server under libppshim",
@@ -52,8 +66,11 @@ def start(scope, kind, *arguments, **options):
     return scope.enter_context(kind(scope.enter_context(scratch(kind.name)), *arguments, **options))
 
 
+NOT_STARTED = (AssertionError, OSError, pytest.skip.Exception, pytest.fail.Exception)  # also where a program is missing
+
+
 def start_ways(scope, kind, names):
-    """{name: Way}, all of them up at once, each server filled."""
+    """{name: Way}, all of them up at once, each server filled; and {name: why} of those that did not start."""
     def own(name, header, env, **options):
         server = start(scope, kind, env, **options)
         return Way(name, server.endpoint, header, (server,))
@@ -72,11 +89,15 @@ def start_ways(scope, kind, names):
         "nginx": lambda name: before(name, NginxSidecar),
         "peer": lambda name: own(name, HEADER, peer_env()),
     }
-    ways = {name: makers[name](name) for name in names if name != "native" or kind.has_native}
-    for way in ways.values():
-        if way.processes[-1] is not bare.processes[0] or way.name == "bare":
-            way.processes[-1].fill(way.ask)
-    return ways
+    ways, failed = {}, {}
+    for name in names:
+        try:
+            ways[name] = makers[name](name)
+            if name == "bare" or ways[name].processes[-1] is not bare.processes[0]:
+                ways[name].processes[-1].fill(ways[name].ask)
+        except NOT_STARTED as error:
+            failed[name] = str(error)
+    return ways, failed
 
 
 def behind_a_balancer(scope, ways, quick):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """report.py: what was measured, as a page of tables and as charts that gnuplot draws. Measures nothing."""
+import functools
 import os
 import platform
 import re
@@ -27,6 +28,7 @@ def machine(versions):
             f"{': BUSY WITH OTHER THINGS, figures are rough' if LOAD_BEFORE > os.cpu_count() / 2 else ''}.")
 
 
+@functools.cache
 def prices():
     """What the cheapest system call and a look at an empty socket cost here, in microseconds: the best of some."""
     a, b = socket.socketpair()
@@ -110,7 +112,8 @@ def numbers(figure):
 def curves(path, title, panels):
     """panels: {(heading, x's name): {line: [(x, Figure)]}}. A size of nothing stands at the left edge."""
     data, script = {}, (f"set multiplot layout {len(panels)},1 title {quoted(title)} font ',14'\n"
-                        "set grid\nset key outside right top vertical\nset xtics nomirror\nset yrange [0:2<*]\nset lmargin 6\nset rmargin 32\n" + ONE)
+                        "set grid\nset key outside right top vertical\nset xtics nomirror\nset yrange [0:2<*]\n"
+                        "set lmargin 6\nset rmargin 32\n" + ONE)
     for number, ((heading, xname), lines) in enumerate(panels.items()):
         sizes = [x for x, _ in next(iter(lines.values()))]
         ticks = ", ".join(f"'{x}' {max(x, .3)}" for x in sizes)
