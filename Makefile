@@ -48,10 +48,10 @@ TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all musl help check check-quick check-build check-unit check-core check-behaviour check-servers check-tool
-.PHONY: check-docs check-install check-deb check-recipes check-systemd demo bench fuzz lint format install uninstall deb clean
+.PHONY: check-docs check-install check-deb check-recipes check-systemd demo fuzz lint format install uninstall deb clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
 $(B)/$(NAME).so: $(OBJ) $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
@@ -139,7 +139,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cachepro
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
-BUILT := $(HELPERS) $(B)/tests/hazards_threads_tsan $(B)/check/libppshim.so
+BUILT = $(HELPERS) $(B)/bench/ungoverned $(B)/tests/hazards_threads_tsan $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
@@ -173,12 +173,7 @@ demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, re
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))
 	$(Q)scripts/demo $(SERVER)
 
-# What the shim costs, as ratios within one run.
-$(B)/bench/%: tests/bench/%.c Makefile
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -o $@ $<
-bench: all $(B)/bench/connections ## connections a second with the shim and without, side by side
-	$(Q)$(B)/bench/connections $(abspath $(B)/libppshim.so)
+include tests/tests.mk
 
 # Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in $(B)/fuzz/corpus.
 FUZZ_SECONDS ?= 60

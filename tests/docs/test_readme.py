@@ -41,8 +41,8 @@ def test_reasons_are_those_of_reason_h():
 
 
 def makefile_targets():
-    makefile = (ROOT / "Makefile").read_text()
-    return {target for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.M) for target in line.split()}
+    rules = "".join((ROOT / name).read_text() for name in ("Makefile", "tests/tests.mk"))
+    return {target for line in re.findall(r"^\.PHONY:(.*)$", rules, re.M) for target in line.split()}
 
 
 def test_make_targets_named_here_exist():
@@ -86,6 +86,14 @@ def test_the_demo_prints_what_is_shown_here():
     def without_date(text):
         return re.sub(r"\[\d\d/\w+/\d+ [\d:]+\]", "[now]", text)
     assert without_date(printed.stdout) == without_date(shown)
+
+
+def test_what_it_costs_is_what_was_measured():
+    kept = (ROOT / "tests/bench/results/table.md").read_text()
+    [table] = re.findall(r"^### In short\n\n(.*?)\n\n", kept, re.M | re.S)
+    [revision] = re.findall(r"^Revision (\S+),", kept, re.M)
+    assert table in README, f"README.md should have this table:\n\n{table}"
+    assert f"revision {revision}" in README
 
 
 def test_the_changelog_has_a_place_for_what_is_to_come():

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_calls.c: makes one call many times, for a tracer or a profiler to count what it costs.
+ * ungoverned.c: makes one call many times, for a tracer or a profiler to count what it costs.
  *
- *     hazards_calls poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES
+ *     ungoverned poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES
  *
  * What is waited for are that many pipes; the process also has a listener on which it has accepted, so a shim is at
  * work. epoll_ctl changes a pipe in an epoll that holds the listener. toggle puts the listener into the epoll of the
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], calls[i].name) == 0)
             call = calls[i].call;
     if (!call || atoi(argv[3]) > MOST)
-        errx(64, "usage: hazards_calls poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES");
+        errx(64, "usage: ungoverned poll|select|epoll_wait|epoll_ctl|close|toggle|toggle-late COUNT PIPES");
     accept_once();
     epoll = epoll_create1(0);
     for (; count < atoi(argv[3]); count++) {
