@@ -15,13 +15,13 @@
 
 #include <ppshim/addr.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Of a connection whose header was taken, or that is known to send none. */
 struct pps_client {
     bool has_addr; /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
     struct pps_addr addr;
-    bool
-        v6only; /* its socket takes no IPv4 peers: an IPv4 client is told to the server as a sockaddr_in all the same */
+    bool v6only; /* its socket takes no IPv4 peers: an IPv4 client is told as a sockaddr_in all the same */
     /* What the client connected to; only with has_addr, and where getsockname shall tell it. It need not outlive exec:
        false then. */
     bool has_local;
@@ -30,26 +30,32 @@ struct pps_client {
 
 /* `peer` is the real TCP peer; recall compares it, so that a socket disconnected and connected elsewhere is not
    misnamed. false: the kernel refused, and no memory is left for a table. */
-bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
+bool pps_client_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
 
 /* false: nothing is remembered: no header was ever taken from this socket. */
-bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
+bool pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
 
 /* Whether this connection's own socket keeps what is remembered, so that the next image finds it. Asks by writing
    nothing into it: only for a connection of which nothing is remembered. */
-bool pps_peer_outlives_exec(int fd);
+bool pps_client_outlives_exec(int fd);
 
 /* Recall, as far as it can be had of a connection that was reset and so has no peer any more. */
-bool pps_peer_is_marked(int fd);
+bool pps_client_is_marked(int fd);
 
 /* Where this kernel lets TCP connections be remembered, for the `active` line: "socket" or "table"; asks a socket of
    its own. */
-const char *pps_peer_store(void);
+const char *pps_client_store(void);
+
+/* Where else clients are remembered, by whoever has room: `peer_sum` is a checksum of the real peer; recalling with
+   another one finds nothing. */
+struct pps_client_store {
+    bool (*remember)(int fd, uint32_t peer_sum, const struct pps_client *client);
+    bool (*recall)(int fd, uint32_t peer_sum, struct pps_client *out);
+};
+/* Once, before anything is remembered. Without it what does not fit into its socket cannot be remembered. */
+void pps_client_fall_back_on(const struct pps_client_store *store);
 
 /* For tests: "table" leaves the kernel's bytes alone, as if there were none. NULL and anything else means nothing. */
-void pps_peer_test_store(const char *store);
-
-/* lock.h's after_fork. */
-void pps_peer_after_fork(void);
+void pps_client_test_store(const char *store);
 
 #endif

@@ -12,11 +12,13 @@
 #include <stdint.h>
 
 struct pps_lowat {
-    int lowat, rcvbuf; /* SO_RCVLOWAT and SO_RCVBUF as the server set them; rcvbuf 0: we left it alone */
-    int asked;         /* SO_RCVLOWAT as we set it */
+    int inherited; /* SO_RCVLOWAT as it came from the listener */
+    int asked;     /* as we set it */
+    int rcvbuf;    /* SO_RCVBUF as the server set it; 0: we left it alone */
 };
 
-void pps_lowat_begin(struct pps_lowat *w, int fd);
+/* No system call. */
+void pps_lowat_begin(struct pps_lowat *w, int inherited);
 
 /* Wakes when `need` bytes are there. false: the receive buffer cannot be made large enough. */
 bool pps_lowat_ask(struct pps_lowat *w, int fd, uint32_t need);

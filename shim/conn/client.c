@@ -8,6 +8,7 @@
 #include <ppshim/real.h>
 #include <string.h>
 
+static const struct pps_client_store *fallback;
 static bool leave_sockets_alone; /* a test says so; set before anything is remembered */
 
 static uint32_t sum_of(const struct pps_addr *peer)
@@ -17,36 +18,36 @@ static uint32_t sum_of(const struct pps_addr *peer)
 
 static bool to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
 {
-    return !leave_sockets_alone && pps_peer_to_socket(fd, peer_sum, client, partly);
+    return !leave_sockets_alone && pps_client_to_socket(fd, peer_sum, client, partly);
 }
 
-bool pps_peer_remember(int fd, const struct pps_addr *peer, const struct pps_client *client)
+bool pps_client_remember(int fd, const struct pps_addr *peer, const struct pps_client *client)
 {
     uint32_t sum = sum_of(peer);
     bool partly;
-    return (to_socket(fd, sum, client, &partly) && !partly) || pps_peer_to_table(fd, sum, client);
+    return (to_socket(fd, sum, client, &partly) && !partly) || (fallback && fallback->remember(fd, sum, client));
 }
 
-bool pps_peer_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
+bool pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
 {
     uint32_t sum = sum_of(peer);
-    bool partly, known = !leave_sockets_alone && pps_peer_from_socket(fd, sum, out, &partly);
+    bool partly, known = !leave_sockets_alone && pps_client_from_socket(fd, sum, out, &partly);
     if (known && !partly)
         return true;
-    return pps_peer_from_table(fd, sum, out) || known;
+    return (fallback && fallback->recall(fd, sum, out)) || known;
 }
 
-bool pps_peer_outlives_exec(int fd)
+bool pps_client_outlives_exec(int fd)
 {
-    return !leave_sockets_alone && pps_peer_socket_keeps(fd);
+    return !leave_sockets_alone && pps_client_socket_keeps(fd);
 }
 
-bool pps_peer_is_marked(int fd)
+bool pps_client_is_marked(int fd)
 {
-    return pps_peer_socket_is_marked(fd);
+    return pps_client_socket_is_marked(fd);
 }
 
-const char *pps_peer_store(void)
+const char *pps_client_store(void)
 {
     static const struct pps_client none = {.has_addr = false};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -58,12 +59,12 @@ const char *pps_peer_store(void)
     return kept ? "socket" : "table";
 }
 
-void pps_peer_test_store(const char *store)
+void pps_client_test_store(const char *store)
 {
     leave_sockets_alone = store && strcmp(store, "table") == 0;
 }
 
-void pps_peer_after_fork(void)
+void pps_client_fall_back_on(const struct pps_client_store *store)
 {
-    pps_peer_table_after_fork();
+    fallback = store;
 }

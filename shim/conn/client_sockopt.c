@@ -73,7 +73,7 @@ static void get_client(const struct tag *tag, struct pps_client *c)
     }
 }
 
-bool pps_peer_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
+bool pps_client_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
 {
     struct tag tag = {.has_addr = false};
     memcpy(tag.magic, tag_magic, sizeof tag.magic);
@@ -90,7 +90,7 @@ static bool genuine(const struct tag *tag, uint32_t peer_sum)
            memcmp(tag->peer_sum, &peer_sum, sizeof tag->peer_sum) == 0;
 }
 
-bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
+bool pps_client_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
 {
     struct tag tag;
     socklen_t len = sizeof tag;
@@ -103,13 +103,13 @@ bool pps_peer_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, boo
     return true;
 }
 
-bool pps_peer_socket_keeps(int fd)
+bool pps_client_socket_keeps(int fd)
 {
     static const struct tag blank;
     return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &blank, sizeof blank) == 0;
 }
 
-bool pps_peer_socket_is_marked(int fd)
+bool pps_client_socket_is_marked(int fd)
 {
     struct tag tag;
     socklen_t len = sizeof tag;

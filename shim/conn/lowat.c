@@ -3,6 +3,7 @@
  * lowat.c: SO_RCVLOWAT, and the receive buffer where that caps it (lowat.h).
  */
 #include <ppshim/lowat.h>
+#include <ppshim/sockopt.h>
 #include <sys/socket.h>
 
 #define NEVER_CAPPED 1024 /* the least SO_RCVBUF there is still lets SO_RCVLOWAT be this */
@@ -12,17 +13,9 @@ static bool set_option(int fd, int option, int value)
     return setsockopt(fd, SOL_SOCKET, option, &value, sizeof value) == 0;
 }
 
-static int get_option(int fd, int option)
+void pps_lowat_begin(struct pps_lowat *w, int inherited)
 {
-    int value = 0;
-    socklen_t len = sizeof value;
-    getsockopt(fd, SOL_SOCKET, option, &value, &len);
-    return value;
-}
-
-void pps_lowat_begin(struct pps_lowat *w, int fd)
-{
-    *w = (struct pps_lowat){.lowat = get_option(fd, SO_RCVLOWAT)};
+    *w = (struct pps_lowat){.inherited = inherited, .asked = inherited};
 }
 
 /* The kernel silently caps SO_RCVLOWAT by half of an SO_RCVBUF that the server set; then the buffer is enlarged until
@@ -35,20 +28,21 @@ bool pps_lowat_ask(struct pps_lowat *w, int fd, uint32_t bytes)
     w->asked = need;
     if (!set_option(fd, SO_RCVLOWAT, need)) /* no such thing for this protocol: every arrival wakes us */
         return true;
-    if (need <= NEVER_CAPPED || get_option(fd, SO_RCVLOWAT) == need)
+    if (need <= NEVER_CAPPED || pps_sockopt(fd, SOL_SOCKET, SO_RCVLOWAT) == need)
         return true;
     if (!w->rcvbuf)
-        w->rcvbuf = get_option(fd, SO_RCVBUF) / 2; /* the kernel doubles what it is given (socket(7)) */
+        w->rcvbuf = pps_sockopt(fd, SOL_SOCKET, SO_RCVBUF) / 2; /* the kernel doubles what it is given (socket(7)) */
     set_option(fd, SO_RCVBUF, need);
     set_option(fd, SO_RCVLOWAT, need);
-    if (get_option(fd, SO_RCVLOWAT) != need)
+    if (pps_sockopt(fd, SOL_SOCKET, SO_RCVLOWAT) != need)
         w->asked = 0;
     return w->asked;
 }
 
 void pps_lowat_end(const struct pps_lowat *w, int fd)
 {
-    set_option(fd, SO_RCVLOWAT, w->lowat);
+    if (w->asked != w->inherited)
+        set_option(fd, SO_RCVLOWAT, w->inherited);
     if (w->rcvbuf)
         set_option(fd, SO_RCVBUF, w->rcvbuf);
 }

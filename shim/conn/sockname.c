@@ -8,19 +8,19 @@
 #include <ppshim/sockname.h>
 #include <string.h>
 
-void pps_answer_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len)
+void pps_sockname_copy(const void *from, socklen_t from_len, struct sockaddr *sa, socklen_t *len)
 {
     memcpy(sa, from, *len < from_len ? *len : from_len);
     *len = from_len;
 }
 
-bool pps_answer_addr(const struct pps_addr *a, sa_family_t family, bool v6only, struct sockaddr *sa, socklen_t *len)
+bool pps_sockname_addr(const struct pps_addr *a, sa_family_t family, bool v6only, struct sockaddr *sa, socklen_t *len)
 {
     struct sockaddr_storage ss;
     socklen_t full = pps_addr_to_sockaddr(a, v6only ? AF_INET : family, &ss);
     if (family == AF_INET && full > sizeof(struct sockaddr_in) && *len < full)
         return false;
-    pps_answer_copy(&ss, full, sa, len);
+    pps_sockname_copy(&ss, full, sa, len);
     return true;
 }
 
@@ -43,7 +43,7 @@ static int replace(const struct pps_addr *a, bool v6only, socklen_t room, struct
 {
     sa_family_t family = *len == sizeof(struct sockaddr_in) ? AF_INET : AF_INET6;
     *len = room;
-    if (pps_answer_addr(a, family, v6only, sa, len))
+    if (pps_sockname_addr(a, family, v6only, sa, len))
         return 0;
     errno = ENOBUFS;
     return -1;
@@ -51,7 +51,7 @@ static int replace(const struct pps_addr *a, bool v6only, socklen_t room, struct
 
 /* The kernel answers first, into the caller's own buffer: its errors stand, and what is no TCP socket is done. Its
    answer is the real peer, unless the buffer was too short to hold it. */
-int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+int pps_sockname_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
     struct pps_addr peer;
     struct pps_client client;
@@ -61,7 +61,7 @@ int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
         return -1;
     bool known = is_inet_length(*len) &&
                  (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
-                 pps_peer_recall(fd, &peer, &client);
+                 pps_client_recall(fd, &peer, &client);
     if (known && client.has_addr)
         result = replace(&client.addr, client.v6only, room, sa, len);
     if (result == 0)
@@ -70,7 +70,7 @@ int pps_answer_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 }
 
 /* What has no peer, a listener for one, keeps the kernel's answer. */
-int pps_answer_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
+int pps_sockname_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 {
     struct pps_addr peer;
     struct pps_client client;
@@ -78,7 +78,7 @@ int pps_answer_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
     int saved = errno, result = 0;
     if (real_getsockname(fd, sa, len) != 0)
         return -1;
-    bool known = is_inet_length(*len) && real_peer(fd, &peer) && pps_peer_recall(fd, &peer, &client);
+    bool known = is_inet_length(*len) && real_peer(fd, &peer) && pps_client_recall(fd, &peer, &client);
     if (known && client.has_local)
         result = replace(&client.local, client.v6only, room, sa, len);
     if (result == 0)

@@ -4,6 +4,7 @@
  */
 #include "sink.h"
 #include <ppshim/log.h>
+#include <ppshim/quiet.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -68,8 +69,10 @@ void pps_log(enum pps_log_level level, struct pps_line *l)
         tell_left_out(left_out);
     if (!within)
         return;
+    int cancel_state = pps_cancel_off(); /* a file is open for a moment */
     pps_line_end(l);
     pps_sink_write(level, l);
+    pps_cancel_set(cancel_state);
 }
 
 void pps_log_last_words(const char *text)

@@ -12,7 +12,7 @@
  */
 #include "trust_internal.h"
 #include <ppshim/cidr.h>
-#include <ppshim/lock.h>
+#include <ppshim/quiet.h>
 #include <ppshim/readers.h>
 #include <ppshim/trust.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_table.c: clients by socket, in memory of this process (client_internal.h).
+ * client_table.c: clients by socket, in memory of this process (client_table.h).
  *
  * A socket is known by what the kernel calls it, so that all its descriptors are one: its cookie, never reused, and its
  * inode number, for an accepted MPTCP socket has the cookie of its listener. So nothing needs to be done at close: the
@@ -10,13 +10,14 @@
  *
  * Threads: an entry never changes once it is live, and a table that was replaced goes when its last reader has left:
  * readers take no lock. Writers have a lock, with signals blocked and cancellation off, inside which nothing waits and
- * no other lock is taken; it may be taken inside the guard. Fork: the child goes on with its copy, whatever another
+ * no other lock is taken; it may be taken inside the lock. Fork: the child goes on with its copy, whatever another
  * thread was doing to it. A vfork child writes nothing.
  */
-#include "../conn/client_internal.h"
+#include "client_table.h"
+#include "lock.h"
+#include "open_fds.h"
+#include "process.h"
 #include <errno.h>
-#include <ppshim/lock.h>
-#include <ppshim/open_fds.h>
 #include <ppshim/readers.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -270,7 +271,7 @@ static bool store(const struct identity *socket, uint32_t peer_sum, const struct
 
 /* --- what client.c calls --- */
 
-bool pps_peer_to_table(int fd, uint32_t peer_sum, const struct pps_client *client)
+static bool remember(int fd, uint32_t peer_sum, const struct pps_client *client)
 {
     struct identity socket;
     struct pps_quiet q;
@@ -284,7 +285,7 @@ bool pps_peer_to_table(int fd, uint32_t peer_sum, const struct pps_client *clien
     return stored;
 }
 
-bool pps_peer_from_table(int fd, uint32_t peer_sum, struct pps_client *out)
+static bool recall(int fd, uint32_t peer_sum, struct pps_client *out)
 {
     struct identity socket;
     if (!atomic_load_explicit(&current, memory_order_relaxed) || !identify(fd, &socket))
@@ -299,7 +300,9 @@ bool pps_peer_from_table(int fd, uint32_t peer_sum, struct pps_client *out)
 }
 
 /* Another thread's rebuild is lost, at worst with a descriptor and a mapping that leak. */
-void pps_peer_table_after_fork(void)
+const struct pps_client_store pps_client_table = {remember, recall};
+
+void pps_client_table_after_fork(void)
 {
     pthread_mutex_init(&lock, NULL);
     pps_readers_after_fork(&readers, &reading);
@@ -307,10 +310,10 @@ void pps_peer_table_after_fork(void)
 
 /* --- for unit tests --- */
 
-struct pps_peer_table_state pps_peer_table_look(void)
+struct pps_client_table_state pps_client_table_look(void)
 {
     const struct table *t = atomic_load(&current);
-    struct pps_peer_table_state s = {.sweeps = sweeps};
+    struct pps_client_table_state s = {.sweeps = sweeps};
     if (t) {
         s.capacity = t->capacity;
         s.used = t->used;
@@ -320,7 +323,7 @@ struct pps_peer_table_state pps_peer_table_look(void)
     return s;
 }
 
-void pps_peer_table_forget(void)
+void pps_client_table_forget(void)
 {
     publish(NULL);
     sweeps = 0;

@@ -2,35 +2,42 @@
  *
  * fd_close.c: one descriptor's end, told to every module that knows of it (fd_close.h).
  */
-#include <ppshim/fd_close.h>
-#include <ppshim/held.h>
-#include <ppshim/interest.h>
-#include <ppshim/listener.h>
-#include <ppshim/lock.h>
-#include <ppshim/parked.h>
+#include "fd_close.h"
+#include "acquire.h"
+#include "fd_table.h"
+#include "interest.h"
+#include "late.h"
+#include "listener.h"
+#include "lock.h"
+#include "parked.h"
+#include "process.h"
+#include <fcntl.h>
 
-static void forget(int fd, enum pps_fd_kind kind, bool unseen, bool alone)
+static void close_ours(int fd)
 {
+    struct pps_lock lock;
+    pps_late_closing(fd);
+    pps_lock_enter(&lock);
+    if (pps_fd_kind(fd) == PPS_FD_OURS)
+        pps_parked_closing(fd);
+    pps_lock_leave(&lock);
+}
+
+static void close_watched(int fd)
+{
+    struct pps_lock lock;
     struct pps_listener gone;
-    if (kind != PPS_FD_OURS)
-        pps_watch_closing(fd);
-    if (pps_listener_forget(fd, &gone)) {
-        pps_place_closing(&gone, unseen);
-        pps_park_abandon(&gone);
-    }
-    if (kind == PPS_FD_OURS)
-        pps_park_closing(fd, alone);
+    pps_lock_enter(&lock);
+    pps_interest_closing(fd);
+    bool ended = pps_listener_forget(fd, &gone);
+    pps_lock_leave(&lock);
+    if (ended)
+        pps_acquire_end(&gone);
 }
 
-void pps_was_closed(int fd)
+void pps_fd_close(int fd)
 {
-    forget(fd, pps_listener_kind(fd), true, true);
-}
-
-static void closing(int fd, bool unseen, bool alone)
-{
-    struct pps_guard g;
-    enum pps_fd_kind kind = pps_listener_kind(fd);
+    enum pps_fd_kind kind = pps_fd_kind(fd);
     switch (kind) {
     case PPS_FD_UNKNOWN:
         return;
@@ -38,7 +45,7 @@ static void closing(int fd, bool unseen, bool alone)
     case PPS_FD_NO_SOCKET:
     case PPS_FD_INHERITED:
     case PPS_FD_UNGOVERNED:
-        pps_listener_mark(fd, PPS_FD_UNKNOWN);
+        pps_fd_mark(fd, PPS_FD_UNKNOWN);
         return;
     case PPS_FD_OURS:
     case PPS_FD_EPOLL:
@@ -47,39 +54,28 @@ static void closing(int fd, bool unseen, bool alone)
     }
     if (!pps_process_is_owner())
         return;
-    pps_guard_enter(&g);
-    forget(fd, kind, unseen, alone);
-    pps_guard_leave(&g);
+    if (kind == PPS_FD_OURS)
+        close_ours(fd);
+    else
+        close_watched(fd);
 }
 
-void pps_closing(int fd)
+void pps_fd_give_way(int from, int to)
 {
-    closing(fd, false, true);
+    if (pps_fd_kind(to) == PPS_FD_OURS && fcntl(from, F_GETFD) >= 0)
+        pps_fd_close(to);
 }
 
 /* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
-void pps_closed_unseen(int fd)
+void pps_fd_closed_unseen(int fd)
 {
-    if (pps_listener_may_govern(fd))
-        closing(fd, true, true);
+    if (pps_fd_may_govern(fd))
+        pps_fd_close(fd);
 }
 
-bool pps_listener_closed_unseen(int fd, const struct pps_listener *l)
+void pps_fd_close_range(unsigned first, unsigned last)
 {
-    struct pps_guard g;
-    if (!pps_process_is_owner())
-        return false;
-    pps_guard_enter(&g);
-    bool lost = pps_listener_has_lost(l, fd);
-    if (lost)
-        pps_was_closed(fd);
-    pps_guard_leave(&g);
-    return lost;
-}
-
-void pps_closing_range(unsigned first, unsigned last)
-{
-    unsigned end = (unsigned)pps_listener_fd_end();
+    unsigned end = (unsigned)pps_fd_end();
     for (unsigned fd = first; fd <= last && fd < end; fd++)
-        closing((int)fd, false, first == last);
+        pps_fd_close((int)fd);
 }

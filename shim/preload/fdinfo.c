@@ -2,8 +2,9 @@
  *
  * fdinfo.c: lines "tfd: %d events: %x data: %x ..." of an epoll's fdinfo (fdinfo.h).
  */
+#include "fdinfo.h"
 #include <fcntl.h>
-#include <ppshim/fdinfo.h>
+#include <ppshim/quiet.h>
 #include <ppshim/real.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ bool pps_fdinfo_epoll(int epfd, bool (*each)(void *context, int fd, const struct
     size_t have = 0;
     ssize_t n;
     bool found = false;
+    int cancel_state = pps_cancel_off();
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", epfd);
     int info = open(path, O_RDONLY | O_CLOEXEC);
     while (info >= 0 && !found && (n = read(info, text + have, sizeof text - 1 - have)) > 0) {
@@ -42,5 +44,6 @@ bool pps_fdinfo_epoll(int epfd, bool (*each)(void *context, int fd, const struct
     }
     if (info >= 0)
         real_close(info);
+    pps_cancel_set(cancel_state);
     return found;
 }

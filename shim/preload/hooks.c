@@ -6,15 +6,15 @@
  * errno untouched on success, cancellation points where libc has them, callable from signal handlers.
  */
 #undef _FORTIFY_SOURCE /* under it glibc defines poll and ppoll inline, and so do we */
+#include "accept.h"
+#include "fd_close.h"
+#include "interest.h"
+#include "listener.h"
+#include "state.h"
+#include "wait.h"
 #include <errno.h>
-#include <ppshim/accept.h>
-#include <ppshim/fd_close.h>
-#include <ppshim/interest.h>
-#include <ppshim/listener.h>
 #include <ppshim/real.h>
 #include <ppshim/sockname.h>
-#include <ppshim/state.h>
-#include <ppshim/wait.h>
 #include <unistd.h>
 
 #ifndef CLOSE_RANGE_UNSHARE /* musl */
@@ -42,12 +42,12 @@ EXPORT int accept4(int fd, struct sockaddr *restrict sa, socklen_t *restrict len
 
 EXPORT int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len)
 {
-    return off() ? real_getpeername(fd, sa, len) : pps_answer_getpeername(fd, sa, len);
+    return off() ? real_getpeername(fd, sa, len) : pps_sockname_getpeername(fd, sa, len);
 }
 
 EXPORT int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len)
 {
-    return pps_config.local_from_header ? pps_answer_getsockname(fd, sa, len) : real_getsockname(fd, sa, len);
+    return pps_config.local_from_header ? pps_sockname_getsockname(fd, sa, len) : real_getsockname(fd, sa, len);
 }
 
 EXPORT int listen(int fd, int backlog)
@@ -56,9 +56,9 @@ EXPORT int listen(int fd, int backlog)
     struct pps_listener l;
     if (off() || result != 0)
         return result;
-    bool known = pps_listener_kind(fd) == PPS_FD_GOVERNED;
+    bool known = pps_fd_kind(fd) == PPS_FD_GOVERNED;
     if (pps_listener_recheck(fd, &l) == PPS_FD_GOVERNED && !known)
-        pps_watch_adopt(fd, &l);
+        pps_interest_adopt(fd, &l);
     errno = saved;
     return 0;
 }
@@ -68,7 +68,7 @@ static void closing(unsigned first, unsigned last)
     int saved = errno;
     if (off())
         return;
-    pps_closing_range(first, last);
+    pps_fd_close_range(first, last);
     errno = saved;
 }
 
@@ -95,36 +95,35 @@ EXPORT void closefrom(int lowest)
     real_closefrom(lowest);
 }
 
-/* One of ours gets another number first, for threads may be asleep on it. */
-static bool replacing_ours(int from, int to)
+/* One of our own descriptors is the server's afterwards. */
+static void give_way(int from, int to)
 {
-    if (off() || from == to || pps_listener_kind(to) != PPS_FD_OURS)
-        return false;
-    closing((unsigned)to, (unsigned)to);
-    return true;
+    int saved = errno;
+    if (off() || from == to)
+        return;
+    pps_fd_give_way(from, to);
+    errno = saved;
 }
 
 /* What `to` stood for until now is closed by a dup that succeeded; the number was in use all the time, so afterwards is
    early enough. */
-static int duplicated(int from, int to, bool was_ours, int result)
+static int duplicated(int from, int to, int result)
 {
-    if (result < 0 && was_ours)
-        real_close(to);
-    else if (result >= 0 && from != to)
+    if (result >= 0 && from != to)
         closing((unsigned)to, (unsigned)to);
     return result;
 }
 
 EXPORT int dup2(int from, int to)
 {
-    bool was_ours = replacing_ours(from, to);
-    return duplicated(from, to, was_ours, real_dup2(from, to));
+    give_way(from, to);
+    return duplicated(from, to, real_dup2(from, to));
 }
 
 EXPORT int dup3(int from, int to, int flags)
 {
-    bool was_ours = replacing_ours(from, to);
-    return duplicated(from, to, was_ours, real_dup3(from, to, flags));
+    give_way(from, to);
+    return duplicated(from, to, real_dup3(from, to, flags));
 }
 
 /* --- waiting --- */
@@ -203,7 +202,7 @@ EXPORT int pselect(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restri
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     int saved = errno;
-    int result = off() ? real_epoll_ctl(epfd, op, fd, event) : pps_watch_ctl(epfd, op, fd, event);
+    int result = off() ? real_epoll_ctl(epfd, op, fd, event) : pps_interest_ctl(epfd, op, fd, event);
     if (result == 0)
         errno = saved;
     return result;

@@ -4,6 +4,8 @@
  *
  * Runs before main, with one thread, and keeps nothing: neither memory nor a descriptor.
  */
+#include "inherited.h"
+#include "state.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,11 +14,9 @@
 #include <ppshim/client.h>
 #include <ppshim/deadline.h>
 #include <ppshim/header.h>
-#include <ppshim/inherited.h>
 #include <ppshim/lowat.h>
 #include <ppshim/real.h>
 #include <ppshim/sockopt.h>
-#include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -31,7 +31,7 @@ struct inherited {
     int fd;
     struct sockaddr_storage peer; /* the real one */
     socklen_t peer_len;           /* 0: it is no more */
-    struct pps_listener listener; /* what accept would have known of the one that accepted it */
+    struct pps_origin origin;     /* what accept would have known of the listener that accepted it */
     uint64_t deadline;            /* deadline.h */
 };
 
@@ -51,7 +51,7 @@ static bool was_reset(int fd)
     struct tcp_facts facts = {.state = 0};
     socklen_t len = sizeof facts;
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &facts, &len) == 0 && facts.state == TCP_CLOSE && facts.segs_in > 1 &&
-           !pps_peer_is_marked(fd);
+           !pps_client_is_marked(fd);
 }
 
 static bool has_peer(struct inherited *in)
@@ -61,7 +61,7 @@ static bool has_peer(struct inherited *in)
     in->peer_len = sizeof in->peer;
     if (real_getpeername(in->fd, (struct sockaddr *)&in->peer, &in->peer_len) == 0)
         return pps_addr_from_sockaddr(&peer, (struct sockaddr *)&in->peer, in->peer_len) &&
-               !pps_peer_recall(in->fd, &peer, &unused) && pps_sockopt_is_tcp(in->fd);
+               !pps_client_recall(in->fd, &peer, &unused) && pps_sockopt_is_tcp(in->fd);
     in->peer_len = 0;
     return errno == ENOTCONN && pps_sockopt_is_tcp(in->fd) && was_reset(in->fd);
 }
@@ -75,8 +75,10 @@ static bool is_governed(struct inherited *in)
         !pps_addr_from_sockaddr(&local, (struct sockaddr *)&ss, len) || !pps_config_governs(&pps_config, local.port))
         return false;
     bool inet6 = ss.ss_family == AF_INET6;
-    in->listener = (struct pps_listener){
-        .port = local.port, .inet6 = inet6, .v6only = inet6 && pps_sockopt(in->fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0};
+    in->origin = (struct pps_origin){.lowat = pps_sockopt(in->fd, SOL_SOCKET, SO_RCVLOWAT),
+                                     .port = local.port,
+                                     .inet6 = inet6,
+                                     .v6only = inet6 && pps_sockopt(in->fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0};
     return true;
 }
 
@@ -86,16 +88,6 @@ static enum pps_admission refuse(enum pps_reason why, enum pps_reason *reason)
 {
     *reason = why;
     return PPS_ADMIT_GONE;
-}
-
-static enum pps_admission look(struct pps_conn *c, uint32_t events, struct pps_lowat *w, enum pps_reason *reason)
-{
-    enum pps_admission a = pps_admit_look(c, header, sizeof header, reason);
-    if (a != PPS_ADMIT_WAIT)
-        return a;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) /* all that will ever come is here */
-        return refuse(c->have ? PPS_REASON_PEER_LEFT : PPS_REASON_NONE, reason);
-    return pps_lowat_ask(w, c->fd, c->need) ? PPS_ADMIT_WAIT : refuse(PPS_REASON_HEADER_STUCK, reason);
 }
 
 static enum pps_admission wait_on(int epoll, struct pps_conn *c, uint64_t deadline, struct pps_lowat *w,
@@ -109,9 +101,10 @@ static enum pps_admission wait_on(int epoll, struct pps_conn *c, uint64_t deadli
     while (a == PPS_ADMIT_WAIT) {
         uint64_t left = pps_time_left(deadline);
         if (!left)
-            a = pps_admit_timeout(c, header, sizeof header, reason);
+            a = pps_admit_timeout(c, &pps_config, header, sizeof header, reason);
         else if (real_epoll_wait(epoll, &e, 1, pps_milliseconds(left)) == 1)
-            a = look(c, e.events, w, reason);
+            a = pps_admit_progress(c, &pps_config, header, sizeof header, e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR),
+                                   w, reason);
     }
     return a;
 }
@@ -122,7 +115,7 @@ static enum pps_admission wait_for_header(struct pps_conn *c, uint64_t deadline,
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         return refuse(PPS_REASON_NO_ROOM, reason);
-    pps_lowat_begin(&w, c->fd);
+    pps_lowat_begin(&w, c->origin.lowat);
     enum pps_admission a = wait_on(epoll, c, deadline, &w, reason);
     pps_lowat_end(&w, c->fd);
     real_close(epoll); /* what it watches may be open elsewhere, but the epoll is ours alone */
@@ -142,16 +135,16 @@ static void mark_judged(const struct pps_conn *c)
 {
     static const struct pps_client nobody;
     if (c->trust == PPS_UNTRUSTED)
-        pps_peer_remember(c->fd, &c->peer, &nobody);
+        pps_client_remember(c->fd, &c->peer, &nobody);
 }
 
 static void take(const struct inherited *in)
 {
     struct pps_conn c;
     enum pps_reason reason;
-    bool lasting = pps_peer_outlives_exec(in->fd);
-    enum pps_admission a = pps_admit_begin(&c, &in->listener, in->fd, (const struct sockaddr *)&in->peer, in->peer_len,
-                                           header, sizeof header, &reason);
+    bool lasting = pps_client_outlives_exec(in->fd);
+    enum pps_admission a = pps_admit_begin(&c, &pps_config, &in->origin, in->fd, (const struct sockaddr *)&in->peer,
+                                           in->peer_len, header, sizeof header, &reason);
     if (a != PPS_ADMIT_GONE && c.trust != PPS_UNTRUSTED && !lasting) /* the next image would look for a header again */
         a = refuse(PPS_REASON_CANNOT_REMEMBER, &reason);
     if (a == PPS_ADMIT_WAIT)

@@ -3,7 +3,7 @@
  * libc.c: which libc this is (libc.h). A weak symbol tells, without a system call: a dlsym that finds nothing would
  * allocate its error.
  */
-#include <ppshim/libc.h>
+#include "libc.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>

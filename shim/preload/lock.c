@@ -1,116 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * lock.c: the one lock and the owner of this memory (lock.h).
+ * lock.c: see lock.h.
  */
-#include <ppshim/libc.h>
-#include <ppshim/lock.h>
+#include "lock.h"
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
-#endif
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic pid_t owner;
-static _Atomic unsigned forks;
-static atomic_bool has_forked;
-static void (*run_after_fork)(bool at_once);
-
-/* A page the kernel zeroes in every forked child (Linux 4.14) but not in a vfork child: it tells the two apart without
-   a handler. NULL where the kernel has no such thing. */
-static _Atomic int *unforked;
-
-void pps_quiet_begin(struct pps_quiet *q)
+void pps_lock_enter(struct pps_lock *lock)
 {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &q->signals);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &q->cancel_state);
+    pps_quiet_begin(&lock->quiet);
+    pthread_mutex_lock(&mutex);
 }
 
-void pps_quiet_end(const struct pps_quiet *q)
+void pps_lock_leave(const struct pps_lock *lock)
 {
-    pthread_setcancelstate(q->cancel_state, NULL);
-    pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
+    pthread_mutex_unlock(&mutex);
+    pps_quiet_end(&lock->quiet);
 }
 
-void pps_guard_enter(struct pps_guard *g)
+void pps_lock_after_fork(void)
 {
-    pps_quiet_begin(&g->quiet);
-    pthread_mutex_lock(&lock);
-}
-
-void pps_guard_leave(struct pps_guard *g)
-{
-    pthread_mutex_unlock(&lock);
-    pps_quiet_end(&g->quiet);
-}
-
-static void become_owner(bool at_once)
-{
-    pthread_mutex_init(&lock, NULL);
-    atomic_store(&owner, getpid());
-    atomic_fetch_add(&forks, 1);
-    if (unforked)
-        atomic_store(unforked, 1);
-    run_after_fork(at_once);
-}
-
-static void in_parent(void)
-{
-    atomic_store_explicit(&has_forked, true, memory_order_relaxed);
-}
-
-static void in_child(void)
-{
-    become_owner(true);
-}
-
-void pps_process_notice_fork(void)
-{
-    if (unforked && !atomic_load_explicit(unforked, memory_order_relaxed))
-        become_owner(false);
-}
-
-bool pps_process_is_owner(void)
-{
-    pps_process_notice_fork();
-    return atomic_load(&owner) == getpid();
-}
-
-bool pps_process_has_threads(void)
-{
-    extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
-    return !&__libc_single_threaded || !__libc_single_threaded;
-}
-
-bool pps_process_has_family(void)
-{
-    return atomic_load_explicit(&has_forked, memory_order_relaxed) || pps_process_forks();
-}
-
-bool pps_process_may_share(void)
-{
-    return pps_process_has_family() || pps_process_has_threads();
-}
-
-unsigned pps_process_forks(void)
-{
-    return atomic_load(&forks);
-}
-
-void pps_process_start(void (*after_fork)(bool at_once))
-{
-    void *page = mmap(NULL, sizeof *unforked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page != MAP_FAILED && madvise(page, sizeof *unforked, MADV_WIPEONFORK) == 0) {
-        unforked = page;
-        atomic_store(unforked, 1);
-    }
-    run_after_fork = after_fork;
-    atomic_store(&owner, getpid());
-    pps_libc_at_fork(in_parent, in_child);
+    pthread_mutex_init(&mutex, NULL);
 }

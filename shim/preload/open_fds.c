@@ -2,9 +2,9 @@
  *
  * open_fds.c: see open_fds.h. Not by opendir, which allocates.
  */
+#include "open_fds.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <ppshim/open_fds.h>
 #include <ppshim/real.h>
 #include <stdalign.h>
 #include <stddef.h>

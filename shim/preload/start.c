@@ -5,19 +5,18 @@
  * LD_PRELOAD reaches every child of a server, so this runs in many images that never listen: it reads the environment
  * and nothing else. Only settings that can be judged from the environment alone stop a process here.
  */
+#include "acquire.h"
+#include "client_table.h"
+#include "inherited.h"
+#include "libc.h"
+#include "listener.h"
+#include "lock.h"
+#include "process.h"
+#include "state.h"
 #include <errno.h>
-#include <ppshim/accept.h>
 #include <ppshim/client.h>
-#include <ppshim/fd_close.h>
-#include <ppshim/held.h>
-#include <ppshim/inherited.h>
-#include <ppshim/libc.h>
-#include <ppshim/listener.h>
-#include <ppshim/lock.h>
 #include <ppshim/log.h>
-#include <ppshim/parked.h>
 #include <ppshim/real.h>
-#include <ppshim/state.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +28,10 @@ __attribute__((visibility("default"))) const char ppshim_version[] = PPS_VERSION
 
 static void after_fork(bool at_once)
 {
-    pps_accept_after_fork();
+    pps_lock_after_fork();
     pps_trust_after_fork();
-    pps_peer_after_fork();
-    pps_place_after_fork(at_once);
-    pps_park_after_fork(at_once);
+    pps_client_table_after_fork();
+    pps_acquire_after_fork(at_once);
 }
 
 _Noreturn static void stop(const char *error)
@@ -60,11 +58,11 @@ static void read_settings_and_begin(void)
         stop(error);
     if (!pps_config.on)
         return;
-    pps_peer_test_store(getenv("LIBPPSHIM_TEST_STORE"));
+    pps_client_fall_back_on(&pps_client_table);
+    pps_client_test_store(getenv("LIBPPSHIM_TEST_STORE"));
     pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
     pps_process_start(after_fork);
-    pps_listener_ask_before_reuse(pps_accept_is_inside);
-    pps_listener_tell_of_unseen_closes(pps_was_closed);
+    pps_listener_start(pps_acquire_is_in_use, pps_acquire_end);
     pps_listener_scan();
     pps_inherited_take();
     atomic_store(&pps_on, true);

@@ -2,8 +2,8 @@
  *
  * state.c: see state.h.
  */
+#include "state.h"
 #include <ppshim/log.h>
-#include <ppshim/state.h>
 #include <unistd.h>
 
 atomic_bool pps_on;

@@ -3,26 +3,24 @@
  * wait_epoll.c: epoll_wait told the truth (wait.h).
  *
  * The private epoll stands in the server's epoll with its listener's data (interest.h), so an event with that data
- * means that one of the two fired. Such events are settled before the server sees them. Those that come to nothing are
- * taken out of the array; the wait goes on when none is left.
+ * means that one of the two fired; late connections are watched beside the epoll. What fired is acquired before the
+ * server sees it. Events that come to nothing are taken out of the array; the wait goes on when none is left.
  */
+#include "acquire.h"
+#include "interest.h"
+#include "process.h"
+#include "survey.h"
+#include "wait.h"
 #include <errno.h>
-#include <poll.h>
-#include <ppshim/acquire.h>
 #include <ppshim/deadline.h>
-#include <ppshim/fd_close.h>
-#include <ppshim/held.h>
-#include <ppshim/interest.h>
-#include <ppshim/lock.h>
-#include <ppshim/parked.h>
+#include <ppshim/quiet.h>
 #include <ppshim/real.h>
-#include <ppshim/signals.h>
-#include <ppshim/wait.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <string.h>
 
 #define READABLE (EPOLLIN | EPOLLRDNORM)
-#define PATIENCE 16 /* rounds of one wait that came to nothing */
+#define SAID_BY_ONE 4 /* of the two, listener and private epoll: which is not told */
+#define PATIENCE 16   /* rounds of one wait that came to nothing */
 #define NAP (PPS_SECOND / 1000)
 
 /* One epoll_wait of whichever kind. */
@@ -33,6 +31,9 @@ struct wait {
     int (*sleep)(const struct wait *w, uint64_t left);
     uint64_t deadline;
     struct pps_signals signals;
+    struct pps_survey survey;
+    bool again;      /* something came to nothing: what the kernel has may be more */
+    unsigned proven; /* index, plus one, of a registration that the kernel told of in this call */
 };
 
 static int sleep_milliseconds(const struct wait *w, uint64_t left)
@@ -48,17 +49,40 @@ static int sleep_nanoseconds(const struct wait *w, uint64_t left)
     return real_epoll_pwait2(w->epfd, w->events, w->max, left == PPS_NEVER ? NULL : &t, w->signals.mask);
 }
 
+static int sleep_beside_late(struct wait *w, uint64_t left)
+{
+    struct pps_late *late = &w->survey.late;
+    struct pollfd set[1 + PPS_LATE_MAX] = {{.fd = w->epfd, .events = POLLIN}};
+    struct timespec t = pps_timespec(left);
+    memcpy(set + 1, late->fds, late->count * sizeof *set);
+    if (real_ppoll(set, 1 + late->count, &t, w->signals.mask) < 0)
+        return -1;
+    memcpy(late->fds, set + 1, late->count * sizeof *set);
+    return set[0].revents || w->max <= 0 ? real_epoll_wait(w->epfd, w->events, w->max, 0) : 0;
+}
+
+static int sleep_until_something(struct wait *w)
+{
+    uint64_t left = pps_survey_sleep(&w->survey, w->deadline);
+    pps_signals_sleep(&w->signals);
+    int told = w->survey.late.count ? sleep_beside_late(w, left) : w->sleep(w, left);
+    pps_signals_wake(&w->signals);
+    return told;
+}
+
 /* --- the array --- */
 
-/* Takes the listener's events out of the array, but for what is no readability. true: it was said to be readable. */
-static bool take_readable(struct wait *w, uint64_t data)
+/* Takes the listener's events out of the array, but for what is no readability. Returns who was said to be readable:
+   acquire.h's, or SAID_BY_ONE. */
+static unsigned take_readable(struct wait *w, const struct pps_interest *i)
 {
-    bool said = false;
+    bool alike = !i->listener.generation || (i->events & PPS_INTEREST_PARKED);
+    unsigned said = 0;
     int kept = 0;
-    for (int i = 0; i < w->told; i++) {
-        struct epoll_event e = w->events[i];
-        if (e.data.u64 == data && (e.events & READABLE)) {
-            said = true;
+    for (int k = 0; k < w->told; k++) {
+        struct epoll_event e = w->events[k];
+        if (e.data.u64 == i->data && (e.events & READABLE)) {
+            said |= alike ? SAID_BY_ONE : e.events & PPS_INTEREST_PARKED ? PPS_SAID_PARKED : PPS_SAID_LISTENER;
             e.events &= ~READABLE;
             if (!e.events)
                 continue;
@@ -70,232 +94,207 @@ static bool take_readable(struct wait *w, uint64_t data)
 }
 
 /* Puts readability back, into an event that is there or a new one. false: the array is full. */
-static bool put_readable(struct wait *w, const struct pps_watch *watch)
+static bool put_readable(struct wait *w, const struct pps_interest *i)
 {
-    int i = 0;
-    while (i < w->told && w->events[i].data.u64 != watch->data)
-        i++;
-    if (i == w->max)
+    int k = 0;
+    while (k < w->told && w->events[k].data.u64 != i->data)
+        k++;
+    if (k == w->max)
         return false;
-    if (i == w->told)
-        w->events[w->told++] = (struct epoll_event){.data.u64 = watch->data};
-    w->events[i].events |= watch->events & READABLE;
+    if (k == w->told)
+        w->events[w->told++] = (struct epoll_event){.data.u64 = i->data};
+    w->events[k].events |= i->events & READABLE;
     return true;
 }
 
-/* --- settling --- */
+/* --- what becomes of an event --- */
 
 /* An event of an edge-triggered or one-shot registration does not come again by itself: armed anew, the kernel raises
    it for whoever waits next. An exclusive one cannot be, so this epoll's next wait looks by itself. */
-static void come_again(const struct pps_watch *watch)
+static void come_again(const struct pps_interest *i)
 {
-    if (watch->events & (EPOLLET | EPOLLONESHOT))
-        pps_watch_set_owed(watch, !pps_watch_rearm(watch));
+    if (i->events & (EPOLLET | EPOLLONESHOT))
+        pps_interest_set_owed(i, !pps_interest_rearm(i));
 }
 
 /* The event comes to nothing. `more`: there may be something after all. */
-static void drop(const struct pps_watch *watch, bool said, bool more)
+static void drop(const struct pps_interest *i, bool said, bool more)
 {
-    if (pps_watch_owed(watch))
-        pps_watch_set_owed(watch, false);
-    if (more || (said && (watch->events & EPOLLONESHOT)))
-        come_again(watch);
+    pps_interest_set_owed(i, false);
+    if (more || (said && (i->events & EPOLLONESHOT)))
+        come_again(i);
 }
 
 /* A one-shot event is told by whoever spends it, and only while what it tells of is still there. */
-static void tell(struct wait *w, const struct pps_watch *watch, bool held)
+static void tell(struct wait *w, const struct pps_interest *i, bool said, bool held)
 {
-    bool one_shot = watch->events & EPOLLONESHOT;
-    pps_watch_set_owed(watch, false);
-    if (one_shot && !pps_watch_spend(watch))
+    bool one_shot = i->events & EPOLLONESHOT;
+    pps_interest_set_owed(i, false);
+    if (one_shot && !pps_interest_spend(i, said))
         return;
-    if (one_shot && held && !pps_place_holds(&watch->listener))
-        pps_watch_rearm(watch);
-    else if (!put_readable(w, watch))
-        come_again(watch);
-}
-
-static bool due(const struct pps_watch *watch)
-{
-    if (watch->spent || !(watch->events & READABLE))
-        return false;
-    if (pps_watch_owed(watch))
-        return true;
-    if (!watch->listener.generation)
-        return pps_epoll_is_due(watch->fd);
-    return !(watch->events & EPOLLET) && pps_place_holds(&watch->listener);
-}
-
-bool pps_epoll_is_due(int epfd)
-{
-    struct pps_watch watch;
-    unsigned cursor = 0;
-    while (pps_watch_next(epfd, &cursor, &watch))
-        if (due(&watch))
-            return true;
-    return false;
-}
-
-/* Of what the kernel did not say just now. Epoll, or listener, may have been closed where nobody saw it. */
-static bool is_there(const struct pps_watch *watch)
-{
-    if (pps_watch_is_there(watch))
-        return true;
-    pps_listener_closed_unseen(watch->fd, &watch->listener);
-    return false;
+    if (one_shot && held && !pps_acquire_is_held(&i->listener))
+        pps_interest_rearm(i);
+    else if (!put_readable(w, i))
+        come_again(i);
 }
 
 bool pps_epoll_is_ready(int epfd)
 {
-    struct pps_watch watch;
+    struct pps_interest i;
     struct pollfd inner = {.fd = epfd, .events = POLLIN};
     unsigned cursor = 0;
-    while (pps_watch_next(epfd, &cursor, &watch)) {
-        if (watch.spent || !(watch.events & READABLE) || !is_there(&watch))
+    while (pps_interest_next(epfd, &cursor, &i)) {
+        if (i.spent || !(i.events & READABLE))
             continue;
-        pps_watch_set_owed(&watch, false);
-        if (!watch.listener.generation) {
-            if (pps_epoll_is_ready(watch.fd)) /* five deep at most, says the kernel */
-                return true;
-            continue;
-        }
-        if (pps_place_holds(&watch.listener) || pps_settle(&watch.listener, watch.fd, false, NULL) == PPS_SETTLED_READY)
+        pps_interest_set_owed(&i, false);
+        if (i.listener.generation ? pps_acquire_is_held(&i.listener) ||
+                                        pps_acquire(&i.listener, i.fd, 0, true, NULL) == PPS_ACQUIRED_READY
+                                  : pps_epoll_is_ready(i.fd))
             return true;
     }
     return real_poll(&inner, 1, 0) == 1;
 }
 
-/* An epoll inside this one. */
-static enum pps_settled resolve_nested(struct wait *w, const struct pps_watch *watch)
+static enum pps_acquired resolve_listener(struct wait *w, const struct pps_interest *i, unsigned said, bool may_acquire)
 {
-    bool owed = due(watch), said = take_readable(w, watch->data);
-    if (watch->spent || (!said && !owed) || (!said && !is_there(watch)))
-        return PPS_SETTLED_NOTHING;
-    if (pps_epoll_is_ready(watch->fd) || (said && pps_watch_shares_data(watch)))
-        tell(w, watch, false);
+    enum pps_acquired a = PPS_ACQUIRED_MORE;
+    if (pps_acquire_is_held(&i->listener))
+        a = PPS_ACQUIRED_READY;
+    else if (may_acquire)
+        a = pps_acquire(&i->listener, i->fd, said & ~(unsigned)SAID_BY_ONE, i->events & EPOLLET, &w->signals);
+    if (a == PPS_ACQUIRED_READY || a == PPS_ACQUIRED_ERROR || (a == PPS_ACQUIRED_PASS && said))
+        tell(w, i, said, a == PPS_ACQUIRED_READY);
     else
-        drop(watch, said, false);
-    return PPS_SETTLED_NOTHING;
+        drop(i, said, a == PPS_ACQUIRED_MORE || a == PPS_ACQUIRED_SIGNAL);
+    w->again |= a == PPS_ACQUIRED_USELESS;
+    return a;
 }
 
-static enum pps_settled settle(struct wait *w, const struct pps_watch *watch, bool said, bool may_settle)
+static enum pps_acquired resolve_one(struct wait *w, const struct pps_interest *i, bool may_acquire)
 {
-    if (pps_place_holds(&watch->listener))
-        return PPS_SETTLED_READY;
-    if (!may_settle)
-        return PPS_SETTLED_MORE;
-    /* With a private epoll beside it, it may not have been the listener that fired. */
-    bool certain = said && pps_watch_private(&watch->listener) < 0;
-    return pps_settle(&watch->listener, watch->fd, certain, &w->signals);
-}
-
-static enum pps_settled resolve_one(struct wait *w, const struct pps_watch *watch, bool may_settle)
-{
-    if (!watch->listener.generation)
-        return resolve_nested(w, watch);
-    bool owed = due(watch), said = take_readable(w, watch->data);
-    if (watch->spent || (!said && !owed)) /* spent: the other half of a one-shot that somebody was told of */
-        return PPS_SETTLED_NOTHING;
-    if (!said && !is_there(watch))
-        return PPS_SETTLED_NOTHING;
-    enum pps_settled settled = settle(w, watch, said, may_settle);
-    if (settled == PPS_SETTLED_READY || settled == PPS_SETTLED_ERROR || (settled == PPS_SETTLED_PASS && said))
-        tell(w, watch, settled == PPS_SETTLED_READY);
-    else if (said && settled != PPS_SETTLED_GONE && pps_watch_shares_data(watch))
-        tell(w, watch, false); /* it may be the other's; from now on all is told that the kernel says */
+    bool due = pps_survey_is_due(i);
+    unsigned said = take_readable(w, i);
+    if (said)
+        w->proven = i->index + 1;
+    if (i->spent || (!said && !due)) /* spent: the other half of a one-shot that somebody was told of */
+        return PPS_ACQUIRED_NOTHING;
+    if (w->proven != i->index + 1 && !pps_interest_verify(i))
+        return PPS_ACQUIRED_NOTHING;
+    if (i->listener.generation)
+        return resolve_listener(w, i, said, may_acquire);
+    if (pps_epoll_is_ready(i->fd))
+        tell(w, i, said, false);
     else
-        drop(watch, said, settled == PPS_SETTLED_MORE || settled == PPS_SETTLED_SIGNAL);
-    return settled;
+        drop(i, said, false);
+    return PPS_ACQUIRED_NOTHING;
 }
 
-static unsigned count_watches(int epfd)
+static unsigned count_interests(int epfd)
 {
-    struct pps_watch watch;
+    struct pps_interest i;
     unsigned count = 0, cursor = 0;
-    while (pps_watch_next(epfd, &cursor, &watch))
+    while (pps_interest_next(epfd, &cursor, &i))
         count++;
     return count;
 }
 
-/* At most one connection is taken from the kernel a wait; see wait_poll.c. false: a signal ends the wait. */
+/* At most one connection is acquired a wait; see wait_poll.c. false: a signal ends the wait. */
 static bool resolve(struct wait *w)
 {
     static _Atomic unsigned turn;
-    struct pps_watch watch;
-    bool may_settle = true, signalled = false;
-    unsigned count = count_watches(w->epfd);
-    unsigned first = count ? atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count : 0;
+    struct pps_interest i;
+    struct pps_listener late;
+    bool may_acquire = !pps_acquire_late(&w->survey.late, true, &late), signalled = false;
+    if (!may_acquire)
+        pps_interest_owe_edges(&late);
+    unsigned count = count_interests(w->epfd);
+    unsigned first = count > 1 ? atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count : 0;
     for (unsigned round = 0; round < 2; round++) {
         unsigned cursor = 0;
-        for (unsigned i = 0; pps_watch_next(w->epfd, &cursor, &watch); i++) {
-            if ((i >= first) != (round == 0) || !(watch.events & READABLE))
+        for (unsigned k = 0; pps_interest_next(w->epfd, &cursor, &i); k++) {
+            if ((k >= first) != (round == 0) || !(i.events & READABLE))
                 continue;
-            enum pps_settled settled = resolve_one(w, &watch, may_settle);
-            may_settle &= settled != PPS_SETTLED_READY && settled != PPS_SETTLED_SIGNAL;
-            signalled |= settled == PPS_SETTLED_SIGNAL;
+            enum pps_acquired a = resolve_one(w, &i, may_acquire);
+            may_acquire &= a != PPS_ACQUIRED_READY && a != PPS_ACQUIRED_SIGNAL;
+            signalled |= a == PPS_ACQUIRED_SIGNAL;
         }
     }
     return !signalled;
 }
 
-static bool peers_are_silent(int epfd)
-{
-    struct pps_watch watch;
-    unsigned cursor = 0;
-    while (pps_watch_next(epfd, &cursor, &watch))
-        if (watch.listener.generation && pps_park_waiting(&watch.listener))
-            return true;
-    return false;
-}
+/* --- the wait --- */
 
 /* An epoll that was shared by fork may hold the private epoll of the process it was shared with, which stays readable
-   until that process sees to it: nothing to settle, nothing to mute. Rather late than spinning. false: a signal came.
+   until that process sees to it: nothing to acquire, nothing to mute. Rather late than spinning. false: a signal came.
  */
-static bool rest_from_others_events(const struct wait *w, unsigned rounds)
+static bool rest_from_others_events(struct wait *w, unsigned rounds)
 {
     uint64_t left = pps_time_left(w->deadline);
     struct timespec nap = pps_timespec(left < NAP ? left : NAP);
-    return rounds < PATIENCE || !pps_process_has_family() || real_ppoll(NULL, 0, &nap, w->signals.mask) == 0;
+    if (rounds < PATIENCE || !pps_process_has_family())
+        return true;
+    pps_signals_sleep(&w->signals);
+    int rested = real_ppoll(NULL, 0, &nap, w->signals.mask);
+    pps_signals_wake(&w->signals);
+    return rested == 0;
+}
+
+static void look_around(struct wait *w)
+{
+    pps_survey_begin(&w->survey);
+    pps_survey_epoll(&w->survey, w->epfd);
+}
+
+static bool is_over(const struct wait *w)
+{
+    return !w->again && pps_time_left(w->deadline) == 0;
 }
 
 static int wait_and_resolve(struct wait *w)
 {
     unsigned rounds = 0;
-    for (bool wary = peers_are_silent(w->epfd);; wary = true) {
-        uint64_t expiry = pps_settle_expire();
-        bool hurry = pps_epoll_is_due(w->epfd);
-        int cancel_state;
-        if (wary || expiry != PPS_NEVER)
+    if (pps_late_is_any())
+        pps_acquire_park_ambiguous();
+    for (bool wary = false;; wary = true) {
+        look_around(w);
+        if (wary || w->survey.silent || w->survey.late.count)
             pps_signals_block(&w->signals);
-        w->told = w->sleep(w, hurry ? 0 : pps_time_left(expiry < w->deadline ? expiry : w->deadline));
-        if (w->told < 0 || (w->told == 0 && !hurry && w->deadline <= expiry))
+        w->again = false;
+        w->told = sleep_until_something(w);
+        if (w->told < 0 || (w->told == 0 && !w->survey.due && !w->survey.late.count && is_over(w)))
             return w->told;
-        if (w->told == 0 && !hurry)
-            continue;
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+        int cancel_state = pps_cancel_off();
+        pps_acquire_expire();
         bool undisturbed = resolve(w);
-        pthread_setcancelstate(cancel_state, NULL);
-        if (!w->told && !undisturbed) {
+        pps_cancel_set(cancel_state);
+        if (w->told || (undisturbed && is_over(w)))
+            return w->told;
+        if (!undisturbed) {
             errno = EINTR;
             return -1;
         }
-        if (w->told || pps_time_left(w->deadline) == 0)
-            return w->told;
         if (!rest_from_others_events(w, rounds++))
             return -1;
     }
 }
 
-static void restore(void *wait)
+static void leave(void *wait)
 {
-    pps_signals_restore(&((struct wait *)wait)->signals);
+    struct wait *w = wait;
+    int saved = errno;
+    if (pps_late_is_any()) {
+        look_around(w);
+        pps_acquire_leave_late(&w->survey.late);
+        errno = saved;
+    }
+    pps_signals_restore(&w->signals);
 }
 
 static int run(struct wait *w)
 {
     int saved = errno, result;
     pps_process_notice_fork();
-    pthread_cleanup_push(restore, w);
+    pthread_cleanup_push(leave, w);
     result = wait_and_resolve(w);
     pthread_cleanup_pop(1);
     if (result >= 0)
@@ -304,11 +303,6 @@ static int run(struct wait *w)
 }
 
 /* --- what others call --- */
-
-bool pps_epoll_concerns(int epfd)
-{
-    return pps_listener_kind(epfd) == PPS_FD_EPOLL;
-}
 
 int pps_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
 {

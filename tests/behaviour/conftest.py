@@ -184,7 +184,14 @@ class Program:
     def parked_at(self, *peers):
         """The server's descriptors of these peers' connections."""
         inodes = {f"socket:[{peer.inode()}]" for peer in peers}
-        return [fd for fd, what in self.fds().items() if what in inodes]
+        return [fd for pid in self.processes() for fd, what in self.fds(pid).items() if what in inodes]
+
+    def parked(self, *peers):
+        """Waits until every one of `peers` is out of the server's way, in the upper half of its descriptors."""
+        limit = re.search(r"^Max open files +(\d+)", Path(f"/proc/{self.pid}/limits").read_text(), re.M)
+        half = int(limit[1]) // 2
+        wire.eventually(lambda: [fd >= half for fd in self.parked_at(*peers)] == [True] * len(peers),
+                        "the peers are no longer merely late")
 
     def cpu_ticks(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -180,14 +181,57 @@ static inline void arrived(int l)
     IS(1, syscall(SYS_poll, &p, 1, LONG));
 }
 
-/* A silent peer that the library has taken from the kernel. The listener is warm. */
-static inline struct client parked(int l)
+/* A silent peer that the library has just taken from the kernel: for a moment it is merely late. The listener is warm.
+ */
+static inline struct client late(int l)
 {
     struct pollfd p = {.fd = l, .events = POLLIN};
     struct client c = dial(l);
     arrived(l);
     while (in_kernel_queue(l))
         IS(0, poll(&p, 1, 0));
+    return c;
+}
+
+/* Numbers of the library's own are above this one: it promises to leave those below to the server. */
+#define BAND 512
+
+/* The number of the server's end of this connection; -1: it has none now. */
+static inline int servers_end(const struct client *c)
+{
+    struct sockaddr_in own, peer;
+    socklen_t length = sizeof own;
+    struct rlimit numbers;
+    MUST(getsockname(c->fd, (struct sockaddr *)&own, &length) == 0 && getrlimit(RLIMIT_NOFILE, &numbers) == 0);
+    for (int fd = 0; fd < (int)numbers.rlim_cur; fd++) {
+        length = sizeof peer;
+        if (fd != c->fd && syscall(SYS_getpeername, fd, &peer, &length) == 0 && peer.sin_family == AF_INET &&
+            peer.sin_port == own.sin_port && peer.sin_addr.s_addr == own.sin_addr.s_addr)
+            return fd;
+    }
+    return -1;
+}
+
+static inline bool is_parked(const struct client *c)
+{
+    struct rlimit numbers;
+    MUST(getrlimit(RLIMIT_NOFILE, &numbers) == 0);
+    return servers_end(c) >= (numbers.rlim_cur / 2 < BAND ? (int)numbers.rlim_cur / 2 : BAND);
+}
+
+/* Waits for the listener until the peer is no longer merely late. */
+static inline void until_parked(int l, const struct client *c)
+{
+    struct pollfd p = {.fd = l, .events = POLLIN};
+    while (!is_parked(c))
+        IS(0, poll(&p, 1, 1));
+}
+
+/* A silent peer out of the server's way. */
+static inline struct client parked(int l)
+{
+    struct client c = late(l);
+    until_parked(l, &c);
     return c;
 }
 

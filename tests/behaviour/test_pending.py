@@ -14,11 +14,13 @@ HALF = {"v1": wire.v1()[:20], "v2": wire.v2()[:20]}
 
 
 def silent(server, count, opening=b""):
-    """That many trusted peers that sent `opening` and no more, all of them taken from the kernel, oldest first."""
+    """That many trusted peers that sent `opening` and no more, all of them taken from the kernel and no longer merely
+    late, oldest first."""
     peers = []
     for _ in range(count):
         peers.append(server.peer().send(opening))
         server.settled(peers[-1])
+    server.parked(*peers)
     return peers
 
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_client.c: clients remembered and recalled, in the table of the process (client.h, client_internal.h) and in the
+ * test_client.c: clients remembered and recalled, in the table of the process (client.h, client_table.h) and in the
  * socket.
  */
-#include "../../shim/conn/client_internal.h"
+#include "../../shim/preload/client_table.h"
+#include "../../shim/preload/open_fds.h"
+#include "../../shim/preload/process.h"
 #include "suites.h"
-#include <ppshim/lock.h>
-#include <ppshim/open_fds.h>
+#include <ppshim/quiet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -21,7 +22,7 @@ static struct pps_addr balancer;
 static void after_fork(bool at_once)
 {
     (void)at_once;
-    pps_peer_after_fork();
+    pps_client_table_after_fork();
 }
 
 static void setup(void)
@@ -31,14 +32,15 @@ static void setup(void)
         pps_process_start(after_fork);
     started = true;
     balancer = pps_addr_v4(balancer_ip, 4711);
-    pps_peer_test_store("table");
-    pps_peer_table_forget();
+    pps_client_fall_back_on(&pps_client_table);
+    pps_client_test_store("table");
+    pps_client_table_forget();
 }
 
 static void teardown(void)
 {
-    pps_peer_table_forget();
-    pps_peer_test_store(NULL);
+    pps_client_table_forget();
+    pps_client_test_store(NULL);
 }
 
 static int new_socket(void)
@@ -57,20 +59,20 @@ static struct pps_client client_of(unsigned number)
 static void remember(int fd, unsigned number)
 {
     struct pps_client c = client_of(number);
-    ck_assert(pps_peer_remember(fd, &balancer, &c));
+    ck_assert(pps_client_remember(fd, &balancer, &c));
 }
 
 static bool knows(int fd, unsigned number)
 {
     struct pps_client c, expected = client_of(number);
-    return pps_peer_recall(fd, &balancer, &c) && c.has_addr && c.addr.port == expected.addr.port &&
+    return pps_client_recall(fd, &balancer, &c) && c.has_addr && c.addr.port == expected.addr.port &&
            memcmp(c.addr.ip, expected.addr.ip, sizeof c.addr.ip) == 0 && !c.v6only;
 }
 
 static bool knows_nobody(int fd)
 {
     struct pps_client c;
-    return !pps_peer_recall(fd, &balancer, &c);
+    return !pps_client_recall(fd, &balancer, &c);
 }
 
 /* So many connections that come and go. */
@@ -104,8 +106,8 @@ START_TEST(the_last_word_counts)
         remember(fd, i);
         ck_assert(knows(fd, i));
     }
-    ck_assert(pps_peer_remember(fd, &balancer, &none));
-    ck_assert(pps_peer_recall(fd, &balancer, &out) && !out.has_addr);
+    ck_assert(pps_client_remember(fd, &balancer, &none));
+    ck_assert(pps_client_recall(fd, &balancer, &out) && !out.has_addr);
     close(fd);
 }
 END_TEST
@@ -117,10 +119,10 @@ START_TEST(another_peer_on_the_same_socket_is_nobody)
     struct pps_addr elsewhere = balancer;
     remember(fd, 7);
     elsewhere.port++;
-    ck_assert(!pps_peer_recall(fd, &elsewhere, &c));
+    ck_assert(!pps_client_recall(fd, &elsewhere, &c));
     elsewhere.port--;
     elsewhere.ip[15]++;
-    ck_assert(!pps_peer_recall(fd, &elsewhere, &c));
+    ck_assert(!pps_client_recall(fd, &elsewhere, &c));
     close(fd);
 }
 END_TEST
@@ -154,8 +156,8 @@ START_TEST(what_is_no_socket_is_nobody)
     struct pps_client c = client_of(1);
     int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
-    ck_assert(!pps_peer_remember(ends[0], &balancer, &c));
-    ck_assert(!pps_peer_remember(-1, &balancer, &c));
+    ck_assert(!pps_client_remember(ends[0], &balancer, &c));
+    ck_assert(!pps_client_remember(-1, &balancer, &c));
     remember(ends[0] = new_socket(), 1);
     ck_assert(knows_nobody(ends[1]));
     ck_assert(knows_nobody(-1));
@@ -167,7 +169,7 @@ END_TEST
 START_TEST(memory_follows_the_connections_that_live)
 {
     pass_by(20000);
-    struct pps_peer_table_state few = pps_peer_table_look();
+    struct pps_client_table_state few = pps_client_table_look();
     ck_assert_uint_le(few.capacity, 512);
     ck_assert_uint_gt(few.sweeps, 10);
     ck_assert_uint_eq(few.retired, 0);
@@ -184,13 +186,13 @@ START_TEST(none_that_lives_is_lost_and_the_table_shrinks_again)
     pass_by(5000);
     for (unsigned i = 0; i < CROWD; i++)
         ck_assert(knows(fds[i], i));
-    struct pps_peer_table_state many = pps_peer_table_look();
+    struct pps_client_table_state many = pps_client_table_look();
     ck_assert_uint_ge(many.capacity, CROWD);
     ck_assert_uint_le(many.capacity, 16 * CROWD);
     for (unsigned i = 0; i < CROWD; i++)
         close(fds[i]);
     pass_by(20000);
-    ck_assert_uint_lt(pps_peer_table_look().capacity, CROWD);
+    ck_assert_uint_lt(pps_client_table_look().capacity, CROWD);
 }
 END_TEST
 
@@ -200,7 +202,7 @@ START_TEST(sweeping_is_spread_over_many_connections)
     for (unsigned i = 0; i < CROWD; i++)
         fds[i] = new_socket(); /* nobody's */
     pass_by(10 * CROWD);
-    ck_assert_uint_le(pps_peer_table_look().sweeps, 100);
+    ck_assert_uint_le(pps_client_table_look().sweeps, 100);
     for (unsigned i = 0; i < CROWD; i++)
         close(fds[i]);
 }
@@ -264,7 +266,7 @@ START_TEST(none_that_lives_is_lost_where_no_descriptor_is_left)
         remember(fds[i], i);
     for (unsigned round = 0; round < 2000; round++)
         remember(fds[n - 1], round);
-    unsigned swept = pps_peer_table_look().sweeps, known = 0;
+    unsigned swept = pps_client_table_look().sweeps, known = 0;
     for (unsigned i = 0; i + 1 < n; i++)
         known += knows(fds[i], i);
     for (unsigned i = 0; i < n; i++)
@@ -289,7 +291,7 @@ START_TEST(without_memory_it_says_so_and_forgets_nobody)
     none.rlim_cur = 1;
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
     for (; kept && stored < 10000; stored += kept) {
-        kept = (passing = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && pps_peer_remember(passing, &balancer, &c);
+        kept = (passing = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && pps_client_remember(passing, &balancer, &c);
         close(passing);
     }
     bool known = knows(fd, 7), unknown = knows_nobody(passing = socket(AF_INET, SOCK_STREAM, 0));
@@ -307,10 +309,10 @@ static bool child_works(int fd)
 {
     int mine = socket(AF_INET, SOCK_STREAM, 0);
     struct pps_client c = client_of(9);
-    bool inherits = knows(fd, 7), adds = pps_peer_remember(mine, &balancer, &c) && knows(mine, 9);
+    bool inherits = knows(fd, 7), adds = pps_client_remember(mine, &balancer, &c) && knows(mine, 9);
     for (unsigned i = 0; i < 300; i++) {
         int passing = socket(AF_INET, SOCK_STREAM, 0);
-        adds = adds && pps_peer_remember(passing, &balancer, &c);
+        adds = adds && pps_client_remember(passing, &balancer, &c);
         close(passing);
     }
     return inherits && adds && knows(fd, 7) && knows(mine, 9);
@@ -341,13 +343,13 @@ START_TEST(a_vfork_child_changes_nothing)
     int fd = new_socket(), status;
     struct pps_client c = client_of(8);
     remember(fd, 7);
-    size_t used = pps_peer_table_look().used;
+    size_t used = pps_client_table_look().used;
     pid_t child = vfork();
     if (child == 0)
-        _exit(pps_peer_remember(fd, &balancer, &c) ? 1 : 0);
+        _exit(pps_client_remember(fd, &balancer, &c) ? 1 : 0);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
-    ck_assert_uint_eq(pps_peer_table_look().used, used);
+    ck_assert_uint_eq(pps_client_table_look().used, used);
     ck_assert(knows(fd, 7));
     close(fd);
 }
@@ -362,7 +364,7 @@ static void *come_and_go(void *number)
     while (!atomic_load(&over)) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         struct pps_client c = client_of(mine);
-        wrong += fd < 0 || !pps_peer_remember(fd, &balancer, &c) || !knows(fd, mine);
+        wrong += fd < 0 || !pps_client_remember(fd, &balancer, &c) || !knows(fd, mine);
         close(fd);
     }
     return NULL;
@@ -392,7 +394,7 @@ START_TEST(threads_do_not_disturb_each_other)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     ck_assert_uint_eq(wrong, 0);
-    ck_assert_uint_gt(pps_peer_table_look().sweeps, 0);
+    ck_assert_uint_gt(pps_client_table_look().sweeps, 0);
     close(watched);
 }
 END_TEST
@@ -406,8 +408,8 @@ static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip,
     if (ip)
         c.addr = pps_addr_v6(ip, 7);
     c.local = local_ip ? pps_addr_v6(local_ip, 65535) : pps_addr_v4(balancer_ip, 258);
-    ck_assert(pps_peer_remember(fd, &balancer, &c));
-    ck_assert(pps_peer_recall(fd, &balancer, &out));
+    ck_assert(pps_client_remember(fd, &balancer, &c));
+    ck_assert(pps_client_recall(fd, &balancer, &out));
     ck_assert(out.has_addr && out.has_local && out.v6only == v6only);
     ck_assert_mem_eq(out.addr.ip, c.addr.ip, 16);
     ck_assert_mem_eq(out.local.ip, c.local.ip, 16);
@@ -421,7 +423,7 @@ START_TEST(both_ends_come_back)
     static const uint8_t six[16] = {0x20, 1, 0xd, 0xb8, [15] = 7};
     static const char *const stores[] = {"table", NULL};
     for (int i = 0; i < 4; i++) {
-        pps_peer_test_store(stores[i / 2]);
+        pps_client_test_store(stores[i / 2]);
         both_ends_must_come_back(NULL, NULL, i % 2);
         both_ends_must_come_back(NULL, six, i % 2);
         both_ends_must_come_back(six, NULL, i % 2);
@@ -433,14 +435,15 @@ END_TEST
 START_TEST(the_socket_itself_is_used_where_the_kernel_lets_us)
 {
     int fd = new_socket();
-    pps_peer_test_store(NULL);
-    if (strcmp(pps_peer_store(), "socket") == 0) {
+    pps_client_test_store(NULL);
+    if (strcmp(pps_client_store(), "socket") == 0) {
         remember(fd, 7);
         ck_assert(knows(fd, 7));
-        ck_assert_uint_eq(pps_peer_table_look().capacity, 0);
+        ck_assert_uint_eq(pps_client_table_look().capacity, 0);
     }
-    pps_peer_test_store("table");
-    ck_assert_str_eq(pps_peer_store(), "table");
+    pps_client_fall_back_on(&pps_client_table);
+    pps_client_test_store("table");
+    ck_assert_str_eq(pps_client_store(), "table");
     close(fd);
 }
 END_TEST

@@ -10,6 +10,7 @@
 #ifndef PPSHIM_WAIT_H
 #define PPSHIM_WAIT_H
 
+#include "fd_table.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,11 +27,12 @@ bool pps_select_concerns(int n, const fd_set *readable);
 int pps_pselect(int n, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
                 const sigset_t *mask, struct timespec *left);
 
-bool pps_epoll_concerns(int epfd);
-/* Whether an epoll that is said to be readable is: settles what it holds. */
+static inline bool pps_epoll_concerns(int epfd)
+{
+    return pps_fd_kind(epfd) == PPS_FD_EPOLL;
+}
+/* Whether an epoll that is said to be readable is: acquires for what it holds. */
 bool pps_epoll_is_ready(int epfd);
-/* Whether it may be although the kernel does not say so. */
-bool pps_epoll_is_due(int epfd);
 /* epoll_pwait(2), epoll_wait(2) with mask NULL. */
 int pps_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask);
 /* epoll_pwait2(2). */

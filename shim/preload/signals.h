@@ -25,6 +25,10 @@ struct pps_signals {
 void pps_signals_block(struct pps_signals *s);
 void pps_signals_restore(struct pps_signals *s);
 
+/* Round the sleep itself, when it lets signals in. */
+void pps_signals_sleep(const struct pps_signals *s);
+void pps_signals_wake(const struct pps_signals *s);
+
 /* accept4(2) where it may sleep: under the mask, if there is one. EINTR also when a handler ran just before. One that
    runs in the very moment of an accept4 that does not sleep is not told of: nobody can tell that it did. */
 int pps_signals_accept4(const struct pps_signals *s, int listener_fd, struct sockaddr *peer, socklen_t *len, int flags);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * govern.c: see govern.h.
+ */
+#include "govern.h"
+#include "state.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <ppshim/client.h>
+#include <ppshim/log.h>
+#include <ppshim/trust.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+static void say_active(const struct pps_probe *p)
+{
+    struct pps_line l;
+    pps_line_begin(&l, "active");
+    pps_line_word(&l, "version", PPS_VERSION);
+    pps_line_exe(&l, "exe");
+    if (p->is_unix)
+        pps_line_listener(&l, "listen", &p->name);
+    else
+        pps_line_addr(&l, "listen", &p->local);
+    pps_line_number(&l, "trust", pps_trust_prefixes());
+    pps_line_text(&l, "-prefixes");
+    bool whole = pps_config.timeout_ms % 1000 == 0;
+    pps_line_number(&l, "timeout", whole ? pps_config.timeout_ms / 1000 : pps_config.timeout_ms);
+    pps_line_text(&l, whole ? "s" : "ms");
+    pps_line_word(&l, "untrusted", pps_config.reject_untrusted ? "reject" : "pass");
+    pps_line_word(&l, "store", pps_client_store());
+    pps_log(PPS_LOG_NOTICE, &l);
+}
+
+static void defer_accept(int fd)
+{
+    int seconds = (int)((pps_config.timeout_ms + 999) / 1000);
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
+bool pps_govern_wants(struct pps_probe *p)
+{
+    if (p->is_unix)
+        return pps_trust_names(&pps_config, &p->name);
+    return p->tcp && pps_config_governs(&pps_config, p->local.port);
+}
+
+void pps_govern_begin(int fd, const struct pps_probe *p)
+{
+    static atomic_bool said;
+    char error[PPS_ERROR_TEXT];
+    if (!pps_trust_load(&pps_config, error))
+        pps_stop_misconfigured(error);
+    if (!atomic_load(&said) && !atomic_exchange(&said, true))
+        say_active(p);
+    if (pps_config.defer_accept && p->tcp)
+        defer_accept(fd);
+}
+
+void pps_govern_prepare(int fd)
+{
+    struct pps_probe p;
+    char error[PPS_ERROR_TEXT];
+    if (pps_probe(fd, &p) && p.listens && pps_govern_wants(&p))
+        pps_trust_load(&pps_config, error);
+}

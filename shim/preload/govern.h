@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * govern.h: whether a listener is ours to govern, and what happens when a process first governs one.
+ *
+ * Reads files and writes lines: never with the lock held.
+ */
+#ifndef PPSHIM_GOVERN_H
+#define PPSHIM_GOVERN_H
+
+#include "listener_probe.h"
+#include <stdbool.h>
+
+/* An AF_UNIX listener takes the name that its list has for it. */
+bool pps_govern_wants(struct pps_probe *p);
+
+/* Loads the lists, says `active` once, and does what settings ask of such a listener. Ends the process, status 78, over
+   a bad list. */
+void pps_govern_begin(int fd, const struct pps_probe *p);
+
+/* A server that is given its listener may change its root before it accepts: the lists are read while they can be. What
+   is wrong with them is said, and fatal, when it waits or accepts. */
+void pps_govern_prepare(int fd);
+
+#endif

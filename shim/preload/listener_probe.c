@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listener_probe.c: see listener_probe.h.
+ */
+#include "listener_probe.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <ppshim/real.h>
+#include <ppshim/sockopt.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+bool pps_probe_is_no_listener(int fd, bool *no_socket)
+{
+    errno = 0;
+    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    *no_socket = listens < 0 && errno == ENOTSOCK;
+    return listens == 0 || *no_socket;
+}
+
+static void ask_tcp(int fd, const struct sockaddr_storage *own, struct pps_probe *p)
+{
+    p->tcp = pps_sockopt_is_tcp(fd);
+    p->inet6 = own->ss_family == AF_INET6;
+    p->v6only = p->inet6 && pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+}
+
+uint64_t pps_probe_cookie(int fd)
+{
+    uint64_t cookie;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+bool pps_probe(int fd, struct pps_probe *p)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    *p = (struct pps_probe){.lowat = 1};
+    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    p->listens = listens > 0;
+    if (!p->listens)
+        return listens == 0 || errno == ENOTSOCK;
+    if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+        return true;
+    if (pps_addr_from_sockaddr(&p->local, (struct sockaddr *)&ss, len))
+        ask_tcp(fd, &ss, p);
+    else if (pps_unix_name_from_sockaddr(&p->name, (struct sockaddr *)&ss, len))
+        p->is_unix = pps_sockopt(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+    p->cookie = pps_probe_cookie(fd);
+    p->lowat = pps_sockopt(fd, SOL_SOCKET, SO_RCVLOWAT);
+    return true;
+}
