@@ -51,7 +51,7 @@ static bool is_free(const struct pps_record *r)
     return !r->numbers && !(last.generation && is_in_use(&last));
 }
 
-/* The record of this very listener, or a free one, or NULL when all are taken. */
+/* The record of this very listener, or a free one. */
 static struct pps_record *find_record(const struct pps_probe *p)
 {
     struct pps_record *unused = NULL;
@@ -63,6 +63,8 @@ static struct pps_record *find_record(const struct pps_probe *p)
     }
     if (!unused && pps_records_end() < pps_records + PPS_LISTENERS_MAX)
         unused = &pps_records[atomic_fetch_add(&records_end, 1)];
+    if (!unused) /* nothing sensible listens to so many */
+        pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
     return unused;
 }
 
@@ -113,8 +115,6 @@ static struct pps_record *add_number(int fd, const struct pps_probe *p, struct p
         return before;
     drop_number(fd, gone);
     struct pps_record *r = find_record(p);
-    if (!r) /* nothing sensible listens to so many */
-        pps_stop_misconfigured("more governed listeners than the shim can hold (4096): name fewer in PPSHIM_PORTS");
     if (!r->numbers)
         fill(r, p);
     atomic_store(&r->lowat, p->lowat);
