@@ -13,7 +13,13 @@ Suite *suite_config(void);
 Suite *suite_header(void);
 Suite *suite_header_build(void);
 Suite *suite_header_tlv(void);
+Suite *suite_late(void);
+Suite *suite_leader(void);
+Suite *suite_own_fds(void);
 Suite *suite_peer(void);
+Suite *suite_pending(void);
+Suite *suite_slot(void);
 Suite *suite_trust(void);
+Suite *suite_usage(void);
 
 #endif

@@ -5,7 +5,7 @@
  */
 #include "../../shim/preload/client_table.h"
 #include "../../shim/preload/open_fds.h"
-#include "../../shim/preload/process.h"
+#include "forked.h"
 #include "suites.h"
 #include <ppshim/quiet.h>
 #include <pthread.h>
@@ -19,18 +19,9 @@
 static const uint8_t balancer_ip[4] = {10, 108, 0, 9};
 static struct pps_addr balancer;
 
-static void after_fork(bool at_once)
-{
-    (void)at_once;
-    pps_client_table_after_fork();
-}
-
 static void setup(void)
 {
-    static bool started;
-    if (!started)
-        pps_process_start(after_fork);
-    started = true;
+    forked_start();
     balancer = pps_addr_v4(balancer_ip, 4711);
     pps_client_fall_back_on(&pps_client_table);
     pps_client_test_store("table");
