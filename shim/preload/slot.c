@@ -90,13 +90,20 @@ void pps_slot_expect(struct pps_slot *s, pps_claim claim, int fd)
         atomic_store(&s->fd, fd + 1);
 }
 
-/* Ends a claim that is not void; false: the slot was closed meanwhile. */
+/* A handler that interrupted whoever has the claim forked, and this is the child, which has returned from it. */
+static bool is_parents(pps_claim claim)
+{
+    return claim >> 32 != (uint32_t)pps_process_epoch();
+}
+
+/* Ends a claim that was not void a moment ago; false: the slot was closed meanwhile, or the claim is the parent's. */
 static bool leave(struct pps_slot *s, pps_claim claim, unsigned state)
 {
     if (change(s, claim, (claim & ~(uint64_t)STATE) | state))
         return true;
     atomic_store(&s->fd, 0);
-    atomic_fetch_and(&s->word, ~(uint64_t)STATE);
+    if (!is_parents(claim))
+        atomic_fetch_and(&s->word, ~(uint64_t)STATE);
     return false;
 }
 
@@ -109,7 +116,11 @@ bool pps_slot_put(struct pps_slot *s, pps_claim claim, struct pps_conn *conn, in
     s->conn = *conn;
     s->flags = flags;
     atomic_store(&s->fd, conn->fd + 1);
-    return leave(s, claim, FULL);
+    if (leave(s, claim, FULL))
+        return true;
+    if (is_parents(claim))
+        conn->fd = -1;
+    return false;
 }
 
 void pps_slot_release(struct pps_slot *s, pps_claim claim)
