@@ -22,19 +22,31 @@ bool pps_late_is_any(void)
     return atomic_load(&full);
 }
 
+/* The child of a fork has counted anew, and may have none. */
+static void count_down(void)
+{
+    unsigned count = atomic_load(&full);
+    while (count && !atomic_compare_exchange_weak(&full, &count, count - 1))
+        ;
+}
+
+/* No such slot is ever closed: what cannot be put is the parent's, of a handler that forked in between. */
 static bool take_over(struct late *late, const struct pps_listener *l, struct pps_conn *conn, int flags)
 {
+    int fd = conn->fd;
     pps_claim claim = pps_slot_claim_next(&late->slot);
     if (!claim)
         return false;
+    pps_slot_expect(&late->slot, claim, fd);
     atomic_store(&late->listener, *l);
     atomic_store(&late->until, conn->arrived + PPS_LATE_PATIENCE);
-    pps_fd_mark(conn->fd, PPS_FD_OURS);
+    pps_fd_mark(fd, PPS_FD_OURS);
     atomic_fetch_add(&full, 1);
-    if (pps_slot_put(&late->slot, claim, conn, flags))
-        return true;
-    atomic_fetch_sub(&full, 1);
-    return false;
+    if (!pps_slot_put(&late->slot, claim, conn, flags)) {
+        pps_fd_mark(fd, PPS_FD_UNKNOWN);
+        count_down();
+    }
+    return true;
 }
 
 bool pps_late_put(const struct pps_listener *l, struct pps_conn *conn, int flags)
@@ -98,13 +110,12 @@ static bool claim_one(struct late *late, uint16_t tag, struct pps_late_claim *ou
     return true;
 }
 
-/* The child of a fork has counted anew. */
 void pps_late_release(const struct pps_late_claim *c)
 {
     if (pps_slot_is_void(c->slot, c->claim))
         return;
     pps_slot_release(c->slot, c->claim);
-    atomic_fetch_sub(&full, 1);
+    count_down();
 }
 
 void pps_late_put_back(struct pps_late_claim *c)
