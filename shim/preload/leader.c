@@ -9,11 +9,16 @@
 #include <pthread.h>
 #include <time.h>
 
-static _Thread_local struct pps_leader *leading;
+static _Thread_local char me;
+
+static uintptr_t this_thread(void)
+{
+    return (uintptr_t)&me;
+}
 
 void pps_leader_open(struct pps_leader *l)
 {
-    atomic_store(&l->led, false);
+    atomic_store(&l->led, 0);
     atomic_store(&l->watching, false);
     atomic_store(&l->followers, 0);
     sem_init(&l->turn, 0, 0);
@@ -21,17 +26,13 @@ void pps_leader_open(struct pps_leader *l)
 
 bool pps_leader_is_me(const struct pps_leader *l)
 {
-    return leading == l;
+    return atomic_load(&l->led) == this_thread();
 }
 
 bool pps_leader_try(struct pps_leader *l)
 {
-    bool nobody = false;
-    leading = l; /* before it is true: a handler that comes in between must not follow its own thread */
-    if (atomic_compare_exchange_strong(&l->led, &nobody, true))
-        return true;
-    leading = NULL;
-    return false;
+    uintptr_t nobody = 0;
+    return atomic_compare_exchange_strong(&l->led, &nobody, this_thread());
 }
 
 void pps_leader_set_watching(struct pps_leader *l, bool watching)
@@ -57,11 +58,10 @@ static void give_turn(struct pps_leader *l)
 
 void pps_leader_resign(struct pps_leader *l)
 {
-    if (leading != l) /* the child of a fork, that returned into its parent's accept */
+    if (!pps_leader_is_me(l)) /* the child of a fork, that returned into its parent's accept */
         return;
     atomic_store(&l->watching, false);
-    atomic_store(&l->led, false);
-    leading = NULL;
+    atomic_store(&l->led, 0);
     give_turn(l);
 }
 
@@ -132,8 +132,7 @@ bool pps_leader_is_in_use(const struct pps_leader *l)
 void pps_leader_after_fork(struct pps_leader *l)
 {
     bool followed = atomic_exchange(&l->followers, 0);
-    atomic_store(&l->led, false);
+    atomic_store(&l->led, 0);
     atomic_store(&l->watching, false);
     sem_init(&l->turn, 0, followed);
-    leading = NULL;
 }
