@@ -45,13 +45,20 @@ static void park(const struct pps_listener *l, struct pps_conn *c, int flags)
     pps_admit_close(c, pps_listener_is_open(l) ? PPS_REASON_NO_ROOM : PPS_REASON_LISTENER_CLOSED);
 }
 
+/* One that waits on, late. Who closed its listener meanwhile may have missed it. */
+static void see_to_the_end(const struct pps_listener *l)
+{
+    if (!pps_listener_is_open(l))
+        pps_acquire_end(l);
+}
+
 /* With a part of its header, or where a low-water mark hides the first bytes, there is nothing to watch for. */
 static void wait_for_header(const struct pps_listener *l, struct pps_conn *c, int flags, bool watched)
 {
     if (c->have || c->origin.lowat > 1 || !watched || pps_interest_is_ambiguous(l) || !pps_late_put(l, c, flags))
         park(l, c, flags);
-    else if (!pps_listener_is_open(l)) /* closed meanwhile: whoever closed it may have missed this one */
-        pps_acquire_end(l);
+    else
+        see_to_the_end(l);
 }
 
 static void refresh_trust(void)
@@ -90,6 +97,12 @@ bool pps_acquire_fresh(const struct pps_listener *l, int fd, const struct sockad
 }
 
 /* --- late ones --- */
+
+static void put_back(struct pps_late_claim *late)
+{
+    pps_late_put_back(late);
+    see_to_the_end(&late->listener);
+}
 
 static void park_late(struct pps_late_claim *late)
 {
@@ -155,7 +168,7 @@ bool pps_acquire_late(struct pps_late *late, bool may_hold, struct pps_listener 
         else if (is_over(&one, now))
             park_late(&one);
         else
-            pps_late_put_back(&one);
+            put_back(&one);
         if (held)
             may_hold = false;
     }
@@ -178,7 +191,7 @@ bool pps_acquire_from_late(struct pps_late *late, int flags, struct pps_conn *co
         } else if (!fired && is_over(&one, now)) {
             park_late(&one);
         } else if (!fired) {
-            pps_late_put_back(&one);
+            put_back(&one);
         }
     }
     return ready;
@@ -190,7 +203,7 @@ static void leave_one(struct pps_late_claim *late)
 {
     if (!(late->flags & SOCK_CLOEXEC) && fcntl(late->conn.fd, F_SETFD, FD_CLOEXEC) == 0)
         late->flags |= SOCK_CLOEXEC; /* who hands it over mends that */
-    pps_late_put_back(late);
+    put_back(late);
 }
 
 void pps_acquire_leave_late(struct pps_late *late)
@@ -218,7 +231,7 @@ void pps_acquire_park_ambiguous(void)
         if (pps_interest_is_ambiguous(&one.listener))
             park_late(&one);
         else
-            pps_late_put_back(&one);
+            put_back(&one);
     }
 }
 

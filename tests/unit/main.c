@@ -23,6 +23,7 @@ int main(void)
     srunner_add_suite(runner, suite_slot());
     srunner_add_suite(runner, suite_late());
     srunner_add_suite(runner, suite_leader());
+    srunner_add_suite(runner, suite_acquire());
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -7,6 +7,7 @@
 
 #include <check.h>
 
+Suite *suite_acquire(void);
 Suite *suite_addr(void);
 Suite *suite_cidr(void);
 Suite *suite_config(void);
