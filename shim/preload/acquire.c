@@ -72,28 +72,40 @@ static void refresh_trust(void)
     pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
 }
 
-bool pps_acquire_fresh(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
-                       bool watched, unsigned epoch, struct pps_signals *signals, struct pps_conn *c)
+/* Signals are blocked unless it is ready: the wait will go on, and no handler forks before it is seen to. */
+static enum pps_admission admit(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                                struct pps_signals *signals, struct pps_conn *c, enum pps_reason *reason)
 {
     uint8_t buf[PPS_ADMIT_STACK];
-    enum pps_reason reason;
     struct pps_origin origin = pps_listener_origin(l);
     pps_fd_closed_unseen(fd);
     refresh_trust();
-    enum pps_admission a = pps_admit_begin(c, &pps_config, &origin, fd, peer, peer_len, buf, sizeof buf, &reason);
+    enum pps_admission a = pps_admit_begin(c, &pps_config, &origin, fd, peer, peer_len, buf, sizeof buf, reason);
+    if (a != PPS_ADMIT_READY && signals)
+        pps_signals_block(signals);
+    return a;
+}
+
+static void see_to(enum pps_admission a, enum pps_reason reason, const struct pps_listener *l, struct pps_conn *c,
+                   int flags, bool watched)
+{
+    if (a == PPS_ADMIT_WAIT)
+        wait_for_header(l, c, flags, watched);
+    else if (a == PPS_ADMIT_GONE)
+        pps_admit_close(c, reason);
+}
+
+bool pps_acquire_fresh(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len, int flags,
+                       bool watched, unsigned epoch, struct pps_signals *signals, struct pps_conn *c)
+{
+    enum pps_reason reason;
+    enum pps_admission a = admit(l, fd, peer, peer_len, signals, c, &reason);
     if (epoch != pps_process_epoch()) {
         real_close(fd); /* without a shutdown: it is the parent's */
         return false;
     }
-    if (a == PPS_ADMIT_READY)
-        return true;
-    if (signals)
-        pps_signals_block(signals); /* the wait will go on */
-    if (a == PPS_ADMIT_WAIT)
-        wait_for_header(l, c, flags, watched);
-    else
-        pps_admit_close(c, reason);
-    return false;
+    see_to(a, reason, l, c, flags, watched);
+    return a == PPS_ADMIT_READY;
 }
 
 /* --- late ones --- */
@@ -311,16 +323,23 @@ static enum pps_acquired one_from_kernel(struct acquiring *a)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    unsigned epoch = pps_process_epoch();
+    enum pps_reason reason;
     int fd = accept_one(a, (struct sockaddr *)&peer, &len);
     if (fd < 0)
         return after_failure(errno);
+    if (pps_slot_is_void(a->held, a->claim)) { /* the child of a fork since: no shutdown, it may be the parent's */
+        real_close(fd);
+        return PPS_ACQUIRED_USELESS;
+    }
     pps_slot_expect(a->held, a->claim, fd);
-    bool ready =
-        pps_acquire_fresh(a->l, fd, (struct sockaddr *)&peer, len, a->flags, true, epoch, a->signals, &a->conn);
-    if (!ready)
-        pps_slot_expect(a->held, a->claim, -1);
-    return ready ? PPS_ACQUIRED_READY : PPS_ACQUIRED_USELESS;
+    enum pps_admission admission = admit(a->l, fd, (struct sockaddr *)&peer, len, a->signals, &a->conn, &reason);
+    if (pps_slot_is_void(a->held, a->claim)) /* the child of a fork has closed its copy */
+        return PPS_ACQUIRED_USELESS;
+    if (admission == PPS_ADMIT_READY)
+        return PPS_ACQUIRED_READY;
+    pps_slot_expect(a->held, a->claim, -1); /* before the number can be somebody else's, whom a fork would miss */
+    see_to(admission, reason, a->l, &a->conn, a->flags, true);
+    return PPS_ACQUIRED_USELESS;
 }
 
 /* Level-triggered, the kernel is asked again by the wait itself. */
