@@ -257,6 +257,8 @@ static inline bool asleep(int stat)
 {
     char text[512];
     ssize_t n = pread(stat, text, sizeof text - 1, 0);
+    if (n < 0 && errno == ESRCH) /* it has ended */
+        return false;
     MUST(n > 0);
     text[n] = 0;
     return strstr(text, ") S ") != NULL;
