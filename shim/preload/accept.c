@@ -222,6 +222,38 @@ static enum step look(struct call *c, bool with_listener)
     return fail(EAGAIN);
 }
 
+/* --- leaving --- */
+
+static void resign(const struct call *c)
+{
+    int saved = errno;
+    pps_leader_resign(leader_of(c));
+    if (!pps_listener_is_open(&c->l))
+        pps_acquire_end(&c->l); /* whoever closed it left to us what we watched */
+    errno = saved;
+}
+
+/* Late ones are the next wait's, or the next leader's. */
+static void leave_late(const struct call *c)
+{
+    struct pps_late late;
+    int saved = errno;
+    pps_late_gather_none(&late);
+    pps_late_gather(&late, &c->l);
+    if (late.count && !pps_leader_has_followers(leader_of(c)))
+        pps_acquire_leave_late(&late);
+    errno = saved;
+}
+
+/* Cancelled. */
+static void abandon(void *call)
+{
+    struct call *c = call;
+    resign(c);
+    leave_late(c);
+    pps_signals_restore(&c->signals);
+}
+
 /* --- waiting --- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -241,16 +273,11 @@ static int sleep_on(const struct call *c, struct view *v, int door, uint64_t lef
     return ready;
 }
 
-static void nothing(void *unused)
-{
-    (void)unused;
-}
-
-/* Sleeps until somebody is ready, with cancellation as the caller has it: `on_cancel` undoes what others rely on. */
-static enum step wait_for(struct call *c, struct view *v, int door, uint64_t until, void (*on_cancel)(void *))
+/* Sleeps until somebody is ready, with cancellation as the caller has it. */
+static enum step wait_for(struct call *c, struct view *v, int door, uint64_t until)
 {
     int ready;
-    pthread_cleanup_push(on_cancel, c);
+    pthread_cleanup_push(abandon, c);
     pps_cancel_set(c->cancel_state);
     pps_signals_sleep(&c->signals);
     ready = sleep_on(c, v, door, pps_time_left(earlier(earlier(until, c->deadline), pps_parked_due())));
@@ -265,16 +292,6 @@ static enum step wait_for(struct call *c, struct view *v, int door, uint64_t unt
 }
 
 /* --- a blocking listener, as the leader --- */
-
-static void resign(void *call)
-{
-    const struct call *c = call;
-    int saved = errno;
-    pps_leader_resign(leader_of(c));
-    if (!pps_listener_is_open(&c->l))
-        pps_acquire_end(&c->l); /* whoever closed it left to us what we watched */
-    errno = saved;
-}
 
 /* What is believed of the listener is good for a short sleep. */
 static uint64_t until_asked(struct call *c)
@@ -307,7 +324,7 @@ static enum step lead_among_waiting(struct call *c)
     int door = -1;
     if (!v.late.count && pps_process_has_family())
         door = pps_parked_door(&c->l, c->listener_fd);
-    enum step step = wait_for(c, &v, door, earlier(until, v.late.until), resign);
+    enum step step = wait_for(c, &v, door, earlier(until, v.late.until));
     pps_leader_set_watching(leader_of(c), false);
     return step == AGAIN ? take_from(&v, c) : step;
 }
@@ -318,10 +335,10 @@ static enum step lead_in_kernel(struct call *c)
     struct view v = {.fds = {{.fd = c->listener_fd, .events = POLLIN}, {.fd = -1}}};
     if (c->useless)
         ask_listener(c);
-    if (c->deadline != PPS_NEVER && wait_for(c, &v, -1, PPS_NEVER, resign) == FAILED)
+    if (c->deadline != PPS_NEVER && wait_for(c, &v, -1, PPS_NEVER) == FAILED)
         return FAILED;
     enum step step;
-    pthread_cleanup_push(resign, c);
+    pthread_cleanup_push(abandon, c);
     step = from_kernel(c, false);
     pthread_cleanup_pop(0);
     return step;
@@ -380,7 +397,7 @@ static enum step without_blocking(struct call *c)
         return AGAIN;
     c->deadline = c->started + pps_config_timeout(&pps_config);
     view(&v, c, true);
-    step = wait_for(c, &v, -1, v.late.until, nothing);
+    step = wait_for(c, &v, -1, v.late.until);
     return step == AGAIN ? take_from(&v, c) : step;
 }
 
@@ -405,18 +422,6 @@ static enum step one_round(struct call *c)
     if (c->must_not_wait)
         return without_waiting(c);
     return is_blocking(c) ? lead(c) : without_blocking(c);
-}
-
-/* Late ones are the next wait's, or the next leader's. */
-static void leave_late(const struct call *c)
-{
-    struct pps_late late;
-    int saved = errno;
-    pps_late_gather_none(&late);
-    pps_late_gather(&late, &c->l);
-    if (late.count && !pps_leader_has_followers(leader_of(c)))
-        pps_acquire_leave_late(&late);
-    errno = saved;
 }
 
 static enum step governed(struct call *c)
