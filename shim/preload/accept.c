@@ -335,9 +335,9 @@ static enum step lead_in_kernel(struct call *c)
     struct view v = {.fds = {{.fd = c->listener_fd, .events = POLLIN}, {.fd = -1}}};
     if (c->useless)
         ask_listener(c);
-    if (c->deadline != PPS_NEVER && wait_for(c, &v, -1, PPS_NEVER) == FAILED)
-        return FAILED;
-    enum step step;
+    enum step step = c->deadline != PPS_NEVER ? wait_for(c, &v, -1, PPS_NEVER) : GOT;
+    if (step == FAILED || (step == AGAIN && !v.fds[LISTENER].revents))
+        return step;
     pthread_cleanup_push(abandon, c);
     step = from_kernel(c, false);
     pthread_cleanup_pop(0);
