@@ -23,7 +23,6 @@ enum state {
     ARMED,
     OWED,      /* an event is to be told that the kernel will not tell again */
     SPENT,     /* EPOLLONESHOT, told */
-    UNCLEAR,   /* not known yet whether it is */
     AMBIGUOUS, /* another descriptor in this epoll has the same data */
 };
 
@@ -35,7 +34,8 @@ static struct registration {
     _Atomic uint32_t events;
     _Atomic uint64_t data;
     _Atomic int state;
-    bool beside; /* the private epoll is in there too; the lock's */
+    atomic_bool unclear; /* whether it is AMBIGUOUS was not asked yet */
+    bool beside;         /* the private epoll is in there too; the lock's */
 } registrations[REGISTRATIONS_MAX];
 static _Atomic unsigned chains[CHAINS]; /* plus one */
 static _Atomic unsigned registrations_end;
@@ -78,7 +78,7 @@ static bool is_live(const struct registration *r)
 
 static bool is_told(const struct registration *r)
 {
-    return atomic_load(&r->state) < UNCLEAR;
+    return atomic_load(&r->state) != AMBIGUOUS;
 }
 
 static void change_state(struct registration *r, int from, int to)
@@ -256,44 +256,52 @@ struct sought {
     uint64_t data;
 };
 
+/* What is not to be readable takes nothing from the listener until it is changed; and the private epoll of a process
+   with which this epoll is shared is told by its bit. */
 static bool is_others(void *context, int fd, const struct epoll_event *event)
 {
     const struct sought *s = context;
+    if (!(event->events & EPOLLIN) || event->events & PPS_INTEREST_PARKED)
+        return false;
     return fd != s->fd && event->data.u64 == s->data && pps_fd_kind(fd) != PPS_FD_OURS && !find(s->epfd, fd);
 }
 
 /* What came into the epoll before its first listener is in nobody's books but the kernel's. Reads as many lines as the
-   epoll has descriptors: once for a listener and its data, and without the lock. */
-static void make_clear(struct registration *r)
+   epoll has descriptors: once for a listener and its data, when its first event comes, and without the lock. */
+bool pps_interest_is_clear(const struct pps_interest *i)
 {
-    int epfd = atomic_load(&r->epfd) - 1;
-    if (atomic_load(&r->state) != UNCLEAR)
-        return;
-    struct sought s = {epfd, atomic_load(&r->fd) - 1, atomic_load(&r->data)};
-    bool others = pps_fdinfo_epoll(epfd, is_others, &s);
-    change_state(r, UNCLEAR, others ? AMBIGUOUS : may_be_held(r) ? OWED : ARMED);
+    struct registration *r = &registrations[i->index];
+    struct sought s = {i->epfd, i->fd, i->data};
+    if (atomic_load(&r->unclear) && atomic_exchange(&r->unclear, false) && pps_fdinfo_epoll(i->epfd, is_others, &s))
+        atomic_store(&r->state, AMBIGUOUS);
+    return is_told(r);
 }
 
 /* --- epoll_ctl; the lock is held --- */
 
-static struct registration *added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
+/* With data that nobody was asked about. */
+static void begin_anew(struct registration *r)
+{
+    atomic_store(&r->unclear, true);
+    atomic_store(&r->state, ARMED);
+}
+
+static void added(int epfd, int fd, const struct pps_listener *l, const struct epoll_event *e)
 {
     struct registration *stale = find(epfd, fd);
     if (stale) /* the number was closed behind our back, or the kernel would have it still */
         removed(stale);
     struct registration *r = find_place(epfd, l);
     if (!r)
-        return NULL;
-    bool back = is_of(r, l) && has_data(r, epfd, e->data.u64) && is_told(r);
-    if (!back)
-        atomic_store(&r->state, UNCLEAR);
+        return;
+    if (!is_of(r, l) || !has_data(r, epfd, e->data.u64) || !is_told(r))
+        begin_anew(r);
     atomic_store(&r->listener, *l);
     atomic_store(&r->data, e->data.u64);
     atomic_store(&r->fd, fd + 1);
     atomic_store(&r->epfd, epfd + 1);
     arm(r, e);
     pps_fd_mark(epfd, PPS_FD_EPOLL);
-    return r;
 }
 
 /* Armed in our books before it is in the kernel: another thread that is woken at once must find it so. */
@@ -301,12 +309,14 @@ static int modify(struct registration *r, int epfd, int fd, struct epoll_event *
 {
     struct epoll_event before = {.events = atomic_load(&r->events), .data.u64 = atomic_load(&r->data)};
     int state = atomic_load(&r->state);
+    bool unclear = atomic_load(&r->unclear);
+    if (e->data.u64 != before.data.u64)
+        begin_anew(r);
     arm(r, e);
     int result = real_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, e), why = errno;
-    if (result == 0 && e->data.u64 != before.data.u64) {
-        atomic_store(&r->state, UNCLEAR);
-    } else if (result != 0) {
+    if (result != 0) {
         arm(r, &before);
+        atomic_store(&r->unclear, unclear);
         atomic_store(&r->state, state);
         update_beside(r);
     }
@@ -314,17 +324,14 @@ static int modify(struct registration *r, int epfd, int fd, struct epoll_event *
     return result;
 }
 
-static int control(int epfd, int op, int fd, const struct pps_listener *l, struct epoll_event *e,
-                   struct registration **changed)
+static int control(int epfd, int op, int fd, const struct pps_listener *l, struct epoll_event *e)
 {
     struct registration *r = op == EPOLL_CTL_ADD ? NULL : find(epfd, fd);
-    if (r && op == EPOLL_CTL_MOD && e) {
-        *changed = r;
+    if (r && op == EPOLL_CTL_MOD && e)
         return modify(r, epfd, fd, e);
-    }
     int result = real_epoll_ctl(epfd, op, fd, e);
     if (result == 0 && op == EPOLL_CTL_ADD)
-        *changed = added(epfd, fd, l, e);
+        added(epfd, fd, l, e);
     else if (result == 0 && r && op == EPOLL_CTL_DEL)
         removed(r);
     return result;
@@ -351,12 +358,9 @@ static bool is_epoll(int fd, int epfd)
 static int control_listener(int epfd, int op, int fd, const struct pps_listener *l, struct epoll_event *event)
 {
     struct pps_lock lock;
-    struct registration *changed = NULL;
     pps_lock_enter(&lock);
-    int result = control(epfd, op, fd, l, event, &changed), why = errno;
+    int result = control(epfd, op, fd, l, event), why = errno;
     pps_lock_leave(&lock);
-    if (changed)
-        make_clear(changed);
     errno = why;
     return result;
 }
@@ -367,10 +371,8 @@ static void enter_nested(int epfd, int fd, const struct epoll_event *event)
     struct pps_lock lock;
     pps_fd_mark(fd, PPS_FD_EPOLL);
     pps_lock_enter(&lock);
-    struct registration *r = added(epfd, fd, &nested, event);
+    added(epfd, fd, &nested, event);
     pps_lock_leave(&lock);
-    if (r)
-        make_clear(r);
 }
 
 /* Of a descriptor that is no listener. */
@@ -404,7 +406,6 @@ int pps_interest_ctl(int epfd, int op, int fd, struct epoll_event *event)
 struct adoption {
     int epfd, fd;
     const struct pps_listener *l;
-    struct registration *made;
 };
 
 static bool adopt(void *context, int fd, const struct epoll_event *event)
@@ -415,7 +416,7 @@ static bool adopt(void *context, int fd, const struct epoll_event *event)
         return false;
     pps_lock_enter(&lock);
     if (!find(a->epfd, fd))
-        a->made = added(a->epfd, fd, a->l, event);
+        added(a->epfd, fd, a->l, event);
     pps_lock_leave(&lock);
     return true;
 }
@@ -424,12 +425,10 @@ static bool adopt(void *context, int fd, const struct epoll_event *event)
 void pps_interest_adopt(int fd, const struct pps_listener *l)
 {
     for (int epfd = 0; epfd < NUMBERS_ADOPTED; epfd++) {
-        struct adoption a = {epfd, fd, l, NULL};
+        struct adoption a = {epfd, fd, l};
         enum pps_fd_kind kind = pps_fd_kind(epfd);
         if (kind != PPS_FD_OURS && kind != PPS_FD_GOVERNED && fcntl(epfd, F_GETFD) >= 0)
             pps_fdinfo_epoll(epfd, adopt, &a);
-        if (a.made)
-            make_clear(a.made);
     }
 }
 

@@ -42,6 +42,9 @@ bool pps_interest_next(int epfd, unsigned *cursor, struct pps_interest *out);
 /* Whether the epoll still holds it: its number, and the listener's, may have been closed unseen. Takes the lock. */
 bool pps_interest_verify(const struct pps_interest *i);
 
+/* Whether its events can be told from those of every other descriptor in the epoll. Asks the kernel, once. */
+bool pps_interest_is_clear(const struct pps_interest *i);
+
 /* "Look at this listener before sleeping": an event was taken from the kernel but not yet told to the server. */
 void pps_interest_set_owed(const struct pps_interest *i, bool owed);
 bool pps_interest_is_owed(const struct pps_interest *i);

@@ -19,7 +19,7 @@
 
 struct pps_leader {
     _Atomic uintptr_t led; /* by this thread; 0: by none */
-    atomic_bool watching; /* the leader sleeps on the private epoll, which stays open until it has left */
+    atomic_bool watching;  /* the leader sleeps on the private epoll, which stays open until it has left */
     _Atomic unsigned followers;
     sem_t turn; /* a post for a follower to try; one too many does no harm */
 };

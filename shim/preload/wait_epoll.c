@@ -72,6 +72,14 @@ static int sleep_until_something(struct wait *w)
 
 /* --- the array --- */
 
+static bool has_event(const struct wait *w, uint64_t data)
+{
+    for (int k = 0; k < w->told; k++)
+        if (w->events[k].data.u64 == data)
+            return true;
+    return false;
+}
+
 /* Takes the listener's events out of the array, but for what is no readability. Returns who was said to be readable:
    acquire.h's, or SAID_BY_ONE. */
 static unsigned take_readable(struct wait *w, const struct pps_interest *i)
@@ -173,6 +181,8 @@ static enum pps_acquired resolve_listener(struct wait *w, const struct pps_inter
 static enum pps_acquired resolve_one(struct wait *w, const struct pps_interest *i, bool may_acquire)
 {
     bool due = pps_survey_is_due(i);
+    if (has_event(w, i->data) && !pps_interest_is_clear(i))
+        return PPS_ACQUIRED_NOTHING;
     unsigned said = take_readable(w, i);
     if (said)
         w->proven = i->index + 1;
