@@ -5,7 +5,7 @@
  * A value that is not what `ppshim connect` writes ends the program: a connection must not go out without its header.
  */
 #include "opening.h"
-#include <arpa/inet.h>
+#include "../protocol/header_internal.h"
 #include <ppshim/config.h>
 #include <ppshim/header.h>
 #include <stdio.h>
@@ -60,20 +60,10 @@ static bool read_template(const char *text)
 
 static bool read_host(const char *text, size_t length, struct only *o)
 {
-    char copy[INET6_ADDRSTRLEN];
-    uint8_t ip[16];
     bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
     o->any_host = length == 1 && *text == '*';
-    if (o->any_host)
-        return true;
-    if (length >= sizeof copy)
-        return false;
-    memcpy(copy, text + bracketed, length - 2 * bracketed);
-    copy[length - 2 * bracketed] = '\0';
-    if (inet_pton(bracketed ? AF_INET6 : AF_INET, copy, ip) != 1)
-        return false;
-    o->addr = bracketed ? pps_addr_v6(ip, 0) : pps_addr_v4(ip, 0);
-    return true;
+    return o->any_host ||
+           pps_scan_ip(bracketed ? AF_INET6 : AF_INET, text + bracketed, length - 2 * bracketed, &o->addr);
 }
 
 static bool read_port(const char *text, size_t length, struct only *o)

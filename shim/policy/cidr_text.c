@@ -5,6 +5,7 @@
  * Owns how an entry is written and the texts of its errors. Must never know a set or allocate: it runs where cidr.c
  * does. No state: any thread, signal handlers, nothing to do at fork.
  */
+#include "../protocol/header_internal.h"
 #include "cidr_internal.h"
 #include <arpa/inet.h>
 #include <ppshim/cidr.h>
@@ -56,27 +57,6 @@ static bool read_number(struct text t, unsigned most, unsigned *n)
         *n = *n * 10 + (unsigned)(t.at[i] - '0');
     }
     return *n <= most;
-}
-
-static bool read_v4(struct text t, uint8_t ip[4])
-{
-    for (int i = 0; i < 4; i++) {
-        unsigned n;
-        if (!t.at || !read_number(cut(&t, '.'), 255, &n))
-            return false;
-        ip[i] = (uint8_t)n;
-    }
-    return !t.at;
-}
-
-static bool read_v6(struct text t, uint8_t ip[16])
-{
-    char copy[INET6_ADDRSTRLEN];
-    if (t.length >= sizeof copy || memchr(t.at, 0, t.length))
-        return false;
-    memcpy(copy, t.at, t.length);
-    copy[t.length] = 0;
-    return inet_pton(AF_INET6, copy, ip) == 1;
 }
 
 static struct pps_addr network_of(struct pps_addr a, unsigned prefix)
@@ -192,14 +172,14 @@ static bool explain_dotted(const struct entry *e)
 static bool explain_address(const struct entry *e)
 {
     struct text a = e->address, port = a, host = cut(&port, ':');
-    uint8_t ip[4];
+    struct pps_addr ip = {0};
     if (!a.length)
         return refuse(e, ": an address is missing: write one like 10.0.0.0/8 or 2001:db8::/32");
     if (has_byte(e->whole, '"') || has_byte(e->whole, '\''))
         return refuse(e, ": the quotes are part of the value: write it without");
     if (has_byte(a, '['))
         return refuse(e, ": a list takes no brackets and no ports: write the bare address");
-    if (read_v4(host, ip))
+    if (pps_scan_ip(AF_INET, host.at, host.length, &ip))
         return refuse(e, ": a list takes no ports: write %.*s", (int)host.length, host.at);
     if (has_byte(a, '%'))
         return refuse(e, ": zones are not compared: write the address without the %% and what follows");
@@ -217,10 +197,10 @@ static bool explain_address(const struct entry *e)
 /* The prefix, in IPv6 terms, of a netmask with all its ones in front; false for any other. */
 static bool prefix_of_netmask(struct text t, unsigned *prefix)
 {
-    uint8_t ip[4];
-    if (!read_v4(t, ip))
+    struct pps_addr a = {0};
+    if (!pps_scan_ip(AF_INET, t.at, t.length, &a))
         return false;
-    uint32_t mask = (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3];
+    uint32_t mask = pps_get_u32(a.ip + 12);
     *prefix = 96 + (unsigned)__builtin_popcount(mask);
     return (~mask & (~mask + 1)) == 0;
 }
@@ -262,11 +242,9 @@ static void split(struct entry *e)
 
 static bool read_address(struct entry *e)
 {
-    uint8_t v4[4];
-    e->dotted = read_v4(e->address, v4);
-    if (e->dotted)
-        e->ip = pps_addr_v4(v4, 0);
-    return e->dotted || read_v6(e->address, e->ip.ip) || explain_address(e);
+    struct text t = e->address;
+    e->dotted = pps_scan_ip(AF_INET, t.at, t.length, &e->ip);
+    return e->dotted || pps_scan_ip(AF_INET6, t.at, t.length, &e->ip) || explain_address(e);
 }
 
 static bool read_prefix(struct entry *e)

@@ -30,6 +30,13 @@ enum pps_verdict pps_header_parse_v2(const uint8_t *buf, size_t len, struct pps_
 typedef int pps_scanner(const uint8_t *text, size_t length, struct pps_addr *out);
 pps_scanner pps_scan_ipv4, pps_scan_ipv6, pps_scan_port;
 
+/* The whole text is an address of that family, AF_INET or AF_INET6; else *out is untouched. */
+static inline bool pps_scan_ip(int family, const char *text, size_t length, struct pps_addr *out)
+{
+    pps_scanner *scan = family == AF_INET ? pps_scan_ipv4 : pps_scan_ipv6;
+    return scan((const uint8_t *)text, length, out) == 0;
+}
+
 static inline uint16_t pps_get_u16(const uint8_t *p)
 {
     return (uint16_t)(p[0] << 8 | p[1]);

@@ -3,7 +3,7 @@
  * endpoint.c: see endpoint.h.
  */
 #include "endpoint.h"
-#include <arpa/inet.h>
+#include "../protocol/header_internal.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,20 +13,6 @@ bool tool_port_read(const char *text, uint16_t *port)
     unsigned long n = strtoul(text, NULL, 10);
     *port = (uint16_t)n;
     return digits > 0 && digits <= 5 && !text[digits] && n <= 65535;
-}
-
-static bool read_ip(const char *text, size_t length, int family, struct pps_addr *out)
-{
-    char copy[INET6_ADDRSTRLEN];
-    uint8_t ip[16];
-    if (length >= sizeof copy)
-        return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    if (inet_pton(family, copy, ip) != 1)
-        return false;
-    *out = family == AF_INET ? pps_addr_v4(ip, out->port) : pps_addr_v6(ip, out->port);
-    return true;
 }
 
 bool tool_endpoint_read(const char *text, uint16_t default_port, struct pps_addr *out)
@@ -47,5 +33,5 @@ bool tool_endpoint_read(const char *text, uint16_t default_port, struct pps_addr
     out->port = default_port;
     if (port && port > end + bracketed && !tool_port_read(port, &out->port))
         return false;
-    return read_ip(ip, (size_t)(end - ip), family, out);
+    return pps_scan_ip(family, ip, (size_t)(end - ip), out);
 }
