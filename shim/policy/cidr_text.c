@@ -7,20 +7,16 @@
  */
 #include "../protocol/header_internal.h"
 #include "cidr_internal.h"
+#include "text.h"
 #include <arpa/inet.h>
 #include <ppshim/cidr.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-struct text {
-    const char *at;
-    size_t length;
-};
-
 struct entry {
-    struct text whole;         /* as written */
-    struct text address, bits; /* before and after the slash; bits.at is NULL without one */
+    struct pps_text whole;         /* as written */
+    struct pps_text address, bits; /* before and after the slash; bits.at is NULL without one */
     bool takes_out;
     bool dotted; /* written as IPv4 */
     struct pps_addr ip;
@@ -32,27 +28,22 @@ struct entry {
 /* --- what a good entry is --- */
 
 /* What precedes the first `c` of *rest, which keeps what follows it. Without one: all, and *rest is at NULL. */
-static struct text cut(struct text *rest, char c)
+static struct pps_text cut(struct pps_text *rest, char c)
 {
     const char *found = memchr(rest->at, c, rest->length);
-    struct text before = {rest->at, found ? (size_t)(found - rest->at) : rest->length};
-    *rest = found ? (struct text){found + 1, rest->length - before.length - 1} : (struct text){NULL, 0};
+    struct pps_text before = {rest->at, found ? (size_t)(found - rest->at) : rest->length};
+    *rest = found ? (struct pps_text){found + 1, rest->length - before.length - 1} : (struct pps_text){NULL, 0};
     return before;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* At most three digits, no leading zero, no sign. */
-static bool read_number(struct text t, unsigned most, unsigned *n)
+static bool read_number(struct pps_text t, unsigned most, unsigned *n)
 {
     if (t.length < 1 || t.length > 3 || (t.length > 1 && *t.at == '0'))
         return false;
     *n = 0;
     for (size_t i = 0; i < t.length; i++) {
-        if (!is_digit(t.at[i]))
+        if (!pps_text_is_digit(t.at[i]))
             return false;
         *n = *n * 10 + (unsigned)(t.at[i] - '0');
     }
@@ -130,12 +121,12 @@ static const char *network_text(const struct entry *e, unsigned prefix, char tex
     return text;
 }
 
-static bool has_byte(struct text t, char c)
+static bool has_byte(struct pps_text t, char c)
 {
     return memchr(t.at, c, t.length);
 }
 
-static bool has_letter(struct text t)
+static bool has_letter(struct pps_text t)
 {
     for (size_t i = 0; i < t.length; i++)
         if ((t.at[i] | 0x20) >= 'a' && (t.at[i] | 0x20) <= 'z')
@@ -143,23 +134,18 @@ static bool has_letter(struct text t)
     return false;
 }
 
-static bool has_only_digits_and_dots(struct text t)
+static bool has_only_digits_and_dots(struct pps_text t)
 {
     for (size_t i = 0; i < t.length; i++)
-        if (!is_digit(t.at[i]) && t.at[i] != '.')
+        if (!pps_text_is_digit(t.at[i]) && t.at[i] != '.')
             return false;
     return true;
 }
 
-static bool begins(struct text t, const char *word)
-{
-    return t.length >= strlen(word) && memcmp(t.at, word, strlen(word)) == 0;
-}
-
 static bool explain_dotted(const struct entry *e)
 {
-    for (struct text rest = e->address; rest.at;) {
-        struct text n = cut(&rest, '.');
+    for (struct pps_text rest = e->address; rest.at;) {
+        struct pps_text n = cut(&rest, '.');
         if (n.length > 1 && *n.at == '0')
             return refuse(e, ": a leading zero reads as octal in some places: write the numbers without");
         if (n.length > 3 || (n.length == 3 && memcmp(n.at, "255", 3) > 0))
@@ -171,7 +157,7 @@ static bool explain_dotted(const struct entry *e)
 
 static bool explain_address(const struct entry *e)
 {
-    struct text a = e->address, port = a, host = cut(&port, ':');
+    struct pps_text a = e->address, port = a, host = cut(&port, ':');
     struct pps_addr ip = {0};
     if (!a.length)
         return refuse(e, ": an address is missing: write one like 10.0.0.0/8 or 2001:db8::/32");
@@ -195,7 +181,7 @@ static bool explain_address(const struct entry *e)
 }
 
 /* The prefix, in IPv6 terms, of a netmask with all its ones in front; false for any other. */
-static bool prefix_of_netmask(struct text t, unsigned *prefix)
+static bool prefix_of_netmask(struct pps_text t, unsigned *prefix)
 {
     struct pps_addr a = {0};
     if (!pps_scan_ip(AF_INET, t.at, t.length, &a))
@@ -234,7 +220,7 @@ static bool explain_host_bits(const struct entry *e)
 static void split(struct entry *e)
 {
     e->bits = e->whole;
-    e->takes_out = begins(e->whole, "!");
+    e->takes_out = pps_text_begins(e->whole, "!");
     e->bits.at += e->takes_out;
     e->bits.length -= e->takes_out;
     e->address = cut(&e->bits, '/');
@@ -242,7 +228,7 @@ static void split(struct entry *e)
 
 static bool read_address(struct entry *e)
 {
-    struct text t = e->address;
+    struct pps_text t = e->address;
     e->dotted = pps_scan_ip(AF_INET, t.at, t.length, &e->ip);
     return e->dotted || pps_scan_ip(AF_INET6, t.at, t.length, &e->ip) || explain_address(e);
 }

@@ -6,6 +6,7 @@
  * the constructor of every image the preload reaches, most of which will never listen. Called once, before other
  * threads; fork copies what it made.
  */
+#include "text.h"
 #include <ppshim/cidr.h>
 #include <ppshim/config.h>
 #include <ppshim/trust.h>
@@ -41,16 +42,11 @@ __attribute__((format(printf, 4, 5))) static bool refuse(char *error, const char
 
 /* --- words and numbers --- */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* Digits without a leading zero, at most `most`. Returns the byte after them, NULL if that is no such number. */
 static const char *read_number(const char *at, unsigned long most, unsigned long *n)
 {
     const char *start = at;
-    for (*n = 0; is_digit(*at); at++) {
+    for (*n = 0; pps_text_is_digit(*at); at++) {
         *n = *n * 10 + (unsigned long)(*at - '0');
         if (*n > most)
             return NULL;
@@ -58,36 +54,16 @@ static const char *read_number(const char *at, unsigned long most, unsigned long
     return at == start || (at - start > 1 && *start == '0') ? NULL : at;
 }
 
-struct word {
-    const char *at;
-    size_t length;
-};
-
-static bool word_is(struct word w, const char *text)
-{
-    return w.length == strlen(text) && memcmp(w.at, text, w.length) == 0;
-}
-
-/* The next word of a list separated by commas or white space, as in trust.h. */
-static bool next_word(const char **at, struct word *w)
-{
-    static const char separators[] = ", \t\n\v\f\r";
-    w->at = *at + strspn(*at, separators);
-    w->length = strcspn(w->at, separators);
-    *at = w->at + w->length;
-    return w->length;
-}
-
 static bool is_only_word(const char *value, const char *text)
 {
-    struct word w, more;
-    return next_word(&value, &w) && word_is(w, text) && !next_word(&value, &more);
+    struct pps_text rest = pps_text_of(value), w, more;
+    return pps_text_next(&rest, &w) && pps_text_is(w, text) && !pps_text_next(&rest, &more);
 }
 
-static int find_word(struct word w, const char *const words[], int count)
+static int find_word(struct pps_text w, const char *const words[], int count)
 {
     for (int i = 0; i < count; i++)
-        if (word_is(w, words[i]))
+        if (pps_text_is(w, words[i]))
             return i;
     return -1;
 }
@@ -108,7 +84,7 @@ struct setting {
 
 #define REFUSE(s, ...) refuse((s)->error, (s)->name, (s)->value, __VA_ARGS__)
 
-static bool read_port(const struct setting *s, struct word w)
+static bool read_port(const struct setting *s, struct pps_text w)
 {
     unsigned long first, last;
     const char *end = w.at + w.length, *at = read_number(w.at, 65535, &first);
@@ -117,7 +93,7 @@ static bool read_port(const struct setting *s, struct word w)
         at = read_number(at + 1, 65535, &last);
     char shown[SHOWN];
     pps_cidr_quote(shown, sizeof shown, w.at, w.length);
-    if (word_is(w, "all"))
+    if (pps_text_is(w, "all"))
         return REFUSE(s, "all stands alone: write all, or the ports");
     if (at != end)
         return REFUSE(s, "%s is not a port: write numbers from 1 to 65535, ranges like 8000-8010, or all", shown);
@@ -132,13 +108,12 @@ static bool read_port(const struct setting *s, struct word w)
 
 static bool read_ports(const struct setting *s)
 {
-    const char *at = s->value;
-    struct word w;
-    bool all = is_only_word(at, "all"), any = false;
+    struct pps_text rest = pps_text_of(s->value), w;
+    bool all = is_only_word(s->value, "all"), any = false;
     memset(s->out->ports, all ? 0xff : 0, sizeof s->out->ports);
     if (all)
         return true;
-    for (; next_word(&at, &w); any = true)
+    for (; pps_text_next(&rest, &w); any = true)
         if (!read_port(s, w))
             return false;
     return any || REFUSE(s, "no port in it: write all, or ports like 3306,8000-8010");
@@ -166,12 +141,11 @@ static bool read_timeout(const struct setting *s)
 
 static bool read_versions(const struct setting *s)
 {
-    const char *at = s->value;
-    struct word w;
+    struct pps_text rest = pps_text_of(s->value), w;
     bool *accepted = s->out->version_accepted;
     accepted[1] = accepted[2] = false;
-    while (next_word(&at, &w)) {
-        if (!word_is(w, "1") && !word_is(w, "2"))
+    while (pps_text_next(&rest, &w)) {
+        if (!pps_text_is(w, "1") && !pps_text_is(w, "2"))
             return REFUSE(s, "versions are 1 and 2: write 1, 2 or 1,2");
         accepted[*w.at - '0'] = true;
     }
@@ -218,17 +192,17 @@ static const char *const targets[] = {"auto", "stderr", "syslog", "journal"}; /*
 enum { LEVELS = sizeof levels / sizeof *levels, TARGETS = sizeof targets / sizeof *targets };
 
 /* The part before the last ':' and the word behind it; a ':' that no level follows belongs to a path. */
-static struct word log_target(const char *value, int *level)
+static struct pps_text log_target(const char *value, int *level)
 {
     const char *colon = strrchr(value, ':');
-    *level = colon ? find_word((struct word){colon + 1, strlen(colon + 1)}, levels, LEVELS) : -1;
-    return (struct word){value, *level < 0 ? strlen(value) : (size_t)(colon - value)};
+    *level = colon ? find_word(pps_text_of(colon + 1), levels, LEVELS) : -1;
+    return (struct pps_text){value, *level < 0 ? strlen(value) : (size_t)(colon - value)};
 }
 
 static bool read_log(const struct setting *s)
 {
     int level;
-    struct word target = log_target(s->value, &level), first = {s->value, strcspn(s->value, ":")};
+    struct pps_text target = log_target(s->value, &level), first = {s->value, strcspn(s->value, ":")};
     int known = find_word(target, targets, TARGETS);
     s->out->log_level = level < 0 ? PPS_LOG_NOTICE : (enum pps_log_level)level;
     s->out->log_target = known < 0 ? PPS_LOG_FILE : (enum pps_log_target)known;
@@ -272,10 +246,10 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
 
 /* --- names --- */
 
-static int find_setting(struct word name)
+static int find_setting(struct pps_text name)
 {
     for (int i = 0; i < PPS_SET_COUNT; i++)
-        if (word_is(name, settings[i].name))
+        if (pps_text_is(name, settings[i].name))
             return i;
     return -1;
 }
@@ -291,7 +265,7 @@ static unsigned least(unsigned a, unsigned b)
 }
 
 /* How many bytes to insert, drop or change to make `b` of `a`; case does not count. Only the first 63 of `a` matter. */
-static unsigned edit_distance(struct word a, const char *b)
+static unsigned edit_distance(struct pps_text a, const char *b)
 {
     unsigned row[64];
     size_t columns = a.length < 63 ? a.length : 63;
@@ -309,10 +283,10 @@ static unsigned edit_distance(struct word a, const char *b)
 }
 
 /* A name that leaves a word out (PPSHIM_OPTIONAL) is nearest to the one it is part of, whatever the distance says. */
-static const char *nearest_setting(struct word name)
+static const char *nearest_setting(struct pps_text name)
 {
     int best = 0;
-    struct word tail = {name.at + strlen(PREFIX) - 1, name.length - strlen(PREFIX) + 1}; /* from its '_' on */
+    struct pps_text tail = {name.at + strlen(PREFIX) - 1, name.length - strlen(PREFIX) + 1}; /* from its '_' on */
     for (int i = 0; tail.length > 3 && i < PPS_SET_COUNT; i++)
         if (memmem(settings[i].name, strlen(settings[i].name), tail.at, tail.length))
             return settings[i].name;
@@ -322,23 +296,19 @@ static const char *nearest_setting(struct word name)
     return settings[best].name;
 }
 
-static bool begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
 /* What Kubernetes gives every container for services called ppshim or ppshim-anything (and Docker for links):
    PPSHIM_PORT=tcp://10.0.0.11:6379, PPSHIM_PORT_6379_TCP, PPSHIM_SERVICE_HOST, PPSHIM_DEMO_SERVICE_PORT. */
-static bool is_kubernetes(struct word name, const char *value)
+static bool is_kubernetes(struct pps_text name, const char *value)
 {
     const char *rest = name.at + strlen(PREFIX) - 1, *end = name.at + name.length;
     const char *port = memmem(rest, (size_t)(end - rest), "_PORT_", 6);
     const char *service = memmem(rest, (size_t)(end - rest), "_SERVICE_", 9);
-    bool is_url = begins(value, "tcp://") || begins(value, "udp://") || begins(value, "sctp://");
+    struct pps_text url = pps_text_of(value);
+    bool is_url = pps_text_begins(url, "tcp://") || pps_text_begins(url, "udp://") || pps_text_begins(url, "sctp://");
     return port || service || (is_url && name.length >= strlen("PPSHIM_PORT") && memcmp(end - 5, "_PORT", 5) == 0);
 }
 
-static bool refuse_name(struct word name, const char *value, char *error)
+static bool refuse_name(struct pps_text name, const char *value, char *error)
 {
     char shown[SHOWN];
     pps_cidr_quote(shown, sizeof shown, name.at, name.length);
@@ -358,9 +328,9 @@ static bool refuse_empty(int i, char *error)
 static bool collect(char *const *env, const char *values[PPS_SET_COUNT], char *error)
 {
     for (; *env; env++) {
-        if (!begins(*env, PREFIX))
+        if (strncmp(*env, PREFIX, strlen(PREFIX)) != 0)
             continue;
-        struct word name = {*env, strcspn(*env, "=")};
+        struct pps_text name = {*env, strcspn(*env, "=")};
         const char *value = name.at[name.length] ? name.at + name.length + 1 : "";
         int i = find_setting(name);
         if (i < 0 && !is_kubernetes(name, value))

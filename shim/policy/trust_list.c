@@ -6,6 +6,7 @@
  * other lists, keep a descriptor open, or call malloc (a reload happens inside accept, which servers call from signal
  * handlers). No state of its own: any thread, but one at a time for a list; nothing to do at fork.
  */
+#include "text.h"
 #include "trust_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -31,42 +32,6 @@ struct reading {
     enum pps_list_verdict verdict;
     char *error;
 };
-
-/* --- entries of a text --- */
-
-struct entry {
-    const char *at;
-    size_t length;
-};
-
-static bool is_separator(char c)
-{
-    return c == ',' || c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* The next entry of *at..end; false when none is left. */
-static bool next_entry(const char **at, const char *end, struct entry *out)
-{
-    const char *p = *at;
-    while (p < end && is_separator(*p))
-        p++;
-    out->at = p;
-    while (p < end && !is_separator(*p))
-        p++;
-    out->length = (size_t)(p - out->at);
-    *at = p;
-    return out->length;
-}
-
-static bool begins(struct entry e, const char *word)
-{
-    return e.length >= strlen(word) && memcmp(e.at, word, strlen(word)) == 0;
-}
-
-static bool entry_is(struct entry e, const char *word)
-{
-    return e.length == strlen(word) && memcmp(e.at, word, e.length) == 0;
-}
 
 /* --- what is wrong --- */
 
@@ -142,7 +107,7 @@ bool pps_list_has_listener(const struct pps_list *l, const struct pps_unix_name 
     return false;
 }
 
-static bool check_listener(struct reading *r, struct entry e, struct entry name)
+static bool check_listener(struct reading *r, struct pps_text e, struct pps_text name)
 {
     char shown[96];
     pps_cidr_quote(shown, sizeof shown, e.at, e.length);
@@ -162,9 +127,9 @@ static bool check_listener(struct reading *r, struct entry e, struct entry name)
     return true;
 }
 
-static bool add_listener(struct reading *r, struct entry e)
+static bool add_listener(struct reading *r, struct pps_text e)
 {
-    struct entry at = {e.at + strlen(UNIX), e.length - strlen(UNIX)};
+    struct pps_text at = {e.at + strlen(UNIX), e.length - strlen(UNIX)};
     if (!check_listener(r, e, at))
         return false;
     struct pps_unix_name name = pps_unix_name_of(at.at, at.length);
@@ -177,32 +142,33 @@ static bool add_listener(struct reading *r, struct entry e)
     return true;
 }
 
-static bool add_prefix(struct reading *r, struct entry e)
+static bool add_prefix(struct reading *r, struct pps_text e)
 {
     char why[280];
     return pps_cidr_add(&r->builder, e.at, e.length, why, sizeof why) || refuse(r, "%s", why);
 }
 
-static bool add_entry(struct reading *r, struct entry e)
+static bool add_entry(struct reading *r, struct pps_text e)
 {
     if (r->only_listeners) {
-        if (begins(e, UNIX))
+        if (pps_text_begins(e, UNIX))
             add_listener(r, e);
         return true;
     }
-    return begins(e, UNIX) || begins(e, "!" UNIX) ? add_listener(r, e) : add_prefix(r, e);
+    return pps_text_begins(e, UNIX) || pps_text_begins(e, "!" UNIX) ? add_listener(r, e) : add_prefix(r, e);
 }
 
 /* --- files --- */
 
-static bool read_line(struct reading *r, const char *at, const char *end)
+static bool read_line(struct reading *r, struct pps_text line)
 {
-    struct entry e;
-    if (memchr(at, 0, (size_t)(end - at)))
+    struct pps_text e;
+    if (memchr(line.at, 0, line.length))
         return refuse(r, "a NUL byte: a list is a plain text file");
-    const char *comment = memchr(at, '#', (size_t)(end - at));
-    end = comment ? comment : end;
-    while (next_entry(&at, end, &e)) {
+    const char *comment = memchr(line.at, '#', line.length);
+    if (comment)
+        line.length = (size_t)(comment - line.at);
+    while (pps_text_next(&line, &e)) {
         if (*e.at == '@' && !r->only_listeners)
             return refuse(r, "a list file names no further files: write its entries here, or the @ in the setting");
         if (!add_entry(r, e))
@@ -221,8 +187,8 @@ static bool read_lines(struct reading *r, const char *at, size_t length)
     const char *end = at + length;
     size_t before = added(r);
     for (r->line = 1; at < end; r->line++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        if (!read_line(r, at, newline ? newline : end))
+        const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end;
+        if (!read_line(r, (struct pps_text){at, (size_t)(stop - at)}))
             return false;
         at = newline ? newline + 1 : end;
     }
@@ -325,7 +291,7 @@ static bool read_file(struct reading *r, struct pps_list_file *f)
 
 /* --- the text --- */
 
-static bool check_path(struct reading *r, struct entry e)
+static bool check_path(struct reading *r, struct pps_text e)
 {
     char shown[96];
     pps_cidr_quote(shown, sizeof shown, e.at, e.length);
@@ -338,7 +304,7 @@ static bool check_path(struct reading *r, struct entry e)
     return true;
 }
 
-static bool add_file(struct reading *r, struct entry e)
+static bool add_file(struct reading *r, struct pps_text e)
 {
     if (!check_path(r, e))
         return false;
@@ -348,15 +314,15 @@ static bool add_file(struct reading *r, struct entry e)
     return !r->opens_files || read_file(r, f) || r->only_listeners;
 }
 
-static bool read_entry(struct reading *r, struct entry e)
+static bool read_entry(struct reading *r, struct pps_text e)
 {
     if (*e.at == '@')
         return add_file(r, e) || r->only_listeners;
     if (r->only_listeners)
         return add_entry(r, e);
-    if (e.length > 1 && memcmp(e.at, "!@", 2) == 0)
+    if (pps_text_begins(e, "!@"))
         return refuse_list(r, "a file is not taken out as a whole: write ! before its entries");
-    if (entry_is(e, "none"))
+    if (pps_text_is(e, "none"))
         return refuse_list(r, is_trust(r) ? "none stands alone: write PPSHIM_TRUST=none to turn the shim off"
                                           : "only PPSHIM_TRUST can be none: leave this one unset");
     return add_entry(r, e);
@@ -391,10 +357,10 @@ static bool finish(struct reading *r)
 static enum pps_list_verdict read_list(struct pps_list *l, bool opens_files, char *error)
 {
     struct reading r = {.list = l, .opens_files = opens_files, .error = error};
-    const char *at = l->text, *end = at + strlen(at);
-    struct entry e;
+    struct pps_text rest = pps_text_of(l->text);
+    struct pps_text e;
     bool good = true;
-    while (good && next_entry(&at, end, &e))
+    while (good && pps_text_next(&rest, &e))
         good = read_entry(&r, e);
     if (!good || !finish(&r))
         pps_cidr_abandon(&r.builder);
@@ -410,9 +376,9 @@ void pps_list_read_listeners(struct pps_list *l)
 {
     char error[PPS_ERROR_TEXT];
     struct reading r = {.list = l, .opens_files = true, .only_listeners = true, .error = error};
-    const char *at = l->text, *end = at + strlen(at);
-    struct entry e;
-    while (next_entry(&at, end, &e))
+    struct pps_text rest = pps_text_of(l->text);
+    struct pps_text e;
+    while (pps_text_next(&rest, &e))
         read_entry(&r, e);
 }
 
