@@ -30,4 +30,9 @@ enum pps_setting {
         PPS_SET_COUNT
 };
 
+/* The table by number (config.c). */
+extern const struct pps_setting_row {
+    const char *name, *values, *dflt, *meaning;
+} pps_settings[PPS_SET_COUNT];
+
 #endif

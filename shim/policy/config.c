@@ -19,10 +19,8 @@
 #define SHOWN 96 /* a name or a value in an error */
 #define PENDING_MAX 1000000
 
-static const struct {
-    const char *name, *dflt;
-} settings[PPS_SET_COUNT] = {
-#define X(name, text, values, dflt, meaning) {text, dflt},
+const struct pps_setting_row pps_settings[PPS_SET_COUNT] = {
+#define X(constant, name, values, dflt, meaning) {name, values, dflt, meaning},
     PPS_SETTINGS(X)
 #undef X
 };
@@ -249,7 +247,7 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
 static int find_setting(struct pps_text name)
 {
     for (int i = 0; i < PPS_SET_COUNT; i++)
-        if (pps_text_is(name, settings[i].name))
+        if (pps_text_is(name, pps_settings[i].name))
             return i;
     return -1;
 }
@@ -288,12 +286,12 @@ static const char *nearest_setting(struct pps_text name)
     int best = 0;
     struct pps_text tail = {name.at + strlen(PREFIX) - 1, name.length - strlen(PREFIX) + 1}; /* from its '_' on */
     for (int i = 0; tail.length > 3 && i < PPS_SET_COUNT; i++)
-        if (memmem(settings[i].name, strlen(settings[i].name), tail.at, tail.length))
-            return settings[i].name;
+        if (memmem(pps_settings[i].name, strlen(pps_settings[i].name), tail.at, tail.length))
+            return pps_settings[i].name;
     for (int i = 1; i < PPS_SET_COUNT; i++)
-        if (edit_distance(name, settings[i].name) < edit_distance(name, settings[best].name))
+        if (edit_distance(name, pps_settings[i].name) < edit_distance(name, pps_settings[best].name))
             best = i;
-    return settings[best].name;
+    return pps_settings[best].name;
 }
 
 /* What Kubernetes gives every container for services called ppshim or ppshim-anything (and Docker for links):
@@ -319,9 +317,9 @@ static bool refuse_empty(int i, char *error)
 {
     bool is_list = read_setting[i] == read_list || read_setting[i] == read_trust;
     if (is_list)
-        return pps_trust_check(settings[i].name, "", error);
-    return refuse(error, settings[i].name, "", "set but empty: write a value%s%s, or leave it unset",
-                  *settings[i].dflt ? " like " : "", settings[i].dflt);
+        return pps_trust_check(pps_settings[i].name, "", error);
+    return refuse(error, pps_settings[i].name, "", "set but empty: write a value%s%s, or leave it unset",
+                  *pps_settings[i].dflt ? " like " : "", pps_settings[i].dflt);
 }
 
 /* The first of each name, as getenv has it. A name without '=' counts as empty. */
@@ -384,7 +382,7 @@ static bool read_all(const char *const values[PPS_SET_COUNT], struct pps_config 
     for (int i = 0; i < PPS_SET_COUNT; i++) {
         if (values[i] && !*values[i])
             return refuse_empty(i, error);
-        struct setting s = {settings[i].name, values[i] ? values[i] : settings[i].dflt, out, error};
+        struct setting s = {pps_settings[i].name, values[i] ? values[i] : pps_settings[i].dflt, out, error};
         if (!read_setting[i](&s))
             return false;
     }
@@ -398,10 +396,10 @@ static bool has_list_or_nothing(const char *const values[PPS_SET_COUNT], char *e
         return true;
     for (int i = 0; i < PPS_SET_COUNT; i++)
         if (values[i])
-            return refuse(error, settings[i].name, values[i],
+            return refuse(error, pps_settings[i].name, values[i],
                           "without %s or %s the shim is off: set one of them (%s=none if off is meant)",
-                          settings[PPS_SET_TRUST].name, settings[PPS_SET_HEADER_OPTIONAL].name,
-                          settings[PPS_SET_TRUST].name);
+                          pps_settings[PPS_SET_TRUST].name, pps_settings[PPS_SET_HEADER_OPTIONAL].name,
+                          pps_settings[PPS_SET_TRUST].name);
     return true;
 }
 
@@ -422,5 +420,5 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
     }
     if (out->trust && out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
         return false;
-    return keep_texts(out) || refuse(error, settings[PPS_SET_TRUST].name, "...", "no memory left for a copy");
+    return keep_texts(out) || refuse(error, pps_settings[PPS_SET_TRUST].name, "...", "no memory left for a copy");
 }

@@ -53,14 +53,9 @@ static const char *text_of(const struct pps_config *c, int list)
 
 static const char *name_of(int list)
 {
-    static const char *const setting[] = {
-#define X(name, text, values, dflt, meaning) text,
-        PPS_SETTINGS(X)
-#undef X
-    };
     static const enum pps_setting of[LISTS] = {PPS_SET_TRUST, PPS_SET_HEADER_OPTIONAL, PPS_SET_CLIENT_ALLOW,
                                                PPS_SET_CLIENT_DENY};
-    return setting[of[list]];
+    return pps_settings[of[list]].name;
 }
 
 static bool listeners_apart(const struct pps_list *trust, const struct pps_list *optional, char *error)

@@ -91,3 +91,12 @@ int tool_option_next(int argc, char **argv, const struct tool_usage *u, const ch
     }
     return answer == 0 ? which : wrong(answer, argv[optind - 1], u);
 }
+
+const char *tool_option_of(enum pps_setting setting)
+{
+    static char names[PPS_SET_COUNT][32];
+    char *to = names[setting];
+    for (const char *at = pps_settings[setting].name + strlen("PPSHIM_"); *at; at++)
+        *to++ = *at == '_' ? '-' : (char)(*at | 0x20);
+    return names[setting];
+}

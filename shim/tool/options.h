@@ -5,6 +5,7 @@
 #ifndef PPSHIM_TOOL_OPTIONS_H
 #define PPSHIM_TOOL_OPTIONS_H
 
+#include <ppshim/settings.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -32,6 +33,9 @@ enum { TOOL_OPTION_END = -1, TOOL_OPTION_WRONG = -2, TOOL_OPTION_HELP = -3 };
  * WRONG: told on stderr. HELP: printed on stdout. Options end at the first word that is none, or behind "--".
  */
 int tool_option_next(int argc, char **argv, const struct tool_usage *usage, const char **value);
+
+/* The name of the option for a setting: "client-allow" for PPSHIM_CLIENT_ALLOW. */
+const char *tool_option_of(enum pps_setting setting);
 
 /* What makes text bold on `to`, and plain again: empty where that is no terminal, or with NO_COLOR. */
 const char *tool_bold(FILE *to);

@@ -15,24 +15,7 @@
 
 enum { LIBRARY = PPS_SET_COUNT, OPTIONS };
 
-static const struct setting {
-    const char *variable, *values, *dflt, *meaning;
-} settings[PPS_SET_COUNT] = {
-#define X(name, text, values, dflt, meaning) {text, values, dflt, meaning},
-    PPS_SETTINGS(X)
-#undef X
-};
-
-/* PPSHIM_CLIENT_ALLOW is --client-allow. */
-static const char *option_name(const char *variable)
-{
-    char *name = strdup(variable + strlen("PPSHIM_"));
-    for (char *c = name; c && *c; c++)
-        *c = *c == '_' ? '-' : (char)(*c | 0x20);
-    return name;
-}
-
-static const char *option_meaning(const struct setting *s)
+static const char *option_meaning(const struct pps_setting_row *s)
 {
     char *text = NULL;
     if (!*s->dflt || asprintf(&text, "%s (%s)", s->meaning, s->dflt) < 0)
@@ -64,8 +47,8 @@ static const struct tool_usage *make_usage(void)
         OPTIONS,
     };
     for (int i = 0; i < PPS_SET_COUNT; i++)
-        options[i] = (struct tool_option){option_name(settings[i].variable), option_argument(settings[i].values),
-                                          option_meaning(&settings[i])};
+        options[i] = (struct tool_option){tool_option_of(i), option_argument(pps_settings[i].values),
+                                          option_meaning(&pps_settings[i])};
     options[LIBRARY] =
         (struct tool_option){"library", "PATH", "libppshim.so, if not beside this tool or where it was installed"};
     return &usage;
@@ -104,7 +87,7 @@ int tool_run(int argc, char **argv)
         given[option] = true;
         if (option == LIBRARY)
             library = value;
-        else if (setenv(settings[option].variable, value, 1) != 0)
+        else if (setenv(pps_settings[option].name, value, 1) != 0)
             return tool_fail(TOOL_NO, "run", "%m");
     }
     if (!given[PPS_SET_TRUST] && !given[PPS_SET_HEADER_OPTIONAL])

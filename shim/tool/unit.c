@@ -8,6 +8,7 @@
 #include "unit.h"
 #include "check.h"
 #include "elf.h"
+#include "options.h"
 #include "tool.h"
 #include "unit_find.h"
 #include <getopt.h>
@@ -16,14 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const struct {
-    const char *name, *values, *dflt, *meaning;
-} settings[PPS_SET_COUNT] = {
-#define X(constant, name, values, dflt, meaning) {name, values, dflt, meaning},
-    PPS_SETTINGS(X)
-#undef X
-};
 
 enum { FIRST_SETTING = 1000, INSTALL = 2000, REMOVE, PRINT, LIBRARY, ROOT };
 enum { OTHERS = 7 };
@@ -37,16 +30,7 @@ struct job {
 
 /* --- options, from the table of settings --- */
 
-/* "client-allow" of PPSHIM_CLIENT_ALLOW. */
-static void option_name(int setting, char out[64])
-{
-    const char *at = settings[setting].name + strlen("PPSHIM_");
-    for (; *at; at++)
-        *out++ = *at == '_' ? '-' : (char)(*at - 'A' + 'a');
-    *out = 0;
-}
-
-static void fill_options(struct option options[PPS_SET_COUNT + OTHERS], char names[PPS_SET_COUNT][64])
+static void fill_options(struct option options[PPS_SET_COUNT + OTHERS])
 {
     static const struct option others[OTHERS] = {
         {"install", no_argument, NULL, INSTALL},
@@ -57,16 +41,13 @@ static void fill_options(struct option options[PPS_SET_COUNT + OTHERS], char nam
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    for (int i = 0; i < PPS_SET_COUNT; i++) {
-        option_name(i, names[i]);
-        options[i] = (struct option){names[i], required_argument, NULL, FIRST_SETTING + i};
-    }
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        options[i] = (struct option){tool_option_of(i), required_argument, NULL, FIRST_SETTING + i};
     memcpy(options + PPS_SET_COUNT, others, sizeof others);
 }
 
 static int help(void)
 {
-    char name[64];
     printf("Usage: ppshim unit NAME[.service] --trust LIST --ports PORTS [SETTING]... [--print|--install]\n"
            "       ppshim unit NAME[.service] --remove\n"
            "\n"
@@ -81,10 +62,8 @@ static int help(void)
            "  --root DIR      work on the system below DIR\n"
            "\n"
            "Settings, as the variables of the same names:\n");
-    for (int i = 0; i < PPS_SET_COUNT; i++) {
-        option_name(i, name);
-        printf("  --%-16s %-15s %s\n", name, settings[i].values, settings[i].meaning);
-    }
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        printf("  --%-16s %-15s %s\n", tool_option_of(i), pps_settings[i].values, pps_settings[i].meaning);
     printf("\nExit status: 0 done, 1 not done, 2 wrong usage, 78 a setting is wrong.\n"
            "\nExample:\n  ppshim unit mariadb.service --trust 10.108.0.0/24 --ports 3306 --install\n");
     return TOOL_OK;
@@ -217,7 +196,7 @@ static void gather(const struct job *j, struct tool_env *wanted)
     set(wanted, "LD_PRELOAD", preload);
     for (int i = 0; i < PPS_SET_COUNT; i++)
         if (j->values[i])
-            set(wanted, settings[i].name, j->values[i]);
+            set(wanted, pps_settings[i].name, j->values[i]);
     free(preload);
 }
 
@@ -345,10 +324,9 @@ static int set_action(struct job *j, int what)
 int tool_unit(int argc, char **argv)
 {
     struct option options[PPS_SET_COUNT + OTHERS];
-    char names[PPS_SET_COUNT][64];
     struct job j = {.root = ""};
     int c;
-    fill_options(options, names);
+    fill_options(options);
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (c == 'h')
             return help();
