@@ -38,15 +38,6 @@ static bool is_number(const char *text)
     return *text && strlen(text) < 10 && text[strspn(text, "0123456789")] == 0;
 }
 
-static void set_subject(struct tool_report *r, const char *format, const char *what)
-{
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    if (asprintf(&r->subject, format, what) < 0)
-        abort();
-#pragma GCC diagnostic pop
-}
-
 static bool ends_in_service(const char *name)
 {
     size_t length = strlen(name);
@@ -67,7 +58,7 @@ static bool read_unit(const struct options *o, const char *what, struct tool_uni
 static void check_program(const struct options *o, const char *path, struct tool_report *r)
 {
     char *library = o->library ? strdup(o->library) : tool_find_library("", true);
-    set_subject(r, "%s", path);
+    r->subject = tool_text("%s", path);
     tool_check_program(r, path, library);
     tool_judge_ok(r, "the library can serve it");
     free(library);
@@ -80,7 +71,7 @@ static bool check_unit(const struct options *o, const char *what, struct tool_re
     if (!read_unit(o, what, &unit, error))
         return false;
     char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
-    set_subject(r, "%s", unit.name);
+    r->subject = tool_text("%s", unit.name);
     tool_check_unit(r, &unit, library);
     free(library);
     tool_unit_free(&unit);
@@ -90,7 +81,7 @@ static bool check_unit(const struct options *o, const char *what, struct tool_re
 static int check(const struct options *o, const char *what, struct tool_report *r)
 {
     if (is_number(what)) {
-        set_subject(r, "process %s", what);
+        r->subject = tool_text("process %s", what);
         tool_check_process(r, (pid_t)atoi(what), NULL);
         return TOOL_OK;
     }
@@ -108,7 +99,7 @@ static int check(const struct options *o, const char *what, struct tool_report *
 static void check_settings_file(const char *path, struct tool_report *r)
 {
     struct tool_env env = {0};
-    set_subject(r, "%s", path);
+    r->subject = tool_text("%s", path);
     if (!tool_env_read_file(&env, path, path)) {
         tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %m");
         return;
@@ -124,7 +115,7 @@ static bool check_settings_unit(const struct options *o, const char *what, struc
     struct tool_unit unit;
     if (!read_unit(o, what, &unit, error))
         return false;
-    set_subject(r, "%s", unit.name);
+    r->subject = tool_text("%s", unit.name);
     tool_judge_ignored(r, &unit.env);
     tool_check_settings(r, &unit.env, o->root, *unit.cluster ? "postgres" : unit.user);
     tool_judge_ok(r, "the library accepts its settings");

@@ -3,6 +3,7 @@
  * check_listeners.c: the TCP listeners of a process, as /proc tells them (check.h).
  */
 #include "check.h"
+#include "tool.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <limits.h>
@@ -81,12 +82,10 @@ static void take_listener(struct tool_report *r, const char *line, const struct 
 
 struct tool_listeners tool_note_listeners(struct tool_report *r, pid_t pid, const struct pps_config *config)
 {
-    struct sockets *s = calloc(1, sizeof *s);
+    struct sockets *s = tool_or_abort(calloc(1, sizeof *s));
     struct tool_listeners found = {0};
     char *line = NULL, path[64];
     size_t size = 0;
-    if (!s)
-        abort();
     read_descriptors(pid, s);
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, i ? "tcp6" : "tcp");

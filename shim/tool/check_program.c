@@ -7,6 +7,8 @@
  */
 #include "check.h"
 #include "elf.h"
+#include "preload.h"
+#include "tool.h"
 #include <glob.h>
 #include <libgen.h>
 #include <limits.h>
@@ -20,41 +22,50 @@
 
 /* --- where the library is --- */
 
-static char *first_match(const char *root, const char *pattern, const struct tool_elf *like)
+/* NULL as `like`: of any machine. */
+static bool read_library(const char *path, const struct tool_elf *like, struct tool_elf *out)
 {
-    char full[PATH_MAX], error[256], *found = NULL;
-    glob_t all;
-    if (snprintf(full, sizeof full, "%s%s", root, pattern) >= (int)sizeof full || glob(full, 0, NULL, &all) != 0)
-        return NULL;
-    for (size_t i = 0; i < all.gl_pathc && !found; i++) {
-        struct tool_elf e;
-        if (!tool_elf_read(all.gl_pathv[i], &e, error))
-            continue;
-        if (e.elf && (!like || (e.machine == like->machine && e.bits == like->bits)))
-            found = strdup(all.gl_pathv[i] + strlen(root));
-        tool_elf_free(&e);
-    }
+    char error[256];
+    if (!tool_elf_read(path, out, error))
+        return false;
+    if (out->elf && (!like || (out->machine == like->machine && out->bits == like->bits)))
+        return true;
+    tool_elf_free(out);
+    return false;
+}
+
+/* Reads the first library that the pattern finds: its path without the root. */
+static char *first_match(const char *root, const char *pattern, const struct tool_elf *like, struct tool_elf *out)
+{
+    char *full = tool_text("%s%s", root, pattern), *found = NULL;
+    glob_t all = {0};
+    glob(full, 0, NULL, &all);
+    for (size_t i = 0; i < all.gl_pathc && !found; i++)
+        if (read_library(all.gl_pathv[i], like, out))
+            found = tool_text("%s", all.gl_pathv[i] + strlen(root));
     globfree(&all);
+    free(full);
+    return found;
+}
+
+static char *find_library(const char *root, const char *pattern, const struct tool_elf *like)
+{
+    struct tool_elf e;
+    char *found = first_match(root, pattern, like, &e);
+    if (found)
+        tool_elf_free(&e);
     return found;
 }
 
 static char *beside_tool(const struct tool_elf *self)
 {
-    static const char *const places[] = {"%s/../lib/libppshim.so", "%s/../lib/*/libppshim.so",
-                                         "%s/../lib64/libppshim.so", "%s/libppshim.so"};
-    char path[PATH_MAX], *found = NULL;
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0)
-        return NULL;
-    path[n] = 0;
-    const char *directory = dirname(path);
+    static const char *const places[] = {"../lib/libppshim.so", "../lib/*/libppshim.so", "../lib64/libppshim.so",
+                                         "libppshim.so"};
+    char *found = NULL;
     for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
-        char pattern[PATH_MAX + 64];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(pattern, sizeof pattern, places[i], directory);
-#pragma GCC diagnostic pop
-        found = first_match("", pattern, self);
+        char *pattern = tool_beside(places[i]);
+        found = pattern ? find_library("", pattern, self) : NULL;
+        free(pattern);
     }
     char *real = found ? realpath(found, NULL) : NULL;
     free(found);
@@ -72,7 +83,7 @@ char *tool_find_library(const char *root, bool beside)
     if (beside && !*root)
         found = beside_tool(known ? &self : NULL);
     for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++)
-        found = first_match(root, places[i], known ? &self : NULL);
+        found = find_library(root, places[i], known ? &self : NULL);
     if (known)
         tool_elf_free(&self);
     return found;
@@ -122,17 +133,6 @@ static bool is_libc(const char *name)
     return false;
 }
 
-static bool read_library(const char *path, const struct tool_elf *like, struct tool_elf *out)
-{
-    char error[256];
-    if (access(path, R_OK) != 0 || !tool_elf_read(path, out, error))
-        return false;
-    if (out->elf && out->machine == like->machine && out->bits == like->bits)
-        return true;
-    tool_elf_free(out);
-    return false;
-}
-
 /* One directory of a RUNPATH, with $ORIGIN as the directory of whoever names it. */
 static bool read_from_runpath(const char *runpath, const char *origin, const char *name, const struct tool_elf *like,
                               struct tool_elf *out)
@@ -161,16 +161,9 @@ static bool read_from_places(const char *name, const struct tool_elf *like, stru
     static const char *const places[] = {
         "/lib/*-linux-*/", "/usr/lib/*-linux-*/", "/usr/local/lib/", "/lib64/", "/usr/lib64/", "/lib/", "/usr/lib/"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        char pattern[PATH_MAX];
-        glob_t all;
-        bool found = false;
-        if (strpbrk(name, "*?[/") ||
-            snprintf(pattern, sizeof pattern, "%s%s", places[i], name) >= (int)sizeof pattern ||
-            glob(pattern, 0, NULL, &all) != 0)
-            continue;
-        for (size_t k = 0; k < all.gl_pathc && !found; k++)
-            found = read_library(all.gl_pathv[k], like, out);
-        globfree(&all);
+        char *path = strpbrk(name, "*?[/") ? NULL : first_match(places[i], name, like, out);
+        bool found = path;
+        free(path);
         if (found)
             return true;
     }
@@ -238,9 +231,7 @@ static void judge_calls(struct tool_report *r, const char *path, const struct to
 {
     char own[128], text[128];
     const char *acceptor = NULL;
-    struct libraries *l = calloc(1, sizeof *l);
-    if (!l)
-        abort();
+    struct libraries *l = tool_or_abort(calloc(1, sizeof *l));
     gather(l, path, e);
     name_imports(own, sizeof own, e->imports);
     tool_note(r, "imports", "%s", *own ? own : "none of the calls that the library stands in for");

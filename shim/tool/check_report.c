@@ -7,7 +7,6 @@
  */
 #include "check_report.h"
 #include "tool.h"
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,14 +21,6 @@ static const struct {
     [TOOL_VERDICT_CONFIG] = {"no", "\033[31m", TOOL_CONFIG},
 };
 
-__attribute__((format(printf, 1, 0))) static char *text_of(const char *format, va_list args)
-{
-    char *text;
-    if (vasprintf(&text, format, args) < 0)
-        abort();
-    return text;
-}
-
 static void set_because(struct tool_report *r, enum tool_verdict verdict, char *because)
 {
     free(r->because);
@@ -42,7 +33,7 @@ void tool_judge(struct tool_report *r, enum tool_verdict verdict, const char *be
     va_list args;
     va_start(args, because);
     if (!r->judged || verdict > r->verdict)
-        set_because(r, verdict, text_of(because, args));
+        set_because(r, verdict, tool_text_of(because, args));
     r->judged = true;
     va_end(args);
 }
@@ -52,7 +43,7 @@ void tool_judge_ok(struct tool_report *r, const char *because, ...)
     va_list args;
     va_start(args, because);
     if (!r->judged)
-        set_because(r, TOOL_VERDICT_OK, text_of(because, args));
+        set_because(r, TOOL_VERDICT_OK, tool_text_of(because, args));
     va_end(args);
 }
 
@@ -60,7 +51,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct tool_report *r, con
                                                       const char *format, va_list args)
 {
     if (r->count < TOOL_FACTS_MAX)
-        r->facts[r->count++] = (struct tool_fact){name, text_of(format, args), warning};
+        r->facts[r->count++] = (struct tool_fact){name, tool_text_of(format, args), warning};
 }
 
 void tool_note(struct tool_report *r, const char *name, const char *text, ...)

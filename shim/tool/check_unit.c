@@ -3,22 +3,13 @@
  * check_unit.c: would a systemd service be served at its next start, and is it now? (check.h)
  */
 #include "check.h"
-#include "elf.h"
-#include <limits.h>
+#include "tool.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* --- what it starts --- */
-
-static char *below(const char *root, const char *path)
-{
-    char *full;
-    if (asprintf(&full, "%s%s", root, path) < 0)
-        abort();
-    return full;
-}
 
 static bool is_shell(const char *path)
 {
@@ -38,12 +29,10 @@ static char *exec_in(const char *command)
 char *tool_unit_program(const struct tool_unit *unit)
 {
     const char *at = unit->exec_start;
-    char path[PATH_MAX];
     bool good = true;
     if (*unit->cluster) { /* /etc/postgresql/15/main */
         const char *version = unit->cluster + strlen("/etc/postgresql/");
-        snprintf(path, sizeof path, "/usr/lib/postgresql/%.*s/bin/postgres", (int)strcspn(version, "/"), version);
-        return below(unit->root, path);
+        return tool_text("%s/usr/lib/postgresql/%.*s/bin/postgres", unit->root, (int)strcspn(version, "/"), version);
     }
     if (!at)
         return NULL;
@@ -53,7 +42,7 @@ char *tool_unit_program(const struct tool_unit *unit)
         inner = exec_in(word);
         free(word);
     }
-    char *full = inner || program ? below(unit->root, inner ? inner : program) : NULL;
+    char *full = inner || program ? tool_text("%s%s", unit->root, inner ? inner : program) : NULL;
     free(program);
     free(inner);
     return full;
@@ -129,7 +118,8 @@ static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
 
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs)
 {
-    char *ours = preloaded(unit), *program = tool_unit_program(unit), *full = ours ? below(unit->root, ours) : NULL;
+    char *ours = preloaded(unit), *program = tool_unit_program(unit),
+         *full = ours ? tool_text("%s%s", unit->root, ours) : NULL;
     tool_judge_ignored(r, &unit->env);
     if (unit->missing_file)
         tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);

@@ -3,7 +3,7 @@
  * main.c: finds the verb of ppshim(1) and hands over (tool.h).
  */
 #include "tool.h"
-#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct verb {
@@ -27,6 +27,28 @@ int tool_fail(int status, const char *verb, const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     return status;
+}
+
+void *tool_or_abort(void *memory)
+{
+    if (!memory)
+        abort();
+    return memory;
+}
+
+char *tool_text_of(const char *format, va_list args)
+{
+    char *text = NULL;
+    return tool_or_abort(vasprintf(&text, format, args) < 0 ? NULL : text);
+}
+
+char *tool_text(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = tool_text_of(format, args);
+    va_end(args);
+    return text;
 }
 
 static int usage(FILE *to, int status)

@@ -18,21 +18,15 @@
 
 /* --- the library --- */
 
-static char *beside_the_tool(const char *name)
+char *tool_beside(const char *path)
 {
-    char self[PATH_MAX], *path = NULL;
+    char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n <= 0)
         return NULL;
     self[n] = '\0';
     *strrchr(self, '/') = '\0';
-    return asprintf(&path, "%s/%s", self, name) < 0 ? NULL : path;
-}
-
-static const char *installed(const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", PPS_LIBDIR, name) < 0 ? NULL : path;
+    return tool_text("%s/%s", self, path);
 }
 
 static bool is_readable(const char *path)
@@ -42,9 +36,9 @@ static bool is_readable(const char *path)
 
 const char *tool_preload_find(const char *verb, const char *name, const char *given)
 {
-    const char *path = given ? realpath(given, NULL) : beside_the_tool(name);
+    const char *path = given ? realpath(given, NULL) : tool_beside(name);
     if (!given && !is_readable(path))
-        path = installed(name);
+        path = tool_text("%s/%s", PPS_LIBDIR, name);
     if (!is_readable(path))
         tool_fail(0, verb, "%s: %m%s", path ? path : given, given ? "" : " (name it with --library)");
     else if (path[strcspn(path, ": $")])
@@ -160,12 +154,11 @@ static bool is_in(const char *list, const char *path)
 static bool append(const char *library)
 {
     const char *before = getenv("LD_PRELOAD");
-    char *both = NULL;
     if (is_in(before, library))
         return true;
     if (!before || !*before)
         return setenv("LD_PRELOAD", library, 1) == 0;
-    return asprintf(&both, "%s:%s", before, library) > 0 && setenv("LD_PRELOAD", both, 1) == 0;
+    return setenv("LD_PRELOAD", tool_text("%s:%s", before, library), 1) == 0;
 }
 
 int tool_preload_exec(const char *verb, const char *library, char **argv)

@@ -12,6 +12,9 @@
    it is not there, told on stderr. Never freed. */
 const char *tool_preload_find(const char *verb, const char *name, const char *given);
 
+/* The path that leads from this very program's directory to `path`; NULL: /proc does not say where it is. */
+char *tool_beside(const char *path);
+
 /* Replaces this process by argv[0], `library` appended to its LD_PRELOAD. Returns only if that cannot be: the exit
    status, told on stderr. */
 int tool_preload_exec(const char *verb, const char *library, char **argv);

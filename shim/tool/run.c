@@ -17,10 +17,7 @@ enum { LIBRARY = PPS_SET_COUNT, OPTIONS };
 
 static const char *option_meaning(const struct pps_setting_row *s)
 {
-    char *text = NULL;
-    if (!*s->dflt || asprintf(&text, "%s (%s)", s->meaning, s->dflt) < 0)
-        return s->meaning;
-    return text;
+    return *s->dflt ? tool_text("%s (%s)", s->meaning, s->dflt) : s->meaning;
 }
 
 /* "off on" as "off|on". */

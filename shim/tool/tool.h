@@ -8,6 +8,7 @@
 #ifndef PPSHIM_TOOL_H
 #define PPSHIM_TOOL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -30,5 +31,11 @@ int tool_unit(int argc, char **argv);
 
 /* One line "ppshim VERB: ..." on stderr; returns `status`. */
 __attribute__((format(printf, 3, 4))) int tool_fail(int status, const char *verb, const char *format, ...);
+
+/* As printf, into memory that the caller frees. Where there is none, the tool ends. */
+__attribute__((format(printf, 1, 2))) char *tool_text(const char *format, ...);
+__attribute__((format(printf, 1, 0))) char *tool_text_of(const char *format, va_list args);
+/* What was just allocated, and is there. */
+void *tool_or_abort(void *memory);
 
 #endif

@@ -164,9 +164,7 @@ static char *preload_with(const char *before, const char *library)
 {
     char *out = NULL;
     size_t size;
-    FILE *to = open_memstream(&out, &size);
-    if (!to)
-        abort();
+    FILE *to = tool_or_abort(open_memstream(&out, &size));
     for (before = before ? before : ""; *before;) {
         before += strspn(before, ": \t");
         size_t length = strcspn(before, ": \t");
@@ -182,9 +180,7 @@ static char *preload_with(const char *before, const char *library)
 
 static void set(struct tool_env *env, const char *name, const char *value)
 {
-    char *text;
-    if (asprintf(&text, "%s=%s", name, value) < 0)
-        abort();
+    char *text = tool_text("%s=%s", name, value);
     tool_env_set(env, text, "the command line", 0);
     free(text);
 }

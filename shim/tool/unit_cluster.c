@@ -20,14 +20,6 @@
 #define NEW_FILE " (there was no file)"
 #define OPEN_LINE " (the line before had no end)"
 
-static char *cluster_path(const struct tool_unit *u)
-{
-    char *path;
-    if (asprintf(&path, "%s/environment", u->cluster) < 0)
-        abort();
-    return path;
-}
-
 /* As postgresql.conf has it; false: a byte that cannot be written there. */
 static bool put_value(FILE *to, const char *name_and_value)
 {
@@ -99,7 +91,7 @@ int unit_cluster_text(const struct tool_unit *u, const struct tool_env *wanted, 
     struct content before;
     size_t size;
     bool good = true;
-    *path = cluster_path(u);
+    *path = tool_text("%s/environment", u->cluster);
     int status = read_content(u, *path, &before);
     FILE *to = status == TOOL_OK ? open_memstream(text, &size) : NULL;
     if (!to)
@@ -124,7 +116,7 @@ int unit_cluster_remove(const struct tool_unit *u, char **path, bool *changed)
 {
     struct content before;
     char full[PATH_MAX];
-    *path = cluster_path(u);
+    *path = tool_text("%s/environment", u->cluster);
     int status = read_content(u, *path, &before);
     *changed = false;
     snprintf(full, sizeof full, "%s%s", u->root, *path);

@@ -29,10 +29,7 @@ static void put_quoted(FILE *to, const char *text)
 
 static char *dropin_path(const struct tool_unit *u)
 {
-    char *path;
-    if (asprintf(&path, "/etc/systemd/system/%s.d/" UNIT_DROPIN, u->name) < 0)
-        abort();
-    return path;
+    return tool_text("/etc/systemd/system/%s.d/" UNIT_DROPIN, u->name);
 }
 
 int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text)

@@ -6,6 +6,7 @@
  * are kept in `ignored`, so that the operator hears of them.
  */
 #include "unit_env.h"
+#include "tool.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +17,6 @@
 #include <unistd.h>
 
 #define FILE_MAX (4 << 20)
-
-static void *or_abort(void *p)
-{
-    if (!p)
-        abort();
-    return p;
-}
 
 /* --- the list --- */
 
@@ -41,10 +35,7 @@ static struct tool_variable *find(const struct tool_env *env, const char *name, 
 
 static char *place(const char *file, unsigned line)
 {
-    char *where;
-    if (asprintf(&where, line ? "%s:%u" : "%s", file, line) < 0)
-        abort();
-    return where;
+    return line ? tool_text("%s:%u", file, line) : tool_text("%s", file);
 }
 
 void tool_env_set(struct tool_env *env, const char *text, const char *file, unsigned line)
@@ -54,10 +45,10 @@ void tool_env_set(struct tool_env *env, const char *text, const char *file, unsi
         free(v->text);
         free(v->where);
     } else {
-        env->variables = or_abort(realloc(env->variables, (env->count + 1) * sizeof *env->variables));
+        env->variables = tool_or_abort(realloc(env->variables, (env->count + 1) * sizeof *env->variables));
         v = &env->variables[env->count++];
     }
-    *v = (struct tool_variable){or_abort(strdup(text)), place(file, line)};
+    *v = (struct tool_variable){tool_or_abort(strdup(text)), place(file, line)};
 }
 
 void tool_env_unset(struct tool_env *env, const char *name_or_text)
@@ -101,7 +92,7 @@ const char *tool_env_value(const struct tool_env *env, const char *name)
 
 char **tool_env_vector(const struct tool_env *env)
 {
-    char **vector = or_abort(calloc(env->count + 1, sizeof *vector));
+    char **vector = tool_or_abort(calloc(env->count + 1, sizeof *vector));
     for (size_t i = 0; i < env->count; i++)
         vector[i] = env->variables[i].text;
     return vector;
@@ -129,8 +120,8 @@ void tool_env_ignore(struct tool_env *env, const char *text, const char *whole, 
 {
     if (!strstr(whole, "PPSHIM_") && !strstr(whole, "LD_PRELOAD"))
         return;
-    env->ignored = or_abort(realloc(env->ignored, (env->ignored_count + 1) * sizeof *env->ignored));
-    env->ignored[env->ignored_count++] = (struct tool_ignored){place(file, line), or_abort(strdup(text))};
+    env->ignored = tool_or_abort(realloc(env->ignored, (env->ignored_count + 1) * sizeof *env->ignored));
+    env->ignored[env->ignored_count++] = (struct tool_ignored){place(file, line), tool_or_abort(strdup(text))};
 }
 
 /* --- files --- */
@@ -148,7 +139,7 @@ char *tool_slurp(const char *path, size_t *size)
         errno = S_ISDIR(st.st_mode) ? EISDIR : EFBIG;
     else
         do {
-            text = or_abort(realloc(text, have + 4097));
+            text = tool_or_abort(realloc(text, have + 4097));
             n = read(fd, text + have, 4096);
             have += n > 0 ? (size_t)n : 0;
         } while (n > 0 && have <= FILE_MAX);
@@ -252,7 +243,7 @@ static void scan_assignment(struct scan *s, struct tool_env *env, const char *sh
     size_t length = strcspn(key, "=\r\n");
     s->at += length;
     if (*s->at != '=') {
-        char *copy = or_abort(strndup(key, length));
+        char *copy = tool_or_abort(strndup(key, length));
         tool_env_ignore(env, copy, copy, shown, line);
         free(copy);
         return;
@@ -261,9 +252,7 @@ static void scan_assignment(struct scan *s, struct tool_env *env, const char *sh
     scan_value(s);
     while (length && is_blank(key[length - 1]))
         length--;
-    char *text;
-    if (asprintf(&text, "%.*s=%s", (int)length, key, s->value) < 0)
-        abort();
+    char *text = tool_text("%.*s=%s", (int)length, key, s->value);
     if (!tool_env_take(env, text, shown, line))
         tool_env_ignore(env, text, text, shown, line);
     free(text);
@@ -275,7 +264,7 @@ bool tool_env_read_file(struct tool_env *env, const char *path, const char *show
     char *text = tool_slurp(path, &size);
     if (!text)
         return false;
-    struct scan s = {.at = text, .line = 1, .value = or_abort(malloc(size + 1))};
+    struct scan s = {.at = text, .line = 1, .value = tool_or_abort(malloc(size + 1))};
     while (*s.at) {
         if (is_blank(*s.at))
             next(&s);
@@ -315,7 +304,7 @@ static const char *postgresql_value(const char *at, char *out)
 static void postgresql_line(struct tool_env *env, char *line, const char *shown, unsigned number)
 {
     static const char blank[] = " \t\r\v\f";
-    char *name = line + strspn(line, blank), *text = or_abort(malloc(2 * strlen(line) + 2));
+    char *name = line + strspn(line, blank), *text = tool_or_abort(malloc(2 * strlen(line) + 2));
     size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
     const char *at = name + length;
     at += strspn(at, blank);
@@ -336,7 +325,7 @@ static void postgresql_line(struct tool_env *env, char *line, const char *shown,
 void tool_env_take_postgresql(struct tool_env *env, const char *text, const char *shown)
 {
     unsigned number = 0;
-    char *copy = or_abort(strdup(text)), *rest = copy, *line;
+    char *copy = tool_or_abort(strdup(text)), *rest = copy, *line;
     while ((line = strsep(&rest, "\n")))
         postgresql_line(env, line, shown, ++number);
     free(copy);
@@ -375,7 +364,7 @@ char *tool_next_word(const char **at, bool *good)
     *at += strspn(*at, " \t\n\r");
     if (!**at)
         return NULL;
-    word = out = or_abort(malloc(strlen(*at) + 1));
+    word = out = tool_or_abort(malloc(strlen(*at) + 1));
     while (**at && (quote || !strchr(" \t\n\r", **at))) {
         char c = *(*at)++;
         if (c == '\\')

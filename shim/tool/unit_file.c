@@ -3,6 +3,7 @@
  * unit_file.c: unit files and drop-ins to struct tool_unit (unit_file.h), as systemd.unit(5) and systemd.exec(5) say.
  */
 #include "unit_file.h"
+#include "tool.h"
 #include "unit_find.h"
 #include <ctype.h>
 #include <glob.h>
@@ -30,9 +31,7 @@ static char *instance_of(const char *name, bool decoded)
 {
     const char *mark = strchr(name, '@');
     size_t length = mark ? strlen(mark + 1) - strlen(".service") : 0;
-    char *text = strndup(mark ? mark + 1 : "", length), *out = text;
-    if (!text)
-        abort();
+    char *text = tool_text("%.*s", (int)length, mark ? mark + 1 : ""), *out = text;
     for (const char *at = text; decoded && *at; out++) {
         unsigned byte;
         if (hex_escape(at, &byte)) {
@@ -53,9 +52,7 @@ static char *expand(const struct tool_unit *u, const char *text)
 {
     char *out = NULL;
     size_t size;
-    FILE *to = open_memstream(&out, &size);
-    if (!to)
-        abort();
+    FILE *to = tool_or_abort(open_memstream(&out, &size));
     for (; *text; text++) {
         char *instance = NULL;
         if (*text != '%' || !text[1] || !strchr("%iInNp", text[1])) {
@@ -90,9 +87,7 @@ static char *expand(const struct tool_unit *u, const char *text)
 
 static void append(char ***list, size_t *count, char *text)
 {
-    *list = realloc(*list, (*count + 1) * sizeof **list);
-    if (!*list)
-        abort();
+    *list = tool_or_abort(realloc(*list, (*count + 1) * sizeof **list));
     (*list)[(*count)++] = text;
 }
 

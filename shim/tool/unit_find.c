@@ -3,6 +3,7 @@
  * unit_find.c: from a service's name to its files (unit_find.h).
  */
 #include "unit_find.h"
+#include "tool.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,9 +218,7 @@ bool tool_unit_find(const char *root, char name[256], const char *extra_name, st
     *out = (struct tool_found){0};
     if (!resolve(&s, name, error))
         return false;
-    out->dropins = calloc(DROPINS_MAX + 1, sizeof *out->dropins);
-    if (!out->dropins)
-        abort();
+    out->dropins = tool_or_abort(calloc(DROPINS_MAX + 1, sizeof *out->dropins));
     add_aliases(&s, name);
     list_dropins(&s, extra_name);
     return true;
