@@ -91,27 +91,6 @@ char *tool_find_library(const char *root, bool beside)
 
 /* --- what it imports, and its libraries --- */
 
-static void name_imports(char *out, size_t size, unsigned imports)
-{
-    static const struct {
-        unsigned bit;
-        const char *name;
-    } names[] = {
-        {TOOL_IMPORTS_ACCEPT, "accept"},
-        {TOOL_IMPORTS_ACCEPT4, "accept4"},
-        {TOOL_IMPORTS_GETPEERNAME, "getpeername"},
-        {TOOL_IMPORTS_LISTEN, "listen"},
-        {TOOL_IMPORTS_POLL, "poll"},
-        {TOOL_IMPORTS_SELECT, "select"},
-        {TOOL_IMPORTS_EPOLL, "epoll_wait"},
-    };
-    size_t n = 0;
-    *out = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (imports & names[i].bit)
-            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", names[i].name);
-}
-
 struct library {
     char *name;
     bool found;
@@ -233,7 +212,7 @@ static void judge_calls(struct tool_report *r, const char *path, const struct to
     const char *acceptor = NULL;
     struct libraries *l = tool_or_abort(calloc(1, sizeof *l));
     gather(l, path, e);
-    name_imports(own, sizeof own, e->imports);
+    tool_elf_imports(e, own, sizeof own);
     tool_note(r, "imports", "%s", *own ? own : "none of the calls that the library stands in for");
     bool loads = e->imports & TOOL_IMPORTS_DLOPEN;
     for (unsigned i = 0; i < l->count; i++) {
@@ -242,7 +221,7 @@ static void judge_calls(struct tool_report *r, const char *path, const struct to
             tool_note(r, "library", "%s is not where libraries usually are: not looked at", one->name);
             loads = true;
         } else if (one->elf.imports & TOOL_IMPORTS_ANY_ACCEPT) {
-            name_imports(text, sizeof text, one->elf.imports);
+            tool_elf_imports(&one->elf, text, sizeof text);
             tool_note(r, "library", "%s imports %s", one->name, text);
             acceptor = one->name;
         }

@@ -17,8 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define HEADERS_MAX 4096
-#define DYN_MAX 4096
+#define RECORDS_MAX 4096 /* of one table; symbols may be more */
 #define SYMBOLS_MAX (1u << 20)
 
 struct image {
@@ -54,8 +53,24 @@ static uint32_t word_at(const struct image *m, uint64_t offset, bool *good)
 
 /* --- both sizes as one --- */
 
+struct table {
+    uint64_t offset, count, stride;
+};
+
+/* Record `i`, into the one of the two that has the file's own size. */
+static bool take(const struct image *m, struct table t, uint64_t i, void *big, size_t big_size, void *small,
+                 size_t small_size)
+{
+    size_t size = m->is64 ? big_size : small_size;
+    const void *bytes = i < t.count && t.stride >= size ? at(m, t.offset + i * t.stride, size) : NULL;
+    if (bytes)
+        memcpy(m->is64 ? big : small, bytes, size);
+    return bytes;
+}
+
 static bool read_header(struct image *m)
 {
+    const struct table one_record = {0, 1, sizeof m->header};
     Elf32_Ehdr small;
     const uint8_t *ident = at(m, 0, EI_NIDENT);
     const uint16_t one = 1;
@@ -64,88 +79,70 @@ static bool read_header(struct image *m)
     if (ident[EI_DATA] != (*(const uint8_t *)&one ? ELFDATA2LSB : ELFDATA2MSB))
         return false;
     m->is64 = ident[EI_CLASS] == ELFCLASS64;
-    const void *bytes = at(m, 0, m->is64 ? sizeof m->header : sizeof small);
-    if (!bytes || (!m->is64 && ident[EI_CLASS] != ELFCLASS32))
+    if (!m->is64 && ident[EI_CLASS] != ELFCLASS32)
         return false;
-    if (m->is64)
-        return memcpy(&m->header, bytes, sizeof m->header);
-    memcpy(&small, bytes, sizeof small);
-    m->header = (Elf64_Ehdr){.e_type = small.e_type,
-                             .e_machine = small.e_machine,
-                             .e_phoff = small.e_phoff,
-                             .e_shoff = small.e_shoff,
-                             .e_phentsize = small.e_phentsize,
-                             .e_phnum = small.e_phnum,
-                             .e_shentsize = small.e_shentsize,
-                             .e_shnum = small.e_shnum,
-                             .e_shstrndx = small.e_shstrndx};
+    if (!take(m, one_record, 0, &m->header, sizeof m->header, &small, sizeof small))
+        return false;
+    if (!m->is64)
+        m->header = (Elf64_Ehdr){.e_type = small.e_type,
+                                 .e_machine = small.e_machine,
+                                 .e_phoff = small.e_phoff,
+                                 .e_shoff = small.e_shoff,
+                                 .e_phentsize = small.e_phentsize,
+                                 .e_phnum = small.e_phnum,
+                                 .e_shentsize = small.e_shentsize,
+                                 .e_shnum = small.e_shnum,
+                                 .e_shstrndx = small.e_shstrndx};
     return true;
 }
 
 static bool read_segment(const struct image *m, unsigned i, Elf64_Phdr *out)
 {
+    const struct table segments = {m->header.e_phoff, m->header.e_phnum, m->header.e_phentsize};
     Elf32_Phdr small;
-    size_t size = m->is64 ? sizeof *out : sizeof small;
-    const void *bytes = NULL;
-    if (i < m->header.e_phnum && i < HEADERS_MAX && m->header.e_phentsize >= size)
-        bytes = at(m, m->header.e_phoff + (uint64_t)i * m->header.e_phentsize, size);
-    if (!bytes)
+    if (i >= RECORDS_MAX || !take(m, segments, i, out, sizeof *out, &small, sizeof small))
         return false;
-    if (m->is64)
-        return memcpy(out, bytes, size);
-    memcpy(&small, bytes, size);
-    *out = (Elf64_Phdr){.p_type = small.p_type,
-                        .p_offset = small.p_offset,
-                        .p_vaddr = small.p_vaddr,
-                        .p_filesz = small.p_filesz,
-                        .p_align = small.p_align};
+    if (!m->is64)
+        *out = (Elf64_Phdr){.p_type = small.p_type,
+                            .p_offset = small.p_offset,
+                            .p_vaddr = small.p_vaddr,
+                            .p_filesz = small.p_filesz,
+                            .p_align = small.p_align};
     return true;
 }
 
 static bool read_section(const struct image *m, unsigned i, Elf64_Shdr *out)
 {
+    const struct table sections = {m->header.e_shoff, m->header.e_shnum, m->header.e_shentsize};
     Elf32_Shdr small;
-    size_t size = m->is64 ? sizeof *out : sizeof small;
-    const void *bytes = NULL;
-    if (i < m->header.e_shnum && i < HEADERS_MAX && m->header.e_shentsize >= size)
-        bytes = at(m, m->header.e_shoff + (uint64_t)i * m->header.e_shentsize, size);
-    if (!bytes)
+    if (i >= RECORDS_MAX || !take(m, sections, i, out, sizeof *out, &small, sizeof small))
         return false;
-    if (m->is64)
-        return memcpy(out, bytes, size);
-    memcpy(&small, bytes, size);
-    *out = (Elf64_Shdr){
-        .sh_name = small.sh_name, .sh_type = small.sh_type, .sh_offset = small.sh_offset, .sh_size = small.sh_size};
+    if (!m->is64)
+        *out = (Elf64_Shdr){
+            .sh_name = small.sh_name, .sh_type = small.sh_type, .sh_offset = small.sh_offset, .sh_size = small.sh_size};
     return true;
 }
 
 static bool read_dynamic(const struct image *m, const Elf64_Phdr *segment, unsigned i, Elf64_Dyn *out)
 {
     Elf32_Dyn small;
-    size_t size = m->is64 ? sizeof *out : sizeof small;
-    const void *bytes = NULL;
-    if (i < DYN_MAX && (uint64_t)(i + 1) * size <= segment->p_filesz)
-        bytes = at(m, segment->p_offset + (uint64_t)i * size, size);
-    if (!bytes)
+    const size_t size = m->is64 ? sizeof *out : sizeof small;
+    const struct table entries = {segment->p_offset, segment->p_filesz / size, size};
+    if (i >= RECORDS_MAX || !take(m, entries, i, out, sizeof *out, &small, sizeof small))
         return false;
-    if (m->is64)
-        return memcpy(out, bytes, size);
-    memcpy(&small, bytes, size);
-    *out = (Elf64_Dyn){.d_tag = small.d_tag, .d_un.d_val = small.d_un.d_val};
+    if (!m->is64)
+        *out = (Elf64_Dyn){.d_tag = small.d_tag, .d_un.d_val = small.d_un.d_val};
     return true;
 }
 
 static bool read_symbol(const struct image *m, uint64_t i, Elf64_Sym *out)
 {
     Elf32_Sym small;
-    size_t size = m->is64 ? sizeof *out : sizeof small;
-    const void *bytes = i < m->symbol_count ? at(m, m->symbols + i * size, size) : NULL;
-    if (!bytes)
+    const struct table symbols = {m->symbols, m->symbol_count, m->is64 ? sizeof *out : sizeof small};
+    if (!take(m, symbols, i, out, sizeof *out, &small, sizeof small))
         return false;
-    if (m->is64)
-        return memcpy(out, bytes, size);
-    memcpy(&small, bytes, size);
-    *out = (Elf64_Sym){.st_name = small.st_name, .st_shndx = small.st_shndx, .st_value = small.st_value};
+    if (!m->is64)
+        *out = (Elf64_Sym){.st_name = small.st_name, .st_shndx = small.st_shndx, .st_value = small.st_value};
     return true;
 }
 
@@ -236,7 +233,7 @@ static const struct {
     {"__poll_chk", TOOL_IMPORTS_POLL}, {"__ppoll_chk", TOOL_IMPORTS_POLL}, {"select", TOOL_IMPORTS_SELECT},
     {"pselect", TOOL_IMPORTS_SELECT},  {"epoll_wait", TOOL_IMPORTS_EPOLL}, {"epoll_pwait", TOOL_IMPORTS_EPOLL},
     {"__poll", TOOL_IMPORTS_POLL},     {"__select", TOOL_IMPORTS_SELECT},  {"epoll_pwait2", TOOL_IMPORTS_EPOLL},
-    {"dlopen", TOOL_IMPORTS_DLOPEN},   {"syscall", TOOL_IMPORTS_SYSCALL},
+    {"dlopen", TOOL_IMPORTS_DLOPEN},
 };
 
 static void take_symbol(const struct image *m, const Elf64_Sym *s, struct tool_elf *e)
@@ -349,6 +346,8 @@ static bool fail(char *error, const char *path, const char *what)
 
 static bool read_image(int fd, const struct stat *st, struct tool_elf *out)
 {
+    out->setuid_or_setgid = st->st_mode & (S_ISUID | S_ISGID);
+    out->has_caps = fgetxattr(fd, "security.capability", NULL, 0) > 0;
     struct image m = {.size = (size_t)st->st_size};
     void *mapped = m.size ? mmap(NULL, m.size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (mapped == MAP_FAILED)
@@ -368,19 +367,15 @@ bool tool_elf_read(const char *path, struct tool_elf *out, char error[256])
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fail(error, path, strerror(errno));
-    bool good = fstat(fd, &st) == 0;
-    if (good && !S_ISREG(st.st_mode)) {
-        close(fd);
-        return fail(error, path, S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
-    }
-    if (good) {
-        out->setuid_or_setgid = st.st_mode & (S_ISUID | S_ISGID);
-        out->has_caps = fgetxattr(fd, "security.capability", NULL, 0) > 0;
-        good = read_image(fd, &st, out);
-    }
-    int saved = errno;
+    const char *wrong = NULL;
+    if (fstat(fd, &st) != 0)
+        wrong = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        wrong = S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file";
+    else if (!read_image(fd, &st, out))
+        wrong = strerror(errno);
     close(fd);
-    return good || fail(error, path, strerror(saved));
+    return !wrong || fail(error, path, wrong);
 }
 
 void tool_elf_free(struct tool_elf *e)
@@ -394,26 +389,27 @@ void tool_elf_free(struct tool_elf *e)
 
 const char *tool_elf_machine(const struct tool_elf *e)
 {
+    static const char *const names[] = {
+        [EM_X86_64] = "x86-64", [EM_386] = "i386",    [EM_AARCH64] = "aarch64", [EM_ARM] = "arm",
+        [EM_RISCV] = "riscv",   [EM_PPC64] = "ppc64", [EM_S390] = "s390",
+    };
     static char unnamed[24];
-    switch (e->machine) {
-    case EM_X86_64:
-        return "x86-64";
-    case EM_386:
-        return "i386";
-    case EM_AARCH64:
-        return "aarch64";
-    case EM_ARM:
-        return "arm";
-    case EM_RISCV:
-        return "riscv";
-    case EM_PPC64:
-        return "ppc64";
-    case EM_S390:
-        return "s390";
-    default:
-        snprintf(unnamed, sizeof unnamed, "machine %u", e->machine);
-        return unnamed;
-    }
+    if (e->machine < sizeof names / sizeof *names && names[e->machine])
+        return names[e->machine];
+    snprintf(unnamed, sizeof unnamed, "machine %u", e->machine);
+    return unnamed;
+}
+
+void tool_elf_imports(const struct tool_elf *e, char *out, size_t size)
+{
+    unsigned left = e->imports & ~(unsigned)TOOL_IMPORTS_DLOPEN;
+    size_t n = 0;
+    *out = 0;
+    for (size_t i = 0; i < sizeof known_imports / sizeof *known_imports; i++)
+        if (left & known_imports[i].bit) {
+            left &= ~(unsigned)known_imports[i].bit;
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", known_imports[i].name);
+        }
 }
 
 static bool is_program(const char *path)

@@ -9,6 +9,7 @@
 #define PPSHIM_ELF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define TOOL_ELF_NEEDED_MAX 64
@@ -22,8 +23,7 @@ enum tool_import {
     TOOL_IMPORTS_POLL = 16, /* poll, ppoll and their checked forms */
     TOOL_IMPORTS_SELECT = 32,
     TOOL_IMPORTS_EPOLL = 64,
-    TOOL_IMPORTS_DLOPEN = 128,  /* what it loads itself cannot be seen here */
-    TOOL_IMPORTS_SYSCALL = 256, /* syscall(2): calls that no preload sees */
+    TOOL_IMPORTS_DLOPEN = 128, /* what it loads itself cannot be seen here */
 };
 #define TOOL_IMPORTS_ANY_ACCEPT (TOOL_IMPORTS_ACCEPT | TOOL_IMPORTS_ACCEPT4)
 
@@ -53,6 +53,9 @@ void tool_elf_free(struct tool_elf *e);
 
 /* "x86-64", or "machine 243" for one without a name here. Static storage. */
 const char *tool_elf_machine(const struct tool_elf *e);
+
+/* "accept4 poll": the calls of `imports` that the library stands in for, those of one kind by the name of the first. */
+void tool_elf_imports(const struct tool_elf *e, char *out, size_t size);
 
 /* PATH look-up of a name without a slash; one with a slash is itself. NULL: there is none. The caller frees it. */
 char *tool_find_program(const char *name);
