@@ -24,6 +24,10 @@ enum pps_verdict pps_header_parse_v1(const uint8_t *buf, size_t len, struct pps_
 enum pps_verdict pps_header_parse_v2(const uint8_t *buf, size_t len, struct pps_header *out, size_t *need,
                                      enum pps_reason *reason);
 
+/* What the CRC32C field of this header must hold: its own value, PPS_CRC_LENGTH bytes at `field`, counts as zeros. */
+#define PPS_CRC_LENGTH 4
+uint32_t pps_header_crc(const uint8_t *buf, size_t length, const uint8_t *field);
+
 /* Scanners of header_v1_fields.c: how many bytes the field lacks at least. Write the address, or the port, of *out when
    that is 0. */
 #define PPS_IMPOSSIBLE (-1)

@@ -17,7 +17,6 @@
 #include "header_internal.h"
 #include <string.h>
 
-#define CRC_LENGTH 4
 #define SSL_FIXED 5 /* client, verify */
 
 enum command { LOCAL = 0, PROXY = 1 };
@@ -69,18 +68,19 @@ bool pps_tlv_next(struct pps_view *rest, struct pps_tlv *out)
     return true;
 }
 
+uint32_t pps_header_crc(const uint8_t *buf, size_t length, const uint8_t *field)
+{
+    static const uint8_t zeros[PPS_CRC_LENGTH];
+    const uint8_t *after = field + sizeof zeros;
+    uint32_t crc = pps_crc32c(0, buf, (size_t)(field - buf));
+
+    crc = pps_crc32c(crc, zeros, sizeof zeros);
+    return pps_crc32c(crc, after, (size_t)(buf + length - after));
+}
+
 static bool crc_holds(const uint8_t *buf, size_t length, struct pps_view field)
 {
-    static const uint8_t zeros[CRC_LENGTH];
-    const uint8_t *after = field.at + CRC_LENGTH;
-    uint32_t crc;
-
-    if (field.length != CRC_LENGTH)
-        return false;
-    crc = pps_crc32c(0, buf, (size_t)(field.at - buf));
-    crc = pps_crc32c(crc, zeros, sizeof zeros);
-    crc = pps_crc32c(crc, after, (size_t)(buf + length - after));
-    return crc == pps_get_u32(field.at);
+    return field.length == PPS_CRC_LENGTH && pps_header_crc(buf, length, field.at) == pps_get_u32(field.at);
 }
 
 static enum pps_reason judge_tlvs(const uint8_t *buf, size_t length, struct pps_view tlvs)
@@ -158,26 +158,14 @@ enum pps_verdict pps_header_parse_v2(const uint8_t *buf, size_t len, struct pps_
 
 static struct pps_view *ssl_field(struct pps_ssl *ssl, uint8_t type)
 {
-    switch (type) {
-    case PPS_TLV_SSL_VERSION:
-        return &ssl->version;
-    case PPS_TLV_SSL_CN:
-        return &ssl->cn;
-    case PPS_TLV_SSL_CIPHER:
-        return &ssl->cipher;
-    case PPS_TLV_SSL_SIG_ALG:
-        return &ssl->sig_alg;
-    case PPS_TLV_SSL_KEY_ALG:
-        return &ssl->key_alg;
-    case PPS_TLV_SSL_GROUP:
-        return &ssl->group;
-    case PPS_TLV_SSL_SIG_SCHEME:
-        return &ssl->sig_scheme;
-    case PPS_TLV_SSL_CLIENT_CERT:
-        return &ssl->client_cert;
-    default:
-        return NULL; /* of a later spec */
-    }
+    struct pps_view *const fields[] = {
+        [PPS_TLV_SSL_VERSION] = &ssl->version,       [PPS_TLV_SSL_CN] = &ssl->cn,
+        [PPS_TLV_SSL_CIPHER] = &ssl->cipher,         [PPS_TLV_SSL_SIG_ALG] = &ssl->sig_alg,
+        [PPS_TLV_SSL_KEY_ALG] = &ssl->key_alg,       [PPS_TLV_SSL_GROUP] = &ssl->group,
+        [PPS_TLV_SSL_SIG_SCHEME] = &ssl->sig_scheme, [PPS_TLV_SSL_CLIENT_CERT] = &ssl->client_cert,
+    };
+
+    return type < sizeof fields / sizeof *fields ? fields[type] : NULL; /* NULL: of a later spec */
 }
 
 /* Of a repeated field the first counts. */

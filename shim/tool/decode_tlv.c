@@ -47,22 +47,13 @@ static void tell_bytes(size_t offset, const char *name, struct pps_view value)
                      value.length > MOST ? "..." : "");
 }
 
-/* Over the whole header with the field's own value as zero. */
-static uint32_t right_crc(const uint8_t *header, size_t length, struct pps_view field)
-{
-    static const uint8_t zeros[4];
-    size_t before = (size_t)(field.at - header);
-    uint32_t crc = pps_crc32c(pps_crc32c(0, header, before), zeros, sizeof zeros);
-    return pps_crc32c(crc, field.at + 4, length - before - 4);
-}
-
 static void tell_crc(size_t offset, struct pps_view value, const uint8_t *header, size_t length)
 {
-    if (value.length != 4) {
+    if (value.length != PPS_CRC_LENGTH) {
         tool_decode_line(offset, "CRC32C", "%zu bytes instead of 4", value.length);
         return;
     }
-    uint32_t is = pps_get_u32(value.at), right = right_crc(header, length, value);
+    uint32_t is = pps_get_u32(value.at), right = pps_header_crc(header, length, value.at);
     if (is == right)
         tool_decode_line(offset, "CRC32C", "0x%08x, right", is);
     else
@@ -74,12 +65,12 @@ static void tell_crc(size_t offset, struct pps_view value, const uint8_t *header
 static const char *ssl_field_name(uint8_t type)
 {
     static const char *const names[] = {
-        [PPS_TLV_SSL_VERSION - 0x21] = "  version",       [PPS_TLV_SSL_CN - 0x21] = "  cn",
-        [PPS_TLV_SSL_CIPHER - 0x21] = "  cipher",         [PPS_TLV_SSL_SIG_ALG - 0x21] = "  sig-alg",
-        [PPS_TLV_SSL_KEY_ALG - 0x21] = "  key-alg",       [PPS_TLV_SSL_GROUP - 0x21] = "  group",
-        [PPS_TLV_SSL_SIG_SCHEME - 0x21] = "  sig-scheme",
+        [PPS_TLV_SSL_VERSION] = "  version",       [PPS_TLV_SSL_CN] = "  cn",
+        [PPS_TLV_SSL_CIPHER] = "  cipher",         [PPS_TLV_SSL_SIG_ALG] = "  sig-alg",
+        [PPS_TLV_SSL_KEY_ALG] = "  key-alg",       [PPS_TLV_SSL_GROUP] = "  group",
+        [PPS_TLV_SSL_SIG_SCHEME] = "  sig-scheme",
     };
-    return type >= 0x21 && type - 0x21u < sizeof names / sizeof *names ? names[type - 0x21] : NULL;
+    return type < sizeof names / sizeof *names ? names[type] : NULL;
 }
 
 static void tell_ssl_field(size_t offset, const struct pps_tlv *tlv, bool verified)
