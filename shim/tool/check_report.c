@@ -6,10 +6,9 @@
  * UTF-8 whatever the bytes.
  */
 #include "check_report.h"
+#include "options.h"
 #include "tool.h"
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static const struct {
     const char *word, *colour;
@@ -82,15 +81,9 @@ static void put_text(const char *text)
     }
 }
 
-static bool wants_colour(void)
-{
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
-}
-
 static void print_text(const struct tool_report *r)
 {
-    bool colour = wants_colour();
+    bool colour = tool_has_colour(stdout);
     printf("%s%s%s: ", colour ? verdicts[r->verdict].colour : "", verdicts[r->verdict].word, colour ? "\033[0m" : "");
     put_text(r->subject);
     printf(": ");

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool has_colour(FILE *to)
+bool tool_has_colour(FILE *to)
 {
     const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
     return !(none && *none) && terminal && strcmp(terminal, "dumb") != 0 && isatty(fileno(to));
@@ -17,12 +17,12 @@ static bool has_colour(FILE *to)
 
 const char *tool_bold(FILE *to)
 {
-    return has_colour(to) ? "\033[1m" : "";
+    return tool_has_colour(to) ? "\033[1m" : "";
 }
 
 const char *tool_plain(FILE *to)
 {
-    return has_colour(to) ? "\033[0m" : "";
+    return tool_has_colour(to) ? "\033[0m" : "";
 }
 
 static int option_width(const struct tool_option *o)

@@ -6,7 +6,7 @@
 #define PPSHIM_TOOL_OPTIONS_H
 
 #include <ppshim/settings.h>
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 struct tool_option {
@@ -37,7 +37,9 @@ int tool_option_next(int argc, char **argv, const struct tool_usage *usage, cons
 /* The name of the option for a setting: "client-allow" for PPSHIM_CLIENT_ALLOW. */
 const char *tool_option_of(enum pps_setting setting);
 
-/* What makes text bold on `to`, and plain again: empty where that is no terminal, or with NO_COLOR. */
+/* A terminal, without NO_COLOR. */
+bool tool_has_colour(FILE *to);
+/* What makes text bold on such a one, and plain again; else empty. */
 const char *tool_bold(FILE *to);
 const char *tool_plain(FILE *to);
 
