@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SCRIPTS_MAX 4
 #define LIBRARIES_MAX 128

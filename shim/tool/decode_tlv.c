@@ -7,7 +7,6 @@
 #include <ppshim/cidr.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #define SHOWN 160
 #define NAME_WIDTH 17

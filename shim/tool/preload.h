@@ -6,8 +6,6 @@
 #ifndef PPSHIM_TOOL_PRELOAD_H
 #define PPSHIM_TOOL_PRELOAD_H
 
-#include <stddef.h>
-
 /* The absolute path of `name`, beside the tool or in the library directory; or of `given`, if that is not NULL. NULL:
    it is not there, told on stderr. Never freed. */
 const char *tool_preload_find(const char *verb, const char *name, const char *given);

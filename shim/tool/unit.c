@@ -7,7 +7,6 @@
  */
 #include "unit.h"
 #include "check.h"
-#include "elf.h"
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
