@@ -44,17 +44,6 @@ static bool ends_in_service(const char *name)
     return length > 8 && strcmp(name + length - 8, ".service") == 0;
 }
 
-/* A unit, unless the name is plainly something else. */
-static bool read_unit(const struct options *o, const char *what, struct tool_unit *unit, char error[512])
-{
-    char name[256];
-    if (strchr(what, '/') || !tool_unit_name(what, name)) {
-        snprintf(error, 512, "%s: no service can have that name", what);
-        return false;
-    }
-    return tool_unit_read(unit, o->root, name, NULL, NULL, error);
-}
-
 static void check_program(const struct options *o, const char *path, struct tool_report *r)
 {
     char *library = o->library ? strdup(o->library) : tool_find_library("", true);
@@ -64,22 +53,39 @@ static void check_program(const struct options *o, const char *path, struct tool
     free(library);
 }
 
-static bool check_unit(const struct options *o, const char *what, struct tool_report *r)
+static void check_unit_settings(const struct tool_unit *unit, struct tool_report *r)
 {
-    struct tool_unit unit;
-    char error[512];
-    if (!read_unit(o, what, &unit, error))
-        return false;
+    tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
+    tool_judge_ok(r, "the library accepts its settings");
+}
+
+static void check_whole_unit(const struct options *o, const struct tool_unit *unit, struct tool_report *r)
+{
     char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
-    r->subject = tool_text("%s", unit.name);
-    tool_check_unit(r, &unit, library);
+    tool_check_unit(r, unit, library);
     free(library);
+}
+
+/* false: there is no such unit. */
+static bool check_unit(const struct options *o, const char *what, struct tool_report *r, char error[512])
+{
+    char name[256];
+    struct tool_unit unit;
+    snprintf(error, 512, "%s: no service can have that name", what);
+    if (strchr(what, '/') || !tool_unit_name(what, name) || !tool_unit_read(&unit, o->root, name, NULL, NULL, error))
+        return false;
+    r->subject = tool_text("%s", unit.name);
+    if (o->settings)
+        check_unit_settings(&unit, r);
+    else
+        check_whole_unit(o, &unit, r);
     tool_unit_free(&unit);
     return true;
 }
 
 static int check(const struct options *o, const char *what, struct tool_report *r)
 {
+    char error[512];
     if (is_number(what)) {
         r->subject = tool_text("process %s", what);
         tool_check_process(r, (pid_t)atoi(what), NULL);
@@ -87,7 +93,7 @@ static int check(const struct options *o, const char *what, struct tool_report *
     }
     bool unit_first = ends_in_service(what) || strchr(what, '@') || *o->root;
     char *program = strchr(what, '/') ? strdup(what) : unit_first ? NULL : tool_find_program(what);
-    bool done = program ? (check_program(o, program, r), true) : check_unit(o, what, r);
+    bool done = program ? (check_program(o, program, r), true) : check_unit(o, what, r, error);
     free(program);
     if (!done)
         return tool_fail(TOOL_NO, "check", "%s: there is neither such a program in PATH nor such a service", what);
@@ -104,23 +110,9 @@ static void check_settings_file(const char *path, struct tool_report *r)
         tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %m");
         return;
     }
-    tool_judge_ignored(r, &env);
     tool_check_settings(r, &env, "", NULL);
     tool_judge_ok(r, "the library accepts these settings");
     tool_env_free(&env);
-}
-
-static bool check_settings_unit(const struct options *o, const char *what, struct tool_report *r, char error[512])
-{
-    struct tool_unit unit;
-    if (!read_unit(o, what, &unit, error))
-        return false;
-    r->subject = tool_text("%s", unit.name);
-    tool_judge_ignored(r, &unit.env);
-    tool_check_settings(r, &unit.env, o->root, *unit.cluster ? "postgres" : unit.user);
-    tool_judge_ok(r, "the library accepts its settings");
-    tool_unit_free(&unit);
-    return true;
 }
 
 static int check_settings(const struct options *o, const char *what, struct tool_report *r)
@@ -129,7 +121,7 @@ static int check_settings(const struct options *o, const char *what, struct tool
     bool is_file = strchr(what, '/') || (access(what, F_OK) == 0 && !ends_in_service(what));
     if (is_file)
         check_settings_file(what, r);
-    else if (!check_settings_unit(o, what, r, error))
+    else if (!check_unit(o, what, r, error))
         return tool_fail(TOOL_NO, "check", "%s, nor is it a file", error);
     return TOOL_OK;
 }

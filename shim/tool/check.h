@@ -28,12 +28,10 @@ struct tool_listeners {
 };
 struct tool_listeners tool_note_listeners(struct tool_report *r, pid_t pid, const struct pps_config *config);
 
-/* Whether the library would accept these variables; the list files are read as `user` ("" or NULL: as we are), below
-   `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes from. */
+/* Whether the library would accept these variables, and each line that was meant to set one does; the list files are
+   read as `user` ("" or NULL: as we are), below `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes
+   from. */
 void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user);
-
-/* TOOL_VERDICT_CONFIG for each line that was meant to set something of ours and does not. */
-void tool_judge_ignored(struct tool_report *r, const struct tool_env *env);
 
 /* What a unit would give its process, and whether that is good. */
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);

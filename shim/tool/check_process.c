@@ -263,13 +263,13 @@ static bool read_process(struct process *p, pid_t pid, struct tool_report *r)
     *p = (struct process){.pid = pid};
     proc_path(path, pid, "exe");
     ssize_t n = readlink(path, p->program, sizeof p->program - 1);
-    p->program[n > 0 ? n : 0] = 0;
-    int why = n < 0 ? errno : 0;
-    if (n < 0)
+    if (n < 0) {
         tool_judge(r, TOOL_VERDICT_NO,
-                   why == ENOENT ? "there is no such process" : "it cannot be looked at: try as root");
-    if (n < 0 || !tool_elf_read(path, &p->elf, error))
-        return n >= 0;
+                   errno == ENOENT ? "there is no such process" : "it cannot be looked at: try as root");
+        return false;
+    }
+    p->program[n] = 0;
+    tool_elf_read(path, &p->elf, error);
     return true;
 }
 

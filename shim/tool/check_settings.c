@@ -29,10 +29,11 @@ static const char *place_of(const struct tool_env *env, const char *error)
     return v ? v->where : NULL;
 }
 
-static void refuse(struct tool_report *r, const struct tool_env *env, const char *error)
+static void refuse(struct tool_report *r, const struct tool_env *env, const char *error, const char *read_as)
 {
     const char *where = place_of(env, error);
-    tool_judge(r, TOOL_VERDICT_CONFIG, "%s%s%s", where ? where : "", where ? ": " : "", error);
+    tool_judge(r, TOOL_VERDICT_CONFIG, "%s%s%s%s%s%s", where ? where : "", where ? ": " : "", error,
+               read_as ? " (read as user " : "", read_as ? read_as : "", read_as ? ")" : "");
 }
 
 /* --- as the service's user --- */
@@ -110,11 +111,8 @@ static void judge_lists(struct tool_report *r, const struct tool_env *env, const
     }
     if (!load_lists(root, known ? &entry : NULL, error))
         tool_judge(r, TOOL_VERDICT_UNSURE, "the lists could not be looked at");
-    else if (*error && known)
-        tool_judge(r, TOOL_VERDICT_CONFIG, "%s%s%s (read as user %s)", place_of(env, error) ? place_of(env, error) : "",
-                   place_of(env, error) ? ": " : "", error, user);
     else if (*error)
-        refuse(r, env, error);
+        refuse(r, env, error, known ? user : NULL);
 }
 
 static void note_variables(struct tool_report *r, const struct tool_env *env)
@@ -128,7 +126,7 @@ static void note_variables(struct tool_report *r, const struct tool_env *env)
     }
 }
 
-void tool_judge_ignored(struct tool_report *r, const struct tool_env *env)
+static void judge_ignored(struct tool_report *r, const struct tool_env *env)
 {
     for (size_t i = 0; i < env->ignored_count; i++)
         tool_judge(r, TOOL_VERDICT_CONFIG, "%s: %s sets nothing: write NAME=value, in quotes if there is a space in it",
@@ -139,9 +137,10 @@ void tool_check_settings(struct tool_report *r, const struct tool_env *env, cons
 {
     char error[PPS_ERROR_TEXT];
     char **vector = tool_env_vector(env);
+    judge_ignored(r, env);
     note_variables(r, env);
     if (!pps_config_read(vector, &config, error))
-        refuse(r, env, error);
+        refuse(r, env, error, NULL);
     else if (config.on)
         judge_lists(r, env, root, user);
     else

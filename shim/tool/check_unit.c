@@ -120,7 +120,6 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
 {
     char *ours = preloaded(unit), *program = tool_unit_program(unit),
          *full = ours ? tool_text("%s%s", unit->root, ours) : NULL;
-    tool_judge_ignored(r, &unit->env);
     if (unit->missing_file)
         tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
