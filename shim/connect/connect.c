@@ -18,9 +18,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <ppshim/sockopt.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -28,9 +28,6 @@
 
 #ifndef TCP_FASTOPEN_NO_COOKIE
 #define TCP_FASTOPEN_NO_COOKIE 34
-#endif
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
 #endif
 
 #define PATIENCE_MS 30000 /* of a connect that is finished here */
@@ -71,14 +68,10 @@ static ssize_t real_sendmsg(int fd, const struct msghdr *message, int flags)
 /* A TCP socket that was never connected, or is no longer: a second connect() only asks what became of the first. */
 static bool is_unconnected_tcp(int fd)
 {
-    int protocol;
     struct tcp_info info;
-    socklen_t len = sizeof protocol;
-    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) != 0 ||
-        (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP))
-        return false;
-    len = sizeof info;
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+    socklen_t len = sizeof info;
+    return pps_sockopt_is_tcp(fd) && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           info.tcpi_state == TCP_CLOSE;
 }
 
 static bool opens(int fd, const struct sockaddr *sa, socklen_t len, struct pps_addr *peer)
@@ -116,9 +109,8 @@ static bool writable_by(int fd, int64_t end)
 
 static int error_of(int fd)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+    int error = pps_sockopt(fd, SOL_SOCKET, SO_ERROR);
+    return error >= 0 ? error : errno;
 }
 
 /* Waits for a connect under way and sends what is left of the header. A connection that would go on without it is

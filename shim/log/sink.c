@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <ppshim/real.h>
+#include <ppshim/sockopt.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -71,10 +72,15 @@ static bool to_descriptor(int fd, const struct pps_line *l)
     return write_without_sigpipe(fd, l->text, l->length) >= 0;
 }
 
-static bool stderr_unchanged(void)
+static bool is_file(int fd, dev_t dev, ino_t ino)
 {
     struct stat st;
-    return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == stderr_dev && st.st_ino == stderr_ino;
+    return fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+static bool stderr_unchanged(void)
+{
+    return is_file(STDERR_FILENO, stderr_dev, stderr_ino);
 }
 
 static bool to_stderr(const struct pps_line *l)
@@ -180,22 +186,15 @@ static bool is_journal_stream(const struct stat *st, const char *journal_stream)
     return strtoull(end + 1, &end, 10) == st->st_ino && !*end;
 }
 
-static bool is_the_same(int fd, const struct stat *st)
-{
-    struct stat other;
-    return fstat(fd, &other) == 0 && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
-}
-
 /* inetd and its like give a service its client as 0, 1 and 2. A Unix socket that is fd 2 alone comes from a supervisor
    that reads what it is told there. */
 static bool is_a_client(const struct stat *st, const char *journal_stream)
 {
-    int domain = 0;
-    socklen_t len = sizeof domain;
     if (!S_ISSOCK(st->st_mode) || is_journal_stream(st, journal_stream))
         return false;
-    getsockopt(STDERR_FILENO, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-    return domain != AF_UNIX || is_the_same(STDIN_FILENO, st) || is_the_same(STDOUT_FILENO, st);
+    int domain = pps_sockopt(STDERR_FILENO, SOL_SOCKET, SO_DOMAIN);
+    return domain != AF_UNIX || is_file(STDIN_FILENO, st->st_dev, st->st_ino) ||
+           is_file(STDOUT_FILENO, st->st_dev, st->st_ino);
 }
 
 static void look_at_stderr(const char *journal_stream)
