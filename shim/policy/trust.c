@@ -109,37 +109,41 @@ static void destroy(struct lists *l)
     munmap(l, sizeof *l);
 }
 
-static enum pps_list_verdict fill(struct lists *l, const struct pps_config *c, char *error)
+static enum pps_list_verdict fill(struct lists *l, char *error)
 {
     enum pps_list_verdict verdict = PPS_LIST_GOOD;
     for (int i = 0; i < LISTS && verdict == PPS_LIST_GOOD; i++) {
-        struct pps_list *list = &l->list[i];
-        list->setting = name_of(i);
-        list->text = text_of(c, i);
-        if (list->text)
-            verdict = pps_list_read(list, error);
+        if (l->list[i].text)
+            verdict = pps_list_read(&l->list[i], error);
     }
     if (verdict == PPS_LIST_GOOD && !apart(&l->list[TRUST], &l->list[OPTIONAL], error))
         verdict = PPS_LIST_WRONG;
     return verdict;
 }
 
-static struct lists *new_lists(void)
+/* Not read yet. NULL: no memory. */
+static struct lists *new_lists(const struct pps_config *c)
 {
-    void *l = mmap(NULL, sizeof(struct lists), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return l == MAP_FAILED ? NULL : l;
+    struct lists *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (l == MAP_FAILED)
+        return NULL;
+    for (int i = 0; i < LISTS; i++) {
+        l->list[i].setting = name_of(i);
+        l->list[i].text = text_of(c, i);
+    }
+    return l;
 }
 
 /* Lists nobody else knows yet; NULL and an error if *verdict is not good. */
 static struct lists *build(const struct pps_config *c, char *error, enum pps_list_verdict *verdict)
 {
-    struct lists *l = new_lists();
+    struct lists *l = new_lists(c);
     if (!l) {
         *verdict = PPS_LIST_NOT_NOW;
         snprintf(error, PPS_ERROR_TEXT, "%s=...: no memory left for the list", name_of(TRUST));
         return NULL;
     }
-    *verdict = fill(l, c, error);
+    *verdict = fill(l, error);
     if (*verdict == PPS_LIST_GOOD)
         return l;
     destroy(l);
@@ -358,10 +362,8 @@ static bool may_name_listeners(const char *text)
 static bool names_in_texts(const struct pps_config *c, struct pps_unix_name *name)
 {
     bool found = false;
-    struct lists *l = may_name_listeners(c->trust) || may_name_listeners(c->header_optional) ? new_lists() : NULL;
+    struct lists *l = may_name_listeners(c->trust) || may_name_listeners(c->header_optional) ? new_lists(c) : NULL;
     for (int i = TRUST; l && i <= OPTIONAL; i++) {
-        l->list[i].setting = name_of(i);
-        l->list[i].text = text_of(c, i);
         if (l->list[i].text)
             pps_list_read_listeners(&l->list[i]);
         found = found || find_listener(&l->list[i], name);
