@@ -232,48 +232,44 @@ static void parse(struct reading *r, char *text, const char *file)
 
 /* --- the whole --- */
 
-static bool below(char out[PATH_MAX], const struct tool_unit *u, const char *path)
+static char *slurp(const struct tool_unit *u, const char *path)
 {
-    return snprintf(out, PATH_MAX, "%s%s", u->root, path) < PATH_MAX;
+    char *full = tool_text("%s%s", u->root, path), *text = tool_slurp(full, NULL);
+    free(full);
+    return text;
 }
 
-static void parse_file(struct reading *r, const char *path)
+static void parse_text(struct reading *r, char *text, const char *file)
 {
-    char full[PATH_MAX];
-    char *text = below(full, r->unit, path) ? tool_slurp(full, NULL) : NULL;
     if (text)
-        parse(r, text, path);
+        parse(r, text, file);
     free(text);
 }
 
 static void parse_all(struct reading *r, const struct tool_found *f, const char *extra)
 {
-    parse_file(r, f->path);
+    parse_text(r, slurp(r->unit, f->path), f->path);
     for (size_t i = 0; i < f->count; i++) {
-        if (*f->dropins[i].path) {
-            parse_file(r, f->dropins[i].path);
-            continue;
-        }
-        char *text = strdup(extra);
-        if (text)
-            parse(r, text, f->dropins[i].name);
-        free(text);
+        const struct tool_dropin *d = &f->dropins[i];
+        if (*d->path)
+            parse_text(r, slurp(r->unit, d->path), d->path);
+        else
+            parse_text(r, tool_text("%s", extra), d->name);
     }
 }
 
 static void read_environment_file(struct reading *r, const char *pattern)
 {
     struct tool_unit *u = r->unit;
-    glob_t found;
-    char full[PATH_MAX];
+    glob_t found = {0};
     bool optional = *pattern == '-', any = false;
     pattern += optional;
-    if (!below(full, u, pattern) || glob(full, 0, NULL, &found) != 0)
-        found.gl_pathc = 0, found.gl_pathv = NULL;
+    char *full = tool_text("%s%s", u->root, pattern);
+    glob(full, 0, NULL, &found);
     for (size_t i = 0; i < found.gl_pathc; i++)
         any |= tool_env_read_file(&u->env, found.gl_pathv[i], found.gl_pathv[i] + strlen(u->root));
-    if (found.gl_pathv)
-        globfree(&found);
+    globfree(&found);
+    free(full);
     if (!any && !optional && !u->missing_file)
         u->missing_file = strdup(pattern);
 }
@@ -290,13 +286,12 @@ static void name_cluster(struct tool_unit *u)
 /* Its start script empties the environment, and fills it from this file alone. */
 static void read_cluster(struct tool_unit *u)
 {
-    char full[PATH_MAX], shown[300];
-    snprintf(shown, sizeof shown, "%s/environment", u->cluster);
-    char *text = below(full, u, shown) ? tool_slurp(full, NULL) : NULL;
+    char *shown = tool_text("%s/environment", u->cluster), *text = slurp(u, shown);
     tool_env_free(&u->env);
     if (text)
         tool_env_take_postgresql(&u->env, text, shown);
     free(text);
+    free(shown);
 }
 
 static void merge_environment(struct reading *r)
