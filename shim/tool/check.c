@@ -138,25 +138,18 @@ int tool_check(int argc, char **argv)
     struct options o = {.root = ""};
     struct tool_report r = {0};
     int c;
-    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
-        switch (c) {
-        case 's':
-            o.settings = true;
-            break;
-        case 'j':
-            o.json = true;
-            break;
-        case 'l':
-            o.library = optarg;
-            break;
-        case 'r':
-            o.root = strcmp(optarg, "/") == 0 ? "" : optarg;
-            break;
-        case 'h':
+    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        if (c == 'h')
             return fputs(help, stdout) < 0 ? TOOL_NO : TOOL_OK;
-        default:
+        if (c == '?')
             return TOOL_USAGE;
-        }
+        o.settings |= c == 's';
+        o.json |= c == 'j';
+        if (c == 'l')
+            o.library = optarg;
+        else if (c == 'r')
+            o.root = strcmp(optarg, "/") == 0 ? "" : optarg;
+    }
     if (argc - optind != 1)
         return tool_fail(TOOL_USAGE, "check", "name one program, process or unit (try ppshim check --help)");
     int status = (o.settings ? check_settings : check)(&o, argv[optind], &r);

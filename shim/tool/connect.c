@@ -40,13 +40,13 @@ struct targets {
     size_t count;
 };
 
-static bool add_target(struct targets *t, const char *host, const char *port)
+static int add_target(struct targets *t, const char *host, const char *port)
 {
     char *at = t->text + strlen(t->text);
     if (t->count++ == PPC_ONLY_MAX)
-        return false;
+        return tool_fail(TOOL_USAGE, "connect", "--only: more than %d addresses", PPC_ONLY_MAX);
     snprintf(at, sizeof t->text - (size_t)(at - t->text), "%s%s:%s", at == t->text ? "" : " ", host, port);
-    return true;
+    return TOOL_OK;
 }
 
 /* "203.0.113.7" or "[2001:db8::7]". */
@@ -66,13 +66,13 @@ static int add_name(struct targets *t, const char *name, const char *port)
     int error = getaddrinfo(name, NULL, &hints, &found);
     if (error)
         return tool_fail(TOOL_NO, "connect", "--only %s:%s: %s", name, port, gai_strerror(error));
-    bool fits = true;
-    for (struct addrinfo *one = found; one && fits; one = one->ai_next) {
+    int status = TOOL_OK;
+    for (struct addrinfo *one = found; one && status == TOOL_OK; one = one->ai_next) {
         const char *host = host_text(one->ai_addr, one->ai_addrlen, text);
-        fits = !host || add_target(t, host, port);
+        status = host ? add_target(t, host, port) : TOOL_OK;
     }
     freeaddrinfo(found);
-    return fits ? TOOL_OK : tool_fail(TOOL_USAGE, "connect", "--only: more than %d addresses", PPC_ONLY_MAX);
+    return status;
 }
 
 static int add_only(struct targets *t, const char *value)
@@ -87,11 +87,7 @@ static int add_only(struct targets *t, const char *value)
         return tool_fail(TOOL_USAGE, "connect", "--only %s: write HOST:PORT, [2001:db8::7]:PORT, HOST:* or *:PORT",
                          value);
     snprintf(host, sizeof host, "%.*s", (int)(length - 2 * bracketed), value + bracketed);
-    if (strcmp(host, "*") != 0)
-        return add_name(t, host, colon + 1);
-    return add_target(t, host, colon + 1)
-               ? TOOL_OK
-               : tool_fail(TOOL_USAGE, "connect", "--only: more than %d addresses", PPC_ONLY_MAX);
+    return (strcmp(host, "*") == 0 ? add_target : add_name)(t, host, colon + 1);
 }
 
 struct request {
