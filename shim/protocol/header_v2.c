@@ -165,7 +165,7 @@ static struct pps_view *ssl_field(struct pps_ssl *ssl, uint8_t type)
         [PPS_TLV_SSL_SIG_SCHEME] = &ssl->sig_scheme, [PPS_TLV_SSL_CLIENT_CERT] = &ssl->client_cert,
     };
 
-    return type < sizeof fields / sizeof *fields ? fields[type] : NULL; /* NULL: of a later spec */
+    return type <= PPS_TLV_SSL_CLIENT_CERT ? fields[type] : NULL; /* NULL: of a later spec */
 }
 
 /* Of a repeated field the first counts. */
