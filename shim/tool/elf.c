@@ -368,12 +368,10 @@ bool tool_elf_read(const char *path, struct tool_elf *out, char error[256])
     if (fd < 0)
         return fail(error, path, strerror(errno));
     const char *wrong = NULL;
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && !read_image(fd, &st, out)))
         wrong = strerror(errno);
     else if (!S_ISREG(st.st_mode))
         wrong = S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file";
-    else if (!read_image(fd, &st, out))
-        wrong = strerror(errno);
     close(fd);
     return !wrong || fail(error, path, wrong);
 }
