@@ -104,13 +104,13 @@ $(B)/unit-tests: $(UNIT_OBJ)
 	$(Q)$(CC) $(ASAN) -o $@ $(UNIT_OBJ) $$(pkg-config --libs check) -ldl
 
 # The library's sources and the program in one image: its hooks are found before libtsan's, and theirs next.
-TSAN_OBJ := $(SRC:%.c=$(B)/tsan/%.o) $(B)/tsan/tests/behaviour/hazards_threads.o
+TSAN_OBJ := $(SRC:%.c=$(B)/tsan/%.o) $(B)/tsan/tests/behaviour/many_threads.o
 TSAN := -fsanitize=thread -pthread
 $(B)/tsan/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $< (tsan)"
 	$(Q)gcc $(BASE) -O1 -g $(TSAN) -DPPS_INTERP='"/none"' -MMD -MP -c -o $@ $<
-$(B)/tests/hazards_threads_tsan: $(TSAN_OBJ) # the test tells of a gcc without libtsan
+$(B)/tests/many_threads_tsan: $(TSAN_OBJ) # the test tells of a gcc without libtsan
 	@mkdir -p $(@D)
 	$(Q)gcc $(TSAN) -o $@ $(TSAN_OBJ) -ldl 2>$(B)/tsan/log || { cat $(B)/tsan/log; grep -q 'cannot find.*tsan' $(B)/tsan/log; }
 
@@ -122,10 +122,10 @@ $(B)/check/libppshim.so: FORCE
 -include $(TSAN_OBJ:.o=.d) $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
 
 # Test servers and other helpers of the behaviour tests: plain programs that know nothing of the shim.
-HELPERS := $(patsubst tests/behaviour/%.c,$(B)/tests/%,$(wildcard tests/behaviour/*.c))
+HELPERS := $(patsubst tests/behaviour/%.c,$(B)/tests/%,$(wildcard $(addprefix tests/behaviour/,*.c cases/*.c libc/*.c)))
 $(B)/tests/%: tests/behaviour/%.c $(wildcard tests/behaviour/*.h) Makefile
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
+	$(Q)$(CC) $(BASE) $(WARN) -Itests/behaviour $(CFLAGS) -pthread -o $@ $<
 
 TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/tool/*.c))
 $(B)/tests/tool/%: tests/tool/%.c Makefile
@@ -139,7 +139,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cachepro
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
-BUILT = $(HELPERS) $(B)/bench/ungoverned $(B)/tests/hazards_threads_tsan $(B)/check/libppshim.so
+BUILT = $(HELPERS) $(B)/bench/ungoverned $(B)/tests/many_threads_tsan $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check

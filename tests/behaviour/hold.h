@@ -7,7 +7,7 @@
 #ifndef HOLD_H
 #define HOLD_H
 
-#include "hazards.h"
+#include "testing.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
  * its own, or none. `identity --tell FD` and `identity --receive FD` are what the cases execute: they tell the client
  * at the other end of a connection, through that connection, who it is.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>

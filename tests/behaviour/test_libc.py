@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What accept, accept4 and getpeername promise their caller; the cases themselves are in libc_semantics.c.
+"""What accept, accept4 and getpeername promise their caller; the cases themselves are in libc/.
 
 The same code runs on the bare kernel, under a preload that is off, for a peer that is not trusted, and with headers:
 what is expected of the shim is what the kernel does.
@@ -19,7 +19,7 @@ WORLDS = {
 
 
 def semantics(arguments, env):
-    return subprocess.run([helper("libc_semantics"), *arguments], env=env, stdin=subprocess.DEVNULL,
+    return subprocess.run([helper("libc/accept_ends_early"), *arguments], env=env, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=320)  # more than HANGS_AFTER
 
 

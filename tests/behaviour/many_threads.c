@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_threads.c: a server of many threads and its clients in one process, for ThreadSanitizer and memcheck to
+ * many_threads.c: a server of many threads and its clients in one process, for ThreadSanitizer and memcheck to
  * watch.
  *
- *     hazards_threads SECONDS TRUST-FILE
+ *     many_threads SECONDS TRUST-FILE
  *
  * Threads block in accept, wait in poll and in epolls of their own; listeners come and go; the trust list is written
  * anew all the time. Clients are live, late, silent, wrong, or go away. Each live or late one must be served. Prints
@@ -191,7 +191,7 @@ static void *write_trust(void *unused)
 int main(int argc, char **argv)
 {
     if (argc != 3)
-        errx(64, "usage: hazards_threads SECONDS TRUST-FILE");
+        errx(64, "usage: many_threads SECONDS TRUST-FILE");
     trust_file = argv[2];
     blocking_listener = open_listener(0);
     waited_listener = open_listener(SOCK_NONBLOCK);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * libc_semantics.c: what accept, accept4 and getpeername promise a caller, checked from inside one process.
+ * accept_ends_early.c: what accept, accept4 and getpeername promise a caller, checked from inside one process.
  *
- * `libc_semantics NAME` runs one case: the client is 127.0.0.2 and opens with a PROXY header, so the shim is at work.
- * `libc_semantics --bare NAME` runs the same case without headers: on the bare kernel, or under a preload that is off
- * or does not trust 127.0.0.1. What is expected is the same code in both, so it is the kernel's answer and not a
+ * `accept_ends_early NAME` runs one case: the client is 127.0.0.2 and opens with a PROXY header, so the shim is at
+ * work. `accept_ends_early --bare NAME` runs the same case without headers: on the bare kernel, or under a preload that
+ * is off or does not trust 127.0.0.1. What is expected is the same code in both, so it is the kernel's answer and not a
  * belief.
  * `--list` and `--bare --list` print the names. Prints "ok NAME" or "not ok NAME: why".
  */
@@ -1025,7 +1025,7 @@ static void peer_is_told_after_exec(void)
         snprintf(number, sizeof number, "%d", fd);
         for (size_t i = 0; i < sizeof c.in; i++)
             snprintf(hex + 2 * i, 3, "%02x", ((unsigned char *)&c.in)[i]);
-        execl("/proc/self/exe", "libc_semantics", "--peer-of", number, hex, (char *)NULL);
+        execl("/proc/self/exe", "accept_ends_early", "--peer-of", number, hex, (char *)NULL);
         _exit(2);
     }
     MUST(waitpid(child, &status, 0) == child && status == 0);
@@ -1316,7 +1316,7 @@ int main(int argc, char **argv)
     if (at < argc && strcmp(argv[at], "--bare") == 0)
         bare = at++;
     if (at != argc - 1) {
-        fprintf(stderr, "usage: libc_semantics [--bare] --list | NAME\n");
+        fprintf(stderr, "usage: accept_ends_early [--bare] --list | NAME\n");
         return 64;
     }
     name = argv[at];

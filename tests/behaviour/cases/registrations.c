@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_wait.c: poll, select and epoll_wait where telling the truth is hard: one-shot and shared registrations,
+ * registrations.c: poll, select and epoll_wait where telling the truth is hard: one-shot and shared registrations,
  * epolls inside epolls, time and signals while silent peers come, and processes that wait but never accept.
  *
- * `hazards_wait NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
- * the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that nobody
- * runs out of it.
+ * `registrations NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
+ * prints the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that
+ * nobody runs out of it.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_life.c: what servers do with processes, threads and descriptors while connections wait for their headers:
+ * fd_reuse.c: what servers do with processes, threads and descriptors while connections wait for their headers:
  * fork in signal handlers, vfork, raw clone, closing what they do not know, copies of listeners, cancelled threads.
  *
- * `hazards_life NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
+ * `fd_reuse NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
  * the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that nobody
  * runs out of it, unless a case says otherwise.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -543,7 +543,7 @@ static void fork_in_a_handler_whatever_it_interrupted_neither_hangs_nor_harms(vo
 
 extern char **environ;
 
-/* `hazards_life --sockets` ends with the number of sockets and of the kernel's anonymous files it was given. */
+/* `fd_reuse --sockets` ends with the number of sockets and of the kernel's anonymous files it was given. */
 static void count_inherited(int fd, const char *what, void *count)
 {
     (void)fd;
@@ -557,7 +557,7 @@ static int inherited(void)
     return count;
 }
 
-static char *const count_command[] = {(char[]){"hazards_life"}, (char[]){"--sockets"}, NULL};
+static char *const count_command[] = {(char[]){"fd_reuse"}, (char[]){"--sockets"}, NULL};
 
 static void gives_only_the_listener(pid_t child)
 {
@@ -1457,7 +1457,7 @@ static void epoll_kept_over_exec_with_its_listener_is_watched(void)
     snprintf(numbers[1], sizeof numbers[1], "%d", epoll);
     pid_t child = fork();
     if (child == 0) {
-        execl("/proc/self/exe", "hazards_life", "--epoll", numbers[0], numbers[1], (char *)NULL);
+        execl("/proc/self/exe", "fd_reuse", "--epoll", numbers[0], numbers[1], (char *)NULL);
         _exit(100);
     }
     ended_well(child);
@@ -1472,7 +1472,7 @@ static void listener_kept_over_exec_is_governed(void)
     snprintf(number, sizeof number, "%d", l);
     pid_t child = fork();
     if (child == 0) {
-        execl("/proc/self/exe", "hazards_life", "--listener", number, (char *)NULL);
+        execl("/proc/self/exe", "fd_reuse", "--listener", number, (char *)NULL);
         _exit(100);
     }
     ended_well(child);

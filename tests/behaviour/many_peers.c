@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_load.c: what thousands of silent peers cost a server: for each of its live clients, memory, when nobody
+ * many_peers.c: what thousands of silent peers cost a server: for each of its live clients, memory, when nobody
  * comes.
  *
- *     hazards_load PEERS          prints "ratio=... with=...us without=...us bytes=... cpu=...us"
+ *     many_peers PEERS          prints "ratio=... with=...us without=...us bytes=... cpu=...us"
  *
  * Run under the shim, with 127.0.0.2 trusted and room for the peers. Two copies of one small event-loop server run side
  * by side; the peers wait at one of them. A client connects to them in turn, so that whatever else the machine does
@@ -129,7 +129,7 @@ int main(int argc, char **argv)
 {
     int peers = argc == 2 ? atoi(argv[1]) : 0;
     if (peers <= 0)
-        errx(64, "usage: hazards_load PEERS");
+        errx(64, "usage: many_peers PEERS");
     struct server crowded = start(), empty = start();
     for (int i = 0; i < 50; i++) {
         live_client(&crowded);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in hazards_wait.c,
-hazards_life.c and their like, each run in a process of its own."""
+"""Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in cases/,
+each run in a process of its own."""
 import subprocess
 
 import pytest
@@ -40,43 +40,43 @@ def passes(program, name, **settings):
     assert answer.returncode == 0
 
 
-@cases("hazards_wait")
+@cases("cases/registrations")
 def test_wait(name):
-    passes("hazards_wait", name)
+    passes("cases/registrations", name)
 
 
-@cases("hazards_life")
+@cases("cases/fd_reuse")
 def test_life(name):
-    passes("hazards_life", name)
+    passes("cases/fd_reuse", name)
 
 
-@cases("hazards_reuse")
+@cases("cases/close_under_a_look")
 def test_reuse(name):
-    passes("hazards_reuse", name)
+    passes("cases/close_under_a_look", name)
 
 
-@cases("hazards_data")
+@cases("cases/shared_data")
 def test_data(name):
-    passes("hazards_data", name)
+    passes("cases/shared_data", name)
 
 
-@cases("hazards_turns")
+@cases("cases/own_descriptors")
 def test_turns(name):
-    passes("hazards_turns", name)
+    passes("cases/own_descriptors", name)
 
 
-@cases("hazards_timeouts")
+@cases("cases/peer_timeouts")
 def test_timeouts(name):
-    passes("hazards_timeouts", name, timeout="300ms")
+    passes("cases/peer_timeouts", name, timeout="300ms")
 
 
 def test_cases_with_settings_of_their_own_exist():
-    listed = {name for program in ("hazards_wait", "hazards_life") for name in case(program, "--list").stdout.split()}
+    listed = {name for program in ("cases/registrations", "cases/fd_reuse") for name in case(program, "--list").stdout.split()}
     assert set(SETTINGS) <= listed
 
 
 def test_peers_that_go_with_their_listener_are_named_in_the_log():
     """Two of them wait for each of poll, select and epoll."""
-    answer = case("hazards_life", "closed_listener_takes_its_waiting_and_held_peers_along", log="stderr:notice")
+    answer = case("cases/fd_reuse", "closed_listener_takes_its_waiting_and_held_peers_along", log="stderr:notice")
     lost = [wire.fields(line) for line in answer.stderr.splitlines() if "reason=listener-closed" in line]
     assert len({(fields["peer"], fields["local"]) for fields in lost}) == len(lost) == 6

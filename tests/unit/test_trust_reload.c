@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_trust.c: list texts, their files, and reloading (trust.h).
+ * test_trust_reload.c: list texts, their files, and reloading (trust.h).
  *
  * Looks are made by pps_trust_look, without the second between two of them. New contents of a file differ in length
  * from the old: the kernel's timestamps are only as fine as its clock tick.

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_reuse.c: numbers that mean something else by now. A number is closed where nobody sees it (a raw system call,
- * libc's own fclose) and used again; or a listener is closed, and its number and whatever the library knew of it are
- * another listener's, while a thread is at work with one of its connections.
+ * close_under_a_look.c: numbers that mean something else by now. A number is closed where nobody sees it (a raw system
+ * call, libc's own fclose) and used again; or a listener is closed, and its number and whatever the library knew of it
+ * are another listener's, while a thread is at work with one of its connections.
  *
- * `hazards_reuse NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
+ * `close_under_a_look NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
  * prints the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that
  * nobody runs out of it.
  */
-#include "hazards.h"
 #include "hold.h"
+#include "testing.h"
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>

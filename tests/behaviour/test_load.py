@@ -66,7 +66,7 @@ def test_eight_thousand_silent_peers_cost_a_live_client_nothing(record_property)
     peers, needed = 8000, OPEN_FILES  # half of them are the server's own
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     needs("files")
-    run = subprocess.run([helper("hazards_load"), str(peers)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    run = subprocess.run([helper("many_peers"), str(peers)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                          timeout=320, env=environment(trust=TRUSTED, timeout="60s", max_pending=peers + 200, log="stderr:error"),
                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (needed, limit[1])))
     assert run.returncode == 0, run.stderr
@@ -103,13 +103,13 @@ def test_silent_peers_do_not_use_up_the_descriptors_of_an_event_loop(serve, styl
 def test_many_threads_are_served(tmp_path):
     trust = tmp_path / "trust"
     trust.write_text("127.0.0.2\n")
-    run = subprocess.run([helper("hazards_threads"), "2", str(trust)], stdin=subprocess.DEVNULL, capture_output=True,
+    run = subprocess.run([helper("many_threads"), "2", str(trust)], stdin=subprocess.DEVNULL, capture_output=True,
                          text=True, timeout=320, env=environment(trust=f"@{trust}", timeout="60s", log="stderr:error"))
     assert run.returncode == 0 and re.match(ALL_SERVED, run.stdout), run.stdout + run.stderr
 
 
 def test_thread_sanitizer_has_nothing_to_say(tmp_path):
-    program = HELPERS / "hazards_threads_tsan"
+    program = HELPERS / "many_threads_tsan"
     if not program.exists():
         missing("libtsan")
     trust = tmp_path / "trust"

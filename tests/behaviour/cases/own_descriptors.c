@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_turns.c: threads that share a blocking accept and wait for their turn, while the server closes the listener
+ * own_descriptors.c: threads that share a blocking accept and wait for their turn, while the server closes the listener
  * where nobody sees it, or puts descriptors of its own in the place of the library's.
  *
- * `hazards_turns NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
+ * `own_descriptors NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
  * prints the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that
  * nobody runs out of it.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -136,7 +136,7 @@ static off_t size_of(int file)
 
 static int empty_file(void)
 {
-    char path[] = "/tmp/hazards_turns.XXXXXX";
+    char path[] = "/tmp/own_descriptors.XXXXXX";
     int file = mkstemp(path);
     MUST(file >= 0 && unlink(path) == 0);
     return file;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards.h: what hazards_*.c and identity.c share: the checks, listeners and clients, and the way a
+ * testing.h: what the programs in cases and identity.c share: the checks, listeners and clients, and the way a
  * case is run.
  */
-#ifndef HAZARDS_H
-#define HAZARDS_H
+#ifndef TESTING_H
+#define TESTING_H
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_timeouts.c: time that runs out: the server's own in select, and that of peers who wait at a listener which
+ * peer_timeouts.c: time that runs out: the server's own in select, and that of peers who wait at a listener which
  * the server no longer waits for, because it closed it where nobody sees it (a raw system call, as libuv's).
  *
- * `hazards_timeouts NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
+ * `peer_timeouts NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list`
  * prints the names. The clients are 127.0.0.2, which the environment must trust, with a PPSHIM_TIMEOUT that a case can
  * wait for.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hazards_data.c: an epoll in which a listener and another descriptor have the same data, while the listener goes out
+ * shared_data.c: an epoll in which a listener and another descriptor have the same data, while the listener goes out
  * of it and in again. A server that does so tries everything at each event, and must lose none.
  *
- * `hazards_data NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
+ * `shared_data NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
  * the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that nobody
  * runs out of it.
  */
-#include "hazards.h"
+#include "testing.h"
 #include <fcntl.h>
 
 struct shared {
