@@ -9,12 +9,7 @@
  * at the other end of a connection, through that connection, who it is.
  */
 #include "testing.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <spawn.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
 #define SOURCES 8 /* loopback addresses that clients come from: more ports than one has */
 
@@ -26,7 +21,7 @@ struct party {
     struct sockaddr_in is;   /* what the server must see: what its header says, or `real` */
 };
 
-static struct sockaddr_in port_of(int l)
+static struct sockaddr_in loopback_of(int l)
 {
     struct sockaddr_in to;
     socklen_t length = sizeof to;
@@ -89,13 +84,6 @@ static bool same(const struct sockaddr_in *a, const struct sockaddr_in *b)
     return a->sin_family == b->sin_family && a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
 }
 
-static bool peer_is(int fd, const struct sockaddr_in *expected)
-{
-    struct sockaddr_in a;
-    socklen_t length = sizeof a;
-    return getpeername(fd, (struct sockaddr *)&a, &length) == 0 && length == sizeof a && same(&a, expected);
-}
-
 static bool still_talks(int fd, const struct party *p)
 {
     char byte = 0;
@@ -105,7 +93,7 @@ static bool still_talks(int fd, const struct party *p)
 
 static struct party client(int l, uint32_t who)
 {
-    struct sockaddr_in to = port_of(l);
+    struct sockaddr_in to = loopback_of(l);
     return arrive(&to, who, true);
 }
 
@@ -130,43 +118,13 @@ static int admit(int l, uint32_t who, struct party *p)
 /* The client ends its connection at once, and no port stays behind. */
 static void leave(const struct party *p)
 {
-    MUST(setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)) == 0);
-    MUST(close(p->fd) == 0);
+    close_at_once(p->fd);
 }
 
 static void bye(const struct party *p, int fd)
 {
     leave(p);
     MUST(close(fd) == 0);
-}
-
-/* --- descriptors sent to other processes --- */
-
-union box {
-    struct cmsghdr header;
-    char room[CMSG_SPACE(sizeof(int))];
-};
-
-static void send_fd(int way, int fd)
-{
-    union box box = {.header = {.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct iovec part = {(char[]){'x'}, 1};
-    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &box, .msg_controllen = sizeof box};
-    memcpy(CMSG_DATA(&box.header), &fd, sizeof fd);
-    MUST(sendmsg(way, &m, 0) == 1);
-}
-
-static int receive_fd(int way)
-{
-    union box box;
-    char byte;
-    int fd;
-    struct iovec part = {&byte, 1};
-    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &box, .msg_controllen = sizeof box};
-    if (recvmsg(way, &m, 0) != 1 || m.msg_controllen < CMSG_LEN(sizeof fd))
-        return -1;
-    memcpy(&fd, CMSG_DATA(&box.header), sizeof fd);
-    return fd;
 }
 
 /* --- new images --- */
@@ -198,13 +156,6 @@ static struct sockaddr_in asked(const struct party *p)
     MUST(write(p->fd, "?", 1) == 1);
     MUST(recv(p->fd, &told, sizeof told, MSG_WAITALL) == sizeof told);
     return told;
-}
-
-static void ended_well(pid_t child)
-{
-    int status;
-    IS(child, waitpid(child, &status, 0));
-    IS(0, status);
 }
 
 /* identity WHAT FD, with the preload or without. */
@@ -259,30 +210,6 @@ static pid_t by_vfork(const struct command *c)
 
 /* --- cases: copies --- */
 
-enum copying { DUP, DUP2, DUP3, F_DUP, F_DUP_CLOEXEC, MESSAGE, COPYINGS };
-static const char *const copying_names[] = {"dup", "dup2", "dup3", "F_DUPFD", "F_DUPFD_CLOEXEC", "SCM_RIGHTS"};
-
-static int by_message(int fd)
-{
-    int pair[2];
-    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-    send_fd(pair[0], fd);
-    int received = receive_fd(pair[1]);
-    MUST(close(pair[0]) == 0 && close(pair[1]) == 0);
-    return received;
-}
-
-static int copy_of(int fd, enum copying how)
-{
-    step = copying_names[how];
-    return how == DUP             ? dup(fd)
-           : how == DUP2          ? dup2(fd, 200)
-           : how == DUP3          ? dup3(fd, 201, O_CLOEXEC)
-           : how == F_DUP         ? fcntl(fd, F_DUPFD, 100)
-           : how == F_DUP_CLOEXEC ? fcntl(fd, F_DUPFD_CLOEXEC, 100)
-                                  : by_message(fd);
-}
-
 static void copy_has_the_client_also_when_the_original_is_gone(void)
 {
     int l = listener(0);
@@ -321,7 +248,7 @@ static void number_that_is_given_another_connection_has_that_ones_client(void)
 static void socket_connected_elsewhere_has_its_new_peer(void)
 {
     int l = listener(0), elsewhere = listener(0);
-    struct sockaddr_in nobody = {.sin_family = AF_UNSPEC}, to = port_of(elsewhere), a;
+    struct sockaddr_in nobody = {.sin_family = AF_UNSPEC}, to = loopback_of(elsewhere), a;
     socklen_t length = sizeof a;
     struct party p;
     int fd = admit(l, 1, &p);
@@ -362,7 +289,7 @@ static void child_and_grandchild_of_fork_know_the_client(void)
 }
 
 /* The server goes on with other clients while the new image has this one. */
-static void image_knows_the_client(pid_t (*start)(const struct command *))
+static void image_knows_the_client(pid_t (*by)(const struct command *))
 {
     int l = listener(0);
     for (uint32_t round = 0; round < 3; round++) {
@@ -370,7 +297,7 @@ static void image_knows_the_client(pid_t (*start)(const struct command *))
         struct command c;
         int fd = admit(l, 10 * round, &p), served[3];
         make_command(&c, (char[]){"--tell"}, fd);
-        pid_t child = start(&c);
+        pid_t child = by(&c);
         MUST(child > 0);
         MUST(close(fd) == 0);
         for (uint32_t i = 0; i < 3; i++)
@@ -445,7 +372,7 @@ static int accepted[CROWD];
 
 static void accept_all(int l, uint32_t first, uint32_t stride)
 {
-    struct sockaddr_in to = port_of(l), told;
+    struct sockaddr_in to = loopback_of(l), told;
     for (uint32_t i = 0; i < CROWD; i += stride) {
         socklen_t length = sizeof told;
         crowd[i] = arrive(&to, first + i, true);
@@ -497,17 +424,6 @@ static long in_status(const char *field)
     return kilobytes;
 }
 
-static int open_numbers(void)
-{
-    int count = 0;
-    DIR *list = opendir("/proc/self/fd");
-    MUST(list);
-    while (readdir(list))
-        count++;
-    MUST(closedir(list) == 0);
-    return count;
-}
-
 enum { BATCH = 16, ROUNDS = 100000, WARMED = 20000 };
 
 /* As many at once; even ones are clients, odd ones a balancer's own. */
@@ -535,15 +451,15 @@ static void serve_batch(int l, const struct sockaddr_in *to, uint32_t first)
 static void hundred_thousand_connections_mix_nobody_up_and_leave_nothing(void)
 {
     int l = listener(0);
-    struct sockaddr_in to = port_of(l);
+    struct sockaddr_in to = loopback_of(l);
     uint32_t first = 0;
     for (; first < WARMED; first += BATCH)
         serve_batch(l, &to, first);
     long memory = in_status("RssAnon:");
-    int numbers = open_numbers();
+    int numbers = open_fds();
     for (; first < ROUNDS; first += BATCH)
         serve_batch(l, &to, first);
-    IS(numbers, open_numbers());
+    IS(numbers, open_fds());
     long grown = in_status("RssAnon:") - memory;
     if (grown > 16)
         fail(__LINE__, "memory grew by %ld kB", grown);
@@ -551,7 +467,7 @@ static void hundred_thousand_connections_mix_nobody_up_and_leave_nothing(void)
 
 /* --- cases: threads --- */
 
-enum { THREADS = 4, EACH = 3000 };
+enum { SERVERS = 4, EACH = 3000 };
 
 static void *serve_alone(void *from)
 {
@@ -571,17 +487,17 @@ static void *serve_alone(void *from)
 /* Each with clients of its own; the descriptors' numbers go from one to the other. */
 static void threads_that_accept_and_close_at_once_mix_nobody_up(void)
 {
-    pthread_t thread[THREADS];
-    uint32_t first[THREADS];
-    for (uint32_t i = 0; i < THREADS; i++) {
+    pthread_t thread[SERVERS];
+    uint32_t first[SERVERS];
+    for (uint32_t i = 0; i < SERVERS; i++) {
         first[i] = i * EACH;
         IS(0, pthread_create(&thread[i], NULL, serve_alone, &first[i]));
     }
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < SERVERS; i++)
         IS(0, pthread_join(thread[i], NULL));
 }
 
-static const struct hazard cases[] = {
+static const struct test cases[] = {
     CASE(copy_has_the_client_also_when_the_original_is_gone),
     CASE(number_that_is_given_another_connection_has_that_ones_client),
     CASE(socket_connected_elsewhere_has_its_new_peer),
@@ -605,5 +521,5 @@ int main(int argc, char **argv)
         return tell(atoi(argv[2]));
     if (argc == 3 && strcmp(argv[1], "--receive") == 0)
         return receive_and_tell(atoi(argv[2]));
-    return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_case(cases, sizeof cases / sizeof *cases);
 }

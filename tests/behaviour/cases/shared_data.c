@@ -1,14 +1,83 @@
 /* SPDX-License-Identifier: MIT
  *
- * shared_data.c: an epoll in which a listener and another descriptor have the same data, while the listener goes out
- * of it and in again. A server that does so tries everything at each event, and must lose none.
- *
- * `shared_data NAME` runs one case in a process of its own and prints "ok NAME" or "not ok NAME: why"; `--list` prints
- * the names. The clients are 127.0.0.2, which the environment must trust, with PPSHIM_TIMEOUT long enough that nobody
- * runs out of it.
+ * shared_data.c: an epoll in which a listener and another descriptor have the same data. A server that does so
+ * tries everything at each event, and must lose none.
  */
 #include "testing.h"
-#include <fcntl.h>
+
+/* A server that gives everything the same data tries everything at each event. */
+static void shared_data(bool listener_first, bool by_mod)
+{
+    int l = listener(SOCK_NONBLOCK), epoll = epoll_create1(0), pair[2];
+    char byte;
+    step = by_mod ? "data made the same later" : listener_first ? "listener first" : "listener last";
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    warm(l);
+    if (by_mod) {
+        control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, 1);
+        control(epoll, EPOLL_CTL_ADD, pair[0], EPOLLIN, 2);
+        control(epoll, EPOLL_CTL_MOD, listener_first ? l : pair[0], EPOLLIN, listener_first ? 2 : 1);
+    } else {
+        control(epoll, EPOLL_CTL_ADD, listener_first ? l : pair[0], EPOLLIN, TOKEN);
+        control(epoll, EPOLL_CTL_ADD, listener_first ? pair[0] : l, EPOLLIN, TOKEN);
+    }
+    struct epoll_event e[4];
+    for (int round = 0; round < 3; round++) {
+        struct client c;
+        MUST(write(pair[1], "a", 1) == 1);
+        MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+        MUST(read(pair[0], &byte, 1) == 1);
+        c = introduced(l);
+        MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+        accepts(l, &c);
+        c = introduced(l);
+        MUST(write(pair[1], "b", 1) == 1);
+        MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+        accepts(l, &c);
+        MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+        MUST(read(pair[0], &byte, 1) == 1);
+    }
+}
+
+static void listener_with_the_data_of_another_descriptor_loses_no_event(void)
+{
+    for (int i = 0; i < 4; i++)
+        shared_data(i & 1, i & 2);
+}
+
+/* The same with silent peers: whatever is told, a server that tries everything serves everybody. */
+static void data_shared_while_peers_wait(bool parked_before)
+{
+    int l = listener(SOCK_NONBLOCK), epoll = epoll_create1(0), pair[2];
+    struct watch w = {.way = EPOLL, .epoll = epoll, .listener = l};
+    struct epoll_event e[4];
+    struct client silent;
+    char byte;
+    step = parked_before ? "parked before" : "parked after";
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    warm(l);
+    control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
+    if (parked_before)
+        silent = parked(l);
+    control(epoll, EPOLL_CTL_ADD, pair[0], EPOLLIN, TOKEN);
+    if (!parked_before)
+        silent = parked(l);
+    nobody_comes(&w);
+    MUST(write(pair[1], "a", 1) == 1);
+    MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+    MUST(read(pair[0], &byte, 1) == 1);
+    introduce(&silent);
+    MUST(epoll_wait(epoll, e, 4, LONG) >= 1);
+    accepts(l, &silent);
+}
+
+static void peer_that_waits_at_a_listener_with_the_data_of_another_is_told(void)
+{
+    data_shared_while_peers_wait(true);
+    data_shared_while_peers_wait(false);
+}
+
+/* --- the listener goes out and in again --- */
 
 struct shared {
     int epoll, listener, other, far; /* `other` is readable when something was written to `far` */
@@ -209,9 +278,9 @@ static void data_that_is_no_longer_shared_is_the_listeners(void)
     end(&s);
 }
 
-/* --- */
-
-static const struct hazard cases[] = {
+static const struct test cases[] = {
+    CASE(listener_with_the_data_of_another_descriptor_loses_no_event),
+    CASE(peer_that_waits_at_a_listener_with_the_data_of_another_is_told),
     CASE(data_of_a_descriptor_that_was_there_first_loses_no_event),
     CASE(data_of_a_descriptor_that_came_while_the_listener_was_out_loses_no_event),
     CASE(data_given_to_a_descriptor_while_the_listener_was_out_loses_no_event),
@@ -224,5 +293,5 @@ static const struct hazard cases[] = {
 int main(int argc, char **argv)
 {
     begin(argc, argv);
-    return run_case(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_case(cases, sizeof cases / sizeof *cases);
 }

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * accept_threads.c: several threads that block in accept on one listener: how they end, what signals do, and who is
+ * left when some are cancelled.
+ */
+#include "testing.h"
+
+static void shutdown_ends_accept_in_every_thread(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0);
+        struct client silent = one_silent(a, l, before);
+        IS(0, shutdown(l, SHUT_RDWR));
+        all_end_with(a, EINVAL);
+        MUST(close(l) == 0);
+        is_closed(&silent);
+    }
+}
+
+static void receive_timeout_bounds_accept_in_every_thread(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        struct timeval t = {.tv_usec = 150000};
+        int l = listener(0);
+        IS(0, setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t));
+        one_silent(a, l, before);
+        for (int i = 0; i < THREADS; i++) {
+            join_one(&a[i]);
+            MUST(a[i].fd == -1 && a[i].error == EAGAIN);
+            if (a[i].took < 149)
+                fail(__LINE__, "150 ms took thread %d %ld ms", i, a[i].took);
+        }
+    }
+}
+
+static void handlers_that_restart_end_accept_in_no_thread(void)
+{
+    for (int before = 0; before < 2; before++) {
+        struct accepter a[THREADS];
+        int l = listener(0);
+        struct client silent = one_silent(a, l, before);
+        handle_usr1(count_signal, SA_RESTART);
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < THREADS; i++)
+                IS(0, pthread_kill(a[i].thread, SIGUSR1));
+            all_asleep(a);
+        }
+        struct client c = introduced(l);
+        thread_given(a, &c);
+        speak(&silent);
+        thread_given(a, &silent);
+        c = introduced(l);
+        thread_given(a, &c);
+    }
+}
+
+static void handlers_that_do_not_restart_end_accept_in_the_thread_they_ran_in(void)
+{
+    for (int victim = 0; victim < THREADS; victim++) {
+        struct accepter a[THREADS];
+        int l = listener(0);
+        struct client silent = one_silent(a, l, true);
+        handle_usr1(count_signal, 0);
+        IS(0, pthread_kill(a[victim].thread, SIGUSR1));
+        join_one(&a[victim]);
+        MUST(a[victim].fd == -1 && a[victim].error == EINTR);
+        struct client c = introduced(l);
+        thread_given(a, &c);
+        speak(&silent);
+        thread_given(a, &silent);
+    }
+}
+
+/* Who is cancelled may be the one that watches for the others. */
+static void cancelled(bool before, unsigned victims, bool late_first)
+{
+    struct accepter a[THREADS];
+    int l = listener(0), left = 0;
+    static char text[80];
+    struct client silent = one_silent(a, l, before), other = dial(l);
+    while (in_kernel_queue(l))
+        usleep(200);
+    all_asleep(a); /* glibc 2.36 loses a connection that comes to accept together with the cancellation */
+    snprintf(text, sizeof text, "%s, victims %#x, %s", step, victims, late_first ? "late first" : "live first");
+    step = text;
+    for (int i = 0; i < THREADS; i++) {
+        if (!(victims >> i & 1)) {
+            left++;
+            continue;
+        }
+        IS(0, pthread_cancel(a[i].thread));
+        join_one(&a[i]);
+    }
+    all_asleep(a);
+    if (late_first) {
+        speak(&silent);
+        thread_given(a, &silent);
+    } else {
+        struct client c = introduced(l);
+        thread_given(a, &c);
+    }
+    if (left > 1) {
+        struct client c = late_first ? introduced(l) : silent;
+        if (!late_first)
+            speak(&silent);
+        thread_given(a, &c);
+    }
+    speak(&other);
+    if (!late_first && left == 1)
+        speak(&silent);
+    for (int i = 0; i < 1 + (!late_first && left == 1); i++) {
+        int fd = accept(l, NULL, NULL);
+        MUST(works(fd, &other) || works(fd, &silent));
+    }
+    MUST(close(l) == 0);
+}
+
+static void threads_that_are_left_after_a_cancellation_are_served(void)
+{
+    for (unsigned victims = 1; victims < 7; victims++)
+        for (int late_first = 0; late_first < 2; late_first++)
+            cancelled(true, victims, late_first);
+}
+
+static void threads_that_are_left_after_a_cancellation_serve_live_clients(void)
+{
+    for (unsigned victims = 1; victims < 7; victims++)
+        cancelled(false, victims, false);
+}
+
+static bool in_the_real_accept(const struct accepter *a)
+{
+    char path[64], text[16] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", a->tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    MUST(fd >= 0 && read(fd, text, sizeof text - 1) > 0 && close(fd) == 0);
+    return atoi(text) == SYS_accept4;
+}
+
+/* The others were in the kernel's accept when the peer came, and stay there when its watcher goes. */
+static void late_peer_is_served_although_its_watcher_was_cancelled(void)
+{
+    struct accepter a[THREADS];
+    int l = listener(0), watcher = 0;
+    struct client silent = one_silent(a, l, false);
+    while (watcher < THREADS && in_the_real_accept(&a[watcher]))
+        watcher++;
+    MUST(watcher < THREADS);
+    IS(0, pthread_cancel(a[watcher].thread));
+    join_one(&a[watcher]);
+    all_asleep(a);
+    speak(&silent);
+    thread_given(a, &silent);
+}
+
+static const struct test cases[] = {
+    CASE(shutdown_ends_accept_in_every_thread),
+    CASE(receive_timeout_bounds_accept_in_every_thread),
+    CASE(handlers_that_restart_end_accept_in_no_thread),
+    CASE(handlers_that_do_not_restart_end_accept_in_the_thread_they_ran_in),
+    CASE(threads_that_are_left_after_a_cancellation_are_served),
+    CASE(threads_that_are_left_after_a_cancellation_serve_live_clients),
+    CASE(late_peer_is_served_although_its_watcher_was_cancelled),
+};
+
+int main(int argc, char **argv)
+{
+    begin(argc, argv);
+    return run_case(cases, sizeof cases / sizeof *cases);
+}
