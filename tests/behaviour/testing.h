@@ -604,15 +604,25 @@ static inline void is_exact(const struct watch *w)
 
 /* --- threads --- */
 
-static inline bool asleep(int stat)
+/* 'S' if it is asleep; 0: it has ended. */
+static inline char state_of(int stat)
 {
     char text[512];
     ssize_t n = pread(stat, text, sizeof text - 1, 0);
-    if (n < 0 && errno == ESRCH) /* it has ended */
-        return false;
-    MUST(n > 0);
+    MUST(n > 0 || errno == ESRCH);
+    if (n <= 0)
+        return 0;
     text[n] = 0;
-    return strstr(text, ") S ") != NULL;
+    const char *command = strrchr(text, ')');
+    MUST(command && command[1] == ' ');
+    return command[2];
+}
+
+static inline bool asleep(int stat)
+{
+    char state = state_of(stat);
+    MUST(state);
+    return state == 'S';
 }
 
 static inline void until_asleep(int stat)
