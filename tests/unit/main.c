@@ -15,7 +15,11 @@ int main(void)
     srunner_add_suite(runner, suite_header_build());
     srunner_add_suite(runner, suite_cidr());
     srunner_add_suite(runner, suite_config());
-    srunner_add_suite(runner, suite_trust());
+    srunner_add_suite(runner, suite_trust_text());
+    srunner_add_suite(runner, suite_trust_files());
+    srunner_add_suite(runner, suite_trust_listeners());
+    srunner_add_suite(runner, suite_trust_reload());
+    srunner_add_suite(runner, suite_trust_threads());
     srunner_add_suite(runner, suite_peer());
     srunner_add_suite(runner, suite_pending());
     srunner_add_suite(runner, suite_usage());

@@ -20,7 +20,11 @@ Suite *suite_own_fds(void);
 Suite *suite_peer(void);
 Suite *suite_pending(void);
 Suite *suite_slot(void);
-Suite *suite_trust(void);
+Suite *suite_trust_files(void);
+Suite *suite_trust_listeners(void);
+Suite *suite_trust_reload(void);
+Suite *suite_trust_text(void);
+Suite *suite_trust_threads(void);
 Suite *suite_usage(void);
 
 #endif
