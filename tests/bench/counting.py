@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "behaviour")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
 from harness import DEADLINE, clean_env, dial, proxy_v1, proxy_v2, read_to_end, run, scratch  # noqa: E402
 from harness import shim_env, tool, until  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "tool")]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "tool")]
 
 pytest.register_assert_rewrite("harness", "check_fixtures")
 

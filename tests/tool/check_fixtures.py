@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "lib"))
 pytest.register_assert_rewrite("harness")
 
 from harness import ROOT, SHIM, Process, clean_env, run, scratch, shim_env, tool  # noqa: E402

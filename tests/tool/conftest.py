@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "servers")]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "servers")]
 
 pytest.register_assert_rewrite("harness", "contract")
 
