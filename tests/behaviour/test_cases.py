@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from conftest import environment, helper
+from program import environment, helper
 from place import lacks
 
 # Headers are waited for longer than any case takes, but for the cases, or whole programs, that are about that time.

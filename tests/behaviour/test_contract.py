@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import STYLES, environment, tool
+from program import STYLES, environment, tool
 from place import foreign_address, needs
 from wire import CLIENT, CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, LOCAL, PROXY, TRUSTED
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import wire
-from conftest import LIBRARY, STYLES, Program, environment, helper, tool
+from program import LIBRARY, STYLES, Program, environment, helper, tool
 from place import needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 

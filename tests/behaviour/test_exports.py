@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import LIBRARY, ROOT, STYLES, environment, helper, tool
+from program import LIBRARY, ROOT, STYLES, environment, helper, tool
 
 # What the program interpreter does to load a library, whichever: no cost of ours.
 LOADING = {"openat", "open", "read", "pread64", "fstat", "newfstatat", "statx", "mmap", "mprotect", "munmap", "close",

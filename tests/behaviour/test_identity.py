@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import LIBRARY, environment, helper
+from program import LIBRARY, environment, helper
 from place import lacks
 from wire import CLIENT, CLIENT6, SERVICE, SERVICE6, TRUSTED
 

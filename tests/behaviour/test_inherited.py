@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from conftest import environment, helper, tool
+from program import environment, helper, tool
 from wire import CLIENT, CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, TRUSTED
 
 EX_CONFIG = 78

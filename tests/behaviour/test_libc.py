@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from conftest import environment, helper
+from program import environment, helper
 
 WORLDS = {
     "kernel": (["--bare"], {"LD_PRELOAD": ""}),

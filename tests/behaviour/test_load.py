@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import HELPERS, STYLES, environment, helper, missing, tool
+from program import HELPERS, STYLES, environment, helper, missing, tool
 from place import OPEN_FILES, needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 

@@ -2,7 +2,7 @@
 """PPSHIM_LOCAL_ADDR=header: getsockname tells what the client connected to, where its header says so."""
 import pytest
 import wire
-from conftest import environment
+from program import environment
 from test_contract import foreign_address
 from test_store import PYTHON, MptcpPeer, mptcp_listener
 from wire import CLIENT, CLIENT6, DIRECT, LOCAL, PROXY, SERVICE, SERVICE6, TRUSTED

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import wire
-from conftest import environment, helper, run
+from program import environment, helper, run
 from wire import CLIENT_TEXT, TRUSTED
 
 LINE = re.compile(r"ppshim\[(\d+)\]: [a-z-]+( [a-z]+=\S*)+")

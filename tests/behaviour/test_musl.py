@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import wire
-from conftest import LIBRARY, ROOT, STYLES, environment, helper, tool
+from program import LIBRARY, ROOT, STYLES, environment, helper, tool
 from wire import CLIENT_TEXT, TRUSTED
 
 

@@ -2,7 +2,7 @@
 """PPSHIM_HEADER_OPTIONAL: a header is honoured, and whoever sends none is served as it came."""
 import pytest
 import wire
-from conftest import STYLES
+from program import STYLES
 from wire import CLIENT_TEXT, TRUSTED
 
 OPTIONAL = "127.0.0.5"

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import wire
-from conftest import STYLES, environment, tool
+from program import STYLES, environment, tool
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 HALF = {"v1": wire.v1()[:20], "v2": wire.v2()[:20]}

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import wire
-from conftest import STYLES
+from program import STYLES
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 # The styles for which this is promised today; the others are not collected.

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import wire
-from conftest import Program, environment, helper, run
+from program import Program, environment, helper, run
 
 TRUST = wire.TRUSTED
 EX_CONFIG = 78

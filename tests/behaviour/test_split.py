@@ -2,7 +2,7 @@
 """A header may arrive in any pieces: the address is right and the server reads exactly the data, wherever it is cut."""
 import pytest
 import wire
-from conftest import STYLES, Program, environment, helper
+from program import STYLES, Program, environment, helper
 from wire import CLIENT_TEXT
 
 DATA = b"data\0\r\nPROXY \xff"

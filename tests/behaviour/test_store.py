@@ -6,7 +6,7 @@ import socket
 
 import pytest
 import wire
-from conftest import STYLES, environment
+from program import STYLES, environment
 from place import needs
 from test_contract import CLAIMS_A_CLIENT, CLAIMS_NO_CLIENT, DATA, param
 from wire import CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, TRUSTED

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Threads that block in accept on one listener share the work of waiting: none may be forgotten."""
 import wire
-from conftest import STYLES
+from program import STYLES
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 

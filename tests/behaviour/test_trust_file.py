@@ -5,7 +5,7 @@ import re
 
 import pytest
 import wire
-from conftest import environment, helper, run
+from program import environment, helper, run
 from place import needs
 from wire import CLIENT_TEXT, TRUSTED
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import wire
-from conftest import STYLES, environment, helper, run
+from program import STYLES, environment, helper, run
 from test_contract import CLAIMS_A_CLIENT, CLAIMS_NO_CLIENT, DATA, INVALID, param
 from wire import CLIENT_TEXT, TRUSTED, UnixPeer, accepted_at
 

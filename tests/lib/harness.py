@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import pytest
 from place import PATH, ROOT, SHIM, missing
+from wire import CLIENT, CLIENT6, SIGNATURE, crc32c, tlv
 
 DEADLINE = 50.0  # seconds until a wait is a failure; long, because a loaded machine is no bug, but less than a minute's
                # PPSHIM_TIMEOUT: what was kept waiting for that is one
@@ -415,27 +416,9 @@ def in_an_epoll(pid, peer):
 
 # --- PROXY headers as bytes -------------------------------------------------------------------------------------------
 
-V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V2_LOCAL, V2_PROXY = 0x20, 0x21
 TCP4, TCP6 = 0x11, 0x21
 TLV_CRC32C, TLV_SSL, TLV_SSL_CN = 0x03, 0x20, 0x22
-
-CLIENT = ("203.0.113.7", 4711)
-CLIENT6 = ("2001:db8::7", 4711)
-
-
-def crc32c(data):
-    """Castagnoli, reflected (RFC 3720 appendix B.4)."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def tlv(kind, value):
-    return struct.pack("!BH", kind, len(value)) + value
 
 
 def _default_destination(src):
@@ -460,7 +443,7 @@ def proxy_v2(src=CLIENT, dst=None, *, tlvs=(), crc=False, bad_crc=False, command
     body = block + b"".join(tlv(*one) for one in tlvs)
     if crc or bad_crc:
         body += tlv(TLV_CRC32C, bytes(4))
-    header = V2_SIGNATURE + struct.pack("!BBH", command, family, len(body)) + body
+    header = SIGNATURE + struct.pack("!BBH", command, family, len(body)) + body
     if crc or bad_crc:
         header = header[:-4] + struct.pack("!I", crc32c(header) ^ (1 if bad_crc else 0))
     return header

@@ -4,8 +4,8 @@ builder makes."""
 import socket
 
 import pytest
-from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, OTHER_BALANCER, ROUTES, TLV_CRC32C, TLV_SSL, TLV_SSL_CN,
-                     V2_SIGNATURE, Balancer, crc32c, dial, proxy_v1, proxy_v2, scratch, tlv)
+from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, OTHER_BALANCER, ROUTES, SIGNATURE, TLV_CRC32C, TLV_SSL,
+                     TLV_SSL_CN, Balancer, crc32c, dial, proxy_v1, proxy_v2, scratch, tlv)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_v2_with_crc_is_the_header_of_our_builder(sent):
 def test_v2_ssl_cn_carries_the_name_in_the_clients_certificate(sent):
     header, _, reached = sent("send-proxy-v2-ssl-cn")
     plain = proxy_v2(CLIENT, reached)
-    assert header[:12] == V2_SIGNATURE and header[16:28] == plain[16:]
+    assert header[:12] == SIGNATURE and header[16:28] == plain[16:]
     assert header[28] == TLV_SSL
     assert tlv(TLV_SSL_CN, COMMON_NAME.encode()) in header
 
