@@ -233,6 +233,10 @@ enum pps_pending_event pps_pending_overdue(struct pps_pending *p, const struct p
     struct slot *s = slot_of(p->oldest);
     if (!s || deadline_of(s, config) > pps_now())
         return PPS_PENDING_NOTHING;
+    if (!pps_conn_is_still(&s->conn)) { /* closed behind our back: its number is not ours to touch */
+        unlink_and_free(s);
+        return pps_pending_overdue(p, config, conn, flags, reason);
+    }
     return leave(s, pps_admit_timeout(&s->conn, config, long_header, sizeof long_header, reason), conn, flags);
 }
 
@@ -306,7 +310,7 @@ bool pps_pending_take_hopeless(struct pps_pending *p, const struct pps_config *c
                                struct pps_conn *conn)
 {
     for (struct slot *s = slot_of(p->oldest); s && deadline_of(s, config) <= now; s = slot_of(s->next))
-        if (is_hopeless(s)) {
+        if (pps_conn_is_still(&s->conn) && is_hopeless(s)) {
             take_out(s, conn);
             return true;
         }

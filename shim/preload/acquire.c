@@ -146,6 +146,19 @@ static bool is_over(const struct pps_late_claim *late, uint64_t now)
     return late->conn.arrived + PPS_LATE_PATIENCE <= now;
 }
 
+/* Under a mark of ours, so that a server that closes what it does not know is noticed. */
+static bool hold(struct pps_slot *held, pps_claim place, struct pps_conn *c, int flags)
+{
+    pps_fd_mark(c->fd, PPS_FD_OURS);
+    if (pps_slot_put(held, place, c, flags))
+        return true;
+    if (c->fd < 0)
+        return false;
+    pps_fd_mark(c->fd, PPS_FD_UNKNOWN);
+    pps_admit_close(c, PPS_REASON_LISTENER_CLOSED);
+    return false;
+}
+
 /* Holds what is ready. The place is claimed first: at most one is held, and what is not can wait on. */
 static bool hold_late(struct pps_late_claim *late)
 {
@@ -155,13 +168,9 @@ static bool hold_late(struct pps_late_claim *late)
         park_late(late);
         return false;
     }
-    bool ready = look_at_late(late);
-    if (!ready)
-        pps_slot_release(held, place);
-    else if (pps_slot_put(held, place, &late->conn, late->flags))
-        return true;
-    else if (late->conn.fd >= 0)
-        pps_admit_close(&late->conn, PPS_REASON_LISTENER_CLOSED);
+    if (look_at_late(late))
+        return hold(held, place, &late->conn, late->flags);
+    pps_slot_release(held, place);
     return false;
 }
 
@@ -368,11 +377,7 @@ static enum pps_acquired acquire(struct acquiring *a)
         pps_slot_release(a->held, a->claim);
         return result;
     }
-    if (pps_slot_put(a->held, a->claim, &a->conn, a->flags))
-        return result;
-    if (a->conn.fd >= 0)
-        pps_admit_close(&a->conn, PPS_REASON_LISTENER_CLOSED);
-    return PPS_ACQUIRED_NOTHING;
+    return hold(a->held, a->claim, &a->conn, a->flags) ? result : PPS_ACQUIRED_NOTHING;
 }
 
 /* It may have been the private epoll that fired: nothing is parked in it, but its time can be over. */
@@ -423,6 +428,7 @@ bool pps_acquire_held(const struct pps_listener *l, int flags, struct pps_conn *
         return false;
     *conn = held->conn;
     int before = held->flags;
+    pps_fd_mark(conn->fd, PPS_FD_UNKNOWN);
     pps_slot_release(held, claim);
     pps_conn_set_flags(conn, before, flags);
     return true;
@@ -447,6 +453,7 @@ void pps_acquire_end(const struct pps_listener *l)
     struct pps_late_claim late;
     struct pps_record *r = pps_record_of(l);
     if (pps_slot_close(&r->held, l->generation, &conn) && pps_conn_is_still(&conn)) {
+        pps_fd_mark(conn.fd, PPS_FD_UNKNOWN);
         shutdown(conn.fd, SHUT_RDWR);
         real_close(conn.fd);
     }
@@ -460,6 +467,21 @@ void pps_acquire_end(const struct pps_listener *l)
     while (pps_parked_abandon(l, &conn))
         pps_admit_close(&conn, PPS_REASON_LISTENER_CLOSED);
     pps_leader_wake(&r->leader);
+}
+
+/* A wait told the server of the held one: its accept must not wait for another. */
+void pps_acquire_closing(int fd)
+{
+    for (struct pps_record *r = pps_records; r < pps_records_end(); r++) {
+        struct pps_listener l = atomic_load(&r->listener);
+        pps_claim claim = atomic_load(&r->held.fd) == fd + 1 ? pps_slot_claim_full(&r->held, l.generation) : 0;
+        if (!claim)
+            continue;
+        pps_usage_pass(&r->usage);
+        pps_fd_mark(fd, PPS_FD_UNKNOWN);
+        pps_slot_release(&r->held, claim);
+    }
+    pps_late_closing(fd);
 }
 
 bool pps_acquire_is_in_use(const struct pps_listener *l)

@@ -86,7 +86,9 @@ bool pps_acquire_is_seen(const struct pps_listener *l);
 /* The listener has lost its last number: what waits for it ends, and who sleeps in accept looks again. Without the
    lock. */
 void pps_acquire_end(const struct pps_listener *l);
-/* Whether anybody is still at work with it. The lock is held. */
+/* The server is about to close this number, of PPS_FD_OURS: what is held or late under it goes. */
+void pps_acquire_closing(int fd);
+/* Whether anybody is still at work with a listener. The lock is held. */
 bool pps_acquire_is_in_use(const struct pps_listener *l);
 
 /* process.h's after_fork. */

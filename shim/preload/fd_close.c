@@ -6,7 +6,6 @@
 #include "acquire.h"
 #include "fd_table.h"
 #include "interest.h"
-#include "late.h"
 #include "listener.h"
 #include "lock.h"
 #include "parked.h"
@@ -16,7 +15,7 @@
 static void close_ours(int fd)
 {
     struct pps_lock lock;
-    pps_late_closing(fd);
+    pps_acquire_closing(fd);
     pps_lock_enter(&lock);
     if (pps_fd_kind(fd) == PPS_FD_OURS)
         pps_parked_closing(fd);

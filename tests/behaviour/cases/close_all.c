@@ -187,7 +187,25 @@ static void private_epoll_closed_by_a_raw_system_call_is_made_anew(void)
     }
 }
 
+/* The server was told of it: its accept does not wait for another. */
+static void connection_that_is_closed_between_the_wait_and_accept_is_not_handed_out(void)
+{
+    for (enum way way = POLL; way <= EPOLL; way++) {
+        int l = listener(0);
+        struct watch w = watching(way, l);
+        warm(l);
+        struct client c = introduced(l);
+        IS(1, wait_for(&w, LONG));
+        MUST(close(servers_end(&c)) == 0);
+        is_closed(&c);
+        FAILS_WITH(ECONNABORTED, accept(l, NULL, NULL));
+        is_exact(&w);
+        MUST(close(l) == 0);
+    }
+}
+
 static const struct test cases[] = {
+    CASE(connection_that_is_closed_between_the_wait_and_accept_is_not_handed_out),
     CASE(listener_works_on_after_all_unknown_numbers_were_closed),
     CASE(listener_works_on_after_all_unknown_numbers_were_closed_by_raw_system_calls),
     CASE(numbers_that_somebody_else_uses_now_are_not_closed),
