@@ -558,12 +558,13 @@ class Balancer(Process):
             before = (f"listen {name}-client\n  bind {bind}\n"
                       f"  server tls {inner} ssl crt {certs.client} ca-file {certs.ca} verify required\n")
             bind = f"{inner} ssl crt {certs.server} ca-file {certs.ca} verify required"
-        if isinstance(self.target, str):  # "unix@/path"
-            target, source = self.target, ""
+        if isinstance(self.target, str):  # "unix@/path"; one connection for each client, though it is closed at once
+            target, source, retries = self.target, "", "  retries 0\n"
         else:
             target = "{}:{}".format(*self.target)
             source = f"source {route.source}" if ":" not in self.target[0] else ""
-        return (f"{before}listen {name}\n  bind {bind}\n"
+            retries = ""
+        return (f"{before}listen {name}\n  bind {bind}\n{retries}"
                 f"  tcp-request connection set-src str({route.client[0]})\n"
                 f"  tcp-request connection set-src-port int({route.client[1]})\n"
                 f"  server target {target} {source} {route.mode}\n")
