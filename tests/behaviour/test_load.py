@@ -124,7 +124,7 @@ def test_thread_sanitizer_has_nothing_to_say(tmp_path):
 @pytest.mark.parametrize("style", STYLES)
 def test_memcheck_has_nothing_to_say(start, style):
     server = start([tool("valgrind"), "-q", "--error-exitcode=99", "--leak-check=no", helper("server"), *STYLES[style]],
-                   environment(trust=TRUSTED, timeout="400ms", log="stderr:error"))
+                   environment(trust=TRUSTED, timeout="2s", log="stderr:error"))
     for _ in range(3):
         server.serves()
     silent, half, late = server.peer(), server.peer().send(wire.v2()[:20]), server.peer()
