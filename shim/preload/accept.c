@@ -155,14 +155,16 @@ static bool restarts(struct call *c, int why)
 
 /* --- sources --- */
 
-/* The real call. `readable`: it was just said to be. */
+/* The real call. `readable`: it was just said to be. Where processes share a blocking listener nobody is late: one that
+   watched late ones would be woken with all the others for one connection, lose it to one of them, and sleep in the
+   real call with nobody to watch; at the door (parked.h) the kernel wakes one. */
 static enum step from_kernel(struct call *c, bool readable)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
     unsigned epoch = pps_process_epoch();
     bool exact = c->signals.blocked && is_blocking(c) && (!readable || may_be_taken(c));
-    bool watched = is_blocking(c) || pps_acquire_is_seen(&c->l);
+    bool watched = is_blocking(c) ? !pps_process_has_family() : pps_acquire_is_seen(&c->l);
     pps_cancel_set(c->cancel_state);
     int fd = exact ? pps_signals_accept4(&c->signals, c->listener_fd, (struct sockaddr *)&peer, &len, c->flags)
                    : real_accept4(c->listener_fd, (struct sockaddr *)&peer, &len, c->flags);
