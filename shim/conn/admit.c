@@ -2,7 +2,7 @@
  *
  * admit.c: trust, header, verdict (admit.h).
  */
-#include "conn_log.h"
+#include "events.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <ppshim/admit.h>
@@ -62,6 +62,7 @@ static bool remember(const struct pps_conn *c)
 static enum pps_admission without_header(const struct pps_conn *c)
 {
     remember(c);
+    pps_event_passed_without_header(c);
     return PPS_ADMIT_READY;
 }
 
@@ -73,11 +74,13 @@ static enum pps_reason take(struct pps_conn *c, const struct pps_config *config,
     enum pps_reason wrong = judge(c, config, h);
     if (wrong != PPS_REASON_NONE)
         return wrong;
-    pps_conn_log_accept(c, h); /* while its views are what was peeked */
-    if (!consume(c, buf, h->length))
+    if (!consume(c, buf, h->length)) /* the same bytes again: the views of *h stay true */
         return PPS_REASON_HEADER_STUCK;
     c->client.has_addr = h->has_client && !c->origin.unix_name;
-    return remember(c) || !h->has_client ? PPS_REASON_NONE : PPS_REASON_CANNOT_REMEMBER;
+    if (!remember(c) && h->has_client)
+        return PPS_REASON_CANNOT_REMEMBER;
+    pps_event_accepted(c, h);
+    return PPS_REASON_NONE;
 }
 
 static enum pps_admission gone(enum pps_reason why, enum pps_reason *reason)
@@ -176,16 +179,16 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_config *
         return pps_admit_look(c, config, buf, size, reason);
     if (config->reject_untrusted)
         return gone(PPS_REASON_UNTRUSTED, reason);
-    pps_conn_log_pass_untrusted(c);
+    pps_event_passed_untrusted(c);
     return PPS_ADMIT_READY;
 }
 
 void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
 {
     if (reason == PPS_REASON_NONE)
-        pps_conn_log_probe(c);
+        pps_event_probe(c);
     else
-        pps_conn_log_reject(c, reason);
+        pps_event_rejected(c, reason);
     shutdown(c->fd, SHUT_RDWR);
     real_close(c->fd);
 }

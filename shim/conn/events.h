@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * events.h: what becomes of a connection, told to all that keep account of it. Whoever decides calls here once and
+ * knows none of them.
+ *
+ * Waits for nothing, may change errno; any thread and signal handler.
+ */
+#ifndef PPSHIM_EVENTS_H
+#define PPSHIM_EVENTS_H
+
+#include <ppshim/conn.h>
+#include <ppshim/header.h>
+#include <ppshim/reason.h>
+
+/* Its header was believed, consumed and remembered: it is the server's from here on. The views of *h are what was
+   consumed. */
+void pps_event_accepted(const struct pps_conn *conn, const struct pps_header *h);
+
+/* It is the server's with its real peer: it came from an untrusted one; or from one that need not send a header, and
+   sent none. */
+void pps_event_passed_untrusted(const struct pps_conn *conn);
+void pps_event_passed_without_header(const struct pps_conn *conn);
+
+/* It ends here. A probe connected and left without a byte. */
+void pps_event_probe(const struct pps_conn *conn);
+void pps_event_rejected(const struct pps_conn *conn, enum pps_reason reason);
+
+#endif
