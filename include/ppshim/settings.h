@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * settings.h: the name, default and one-line meaning of every setting. README, man page and --help are checked against
+ * settings.h: the name, default and one-line meaning of every setting. The manual page and --help are checked against
  * this table by a test; config.c knows names and defaults from here alone.
  */
 #ifndef PPSHIM_SETTINGS_H

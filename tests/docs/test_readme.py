@@ -12,21 +12,9 @@ def code(text):
     return f"`{text}`" if text else ""
 
 
-def values_cell(text):
-    """Words that are written as they are stand in code; LIST and TIME are names of a syntax."""
-    return text if text.isupper() else ", ".join(map(code, text.split()))
-
-
 def markdown(heading, rows):
     return "\n".join("| " + " | ".join(row) + " |" if any(row) else "" for row in
                      [heading, *rows]).replace("\n", "\n|" + "---|" * len(heading) + "\n", 1) + "\n"
-
-
-def test_settings_are_those_of_settings_h():
-    rows = [(code(name), values_cell(values), code(default), meaning)
-            for name, values, default, meaning in settings()]
-    expected = markdown(("variable", "values", "default", "meaning"), rows)
-    assert expected in README, f"README.md should have this table:\n\n{expected}"
 
 
 def test_no_other_setting_is_named():
