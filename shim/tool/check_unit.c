@@ -4,6 +4,7 @@
  */
 #include "check.h"
 #include "tool.h"
+#include "unit_state.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,35 +47,6 @@ char *tool_unit_program(const struct tool_unit *unit)
     free(program);
     free(inner);
     return full;
-}
-
-/* --- systemd's own word, where it runs --- */
-
-struct state {
-    pid_t main_pid;
-    bool reload;
-    char active[32];
-};
-
-static bool ask_systemd(const char *name, struct state *out)
-{
-    char command[512], line[256];
-    *out = (struct state){0};
-    if (access("/run/systemd/system", F_OK) != 0)
-        return false;
-    snprintf(command, sizeof command,
-             "systemctl show -p MainPID -p NeedDaemonReload -p ActiveState -- '%s' 2>/dev/null", name);
-    FILE *from = popen(command, "re"); /* the name's characters are those of tool_unit_name: no quote among them */
-    while (from && fgets(line, sizeof line, from)) {
-        line[strcspn(line, "\n")] = 0;
-        if (strncmp(line, "MainPID=", 8) == 0)
-            out->main_pid = (pid_t)atoi(line + 8);
-        else if (strncmp(line, "ActiveState=", 12) == 0)
-            snprintf(out->active, sizeof out->active, "%.31s", line + 12);
-        else if (strcmp(line, "NeedDaemonReload=yes") == 0)
-            out->reload = true;
-    }
-    return from && pclose(from) == 0;
 }
 
 /* --- judgements --- */
@@ -139,8 +111,8 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
 
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library)
 {
-    struct state now = {0};
-    bool asked = !*unit->root && ask_systemd(unit->name, &now);
+    struct tool_unit_state now = {0};
+    bool asked = !*unit->root && tool_unit_state_ask(unit->name, &now);
     if (unit->masked) {
         tool_judge(r, TOOL_VERDICT_NO, "it is masked (%s)", unit->path);
         return;
