@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import wire
-from program import STYLES, environment, tool
+from program import STYLES, environment, helper, tool
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 HALF = {"v1": wire.v1()[:20], "v2": wire.v2()[:20]}
@@ -141,6 +141,20 @@ def test_live_client_is_served_at_once_behind_silent_peers(serve, style, opening
         assert wire.all_wait(peers)
         for peer in peers:
             peer.close()
+
+
+# One that watched its late ones beside the listener would be woken with all the others for each connection, lose it to
+# one of them, and then sleep where nobody is watched. Calls are counted, for that race is rare.
+def test_worker_that_shares_its_blocking_listener_never_watches_it_beside_a_silent_peer(start, tmp_path):
+    trace, settings = tmp_path / "trace", environment(trust=TRUSTED, timeout="60s")
+    words = [word for item in settings.items() for word in ("-E", "=".join(item))]  # not for strace itself
+    traced = [tool("strace"), "-f", "-e", "trace=ppoll,epoll_pwait", "-o", str(trace), *words]
+    server = start([*traced, helper("server"), *STYLES["prefork"]], {})
+    with wire.Peer(server.port, TRUSTED) as silent_peer:
+        wire.eventually(lambda: "epoll_pwait(" in trace.read_text(), "a worker sleeps beside its silent peer")
+        silent_peer.send(wire.v1()).report()
+    server.kill()
+    assert "ppoll(" not in trace.read_text()
 
 
 def test_silent_peers_are_served_in_the_order_they_speak(serve):
