@@ -56,13 +56,10 @@ int pps_sockname_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
     struct pps_addr peer;
     struct pps_client client;
     socklen_t room = sa && len ? *len : 0;
-    int saved = errno, result = 0;
-    if (real_getpeername(fd, sa, len) != 0)
-        return -1;
-    bool known = is_inet_length(*len) &&
-                 (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
-                 pps_client_recall(fd, &peer, &client);
-    if (known && client.has_addr)
+    int saved = errno, result = real_getpeername(fd, sa, len);
+    if (result == 0 && is_inet_length(*len) &&
+        (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
+        pps_client_recall(fd, &peer, &client) && client.has_addr)
         result = replace(&client.addr, client.v6only, room, sa, len);
     if (result == 0)
         errno = saved;
@@ -75,11 +72,9 @@ int pps_sockname_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
     struct pps_addr peer;
     struct pps_client client;
     socklen_t room = sa && len ? *len : 0;
-    int saved = errno, result = 0;
-    if (real_getsockname(fd, sa, len) != 0)
-        return -1;
-    bool known = is_inet_length(*len) && real_peer(fd, &peer) && pps_client_recall(fd, &peer, &client);
-    if (known && client.has_local)
+    int saved = errno, result = real_getsockname(fd, sa, len);
+    if (result == 0 && is_inet_length(*len) && real_peer(fd, &peer) && pps_client_recall(fd, &peer, &client) &&
+        client.has_local)
         result = replace(&client.local, client.v6only, room, sa, len);
     if (result == 0)
         errno = saved;

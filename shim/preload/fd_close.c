@@ -34,7 +34,7 @@ static void close_watched(int fd)
         pps_acquire_end(&gone);
 }
 
-void pps_fd_close(int fd)
+static void close_one(int fd)
 {
     enum pps_fd_kind kind = pps_fd_kind(fd);
     switch (kind) {
@@ -62,19 +62,19 @@ void pps_fd_close(int fd)
 void pps_fd_give_way(int from, int to)
 {
     if (pps_fd_kind(to) == PPS_FD_OURS && fcntl(from, F_GETFD) >= 0)
-        pps_fd_close(to);
+        close_one(to);
 }
 
 /* One of ours is left to who finds it missing: whether its companions still are ours is not known here. */
 void pps_fd_closed_unseen(int fd)
 {
     if (pps_fd_may_govern(fd))
-        pps_fd_close(fd);
+        close_one(fd);
 }
 
 void pps_fd_close_range(unsigned first, unsigned last)
 {
     unsigned end = (unsigned)pps_fd_end();
     for (unsigned fd = first; fd <= last && fd < end; fd++)
-        pps_fd_close((int)fd);
+        close_one((int)fd);
 }
