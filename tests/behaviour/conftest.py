@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: the fixtures that run small servers: see program.py in tests/lib."""
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-
-pytest.register_assert_rewrite("wire", "program")
-import wire  # noqa: E402
-from program import Program, environment, helper  # noqa: E402
+import wire
+from harness import environment
+from program import Program, helper
 
 
 @pytest.fixture
@@ -34,7 +28,7 @@ def serve(start):
     """serve("--accept=poll", ..., timeout="300ms") runs tests/behaviour/server.c; 127.0.0.2 is trusted unless told."""
     servers = []
 
-    def starter(*arguments, nofile=None, stderr=subprocess.PIPE, **settings):
+    def starter(*arguments, nofile=None, stderr=None, **settings):
         settings = {"trust": wire.TRUSTED, "timeout": "60s", **settings}
         servers.append(start([helper("server"), *arguments], environment(**settings), nofile=nofile, stderr=stderr))
         return servers[-1]

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 import wire
-from program import STYLES, environment, tool
+from harness import DEADLINE, tool
+from program import STYLES, environment
 from place import foreign_address, needs
 from wire import CLIENT, CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, LOCAL, PROXY, TRUSTED
 
@@ -17,7 +18,7 @@ CLAIMS_A_CLIENT = {
     "v1-port-65535": (wire.v1(("203.0.113.7", 65535)), "203.0.113.7:65535"),
     "v2-tcp4": (wire.v2(), CLIENT_TEXT),
     "v2-tcp4-with-tlvs": (wire.v2(tlvs=wire.tlv(wire.AUTHORITY, b"db.example") + wire.tlv(0xEA, b"\1v")), CLIENT_TEXT),
-    "v2-tcp4-with-crc": (wire.v2_with_crc(), CLIENT_TEXT),
+    "v2-tcp4-with-crc": (wire.v2(crc=True), CLIENT_TEXT),
     "v2-tcp4-536-bytes": (wire.v2_of_length(536), CLIENT_TEXT),
     "v2-tcp4-537-bytes": (wire.v2_of_length(537), CLIENT_TEXT),
     "v2-tcp4-loopback-client-of-a-loopback-proxy": (wire.v2(("127.0.0.9", 5)), "127.0.0.9:5"),
@@ -59,7 +60,7 @@ INVALID = {
     "v2-short-block": (wire.v2_raw(PROXY, wire.TCP4, bytes(11)), "v2-short-block"),
     "v2-tlv-overrun": (wire.v2(tlvs=b"\x04\x00\x05abcd"), "v2-tlv-overrun"),
     "v2-stray-byte": (wire.v2(tlvs=b"\x04"), "v2-tlv-overrun"),
-    "v2-crc": (wire.v2_with_crc(wrong=1), "v2-bad-crc"),
+    "v2-crc": (wire.v2(bad_crc=True), "v2-bad-crc"),
     "unspecified-client": (wire.v2(("0.0.0.0", 5)), "src-unspecified"),
     "multicast-client": (wire.v2(("224.0.0.1", 5)), "src-multicast"),
     "broadcast-client": (wire.v2(("255.255.255.255", 5)), "src-broadcast"),
@@ -342,7 +343,7 @@ def test_socat_prints_the_client(start):
 def test_socat_as_the_balancer(serve):
     server = serve()
     balancer = [tool("socat"), "-", f"TCP4:127.0.0.1:{server.port},bind={TRUSTED}"]
-    answer = subprocess.run(balancer, input=wire.v1() + DATA, capture_output=True, timeout=wire.PATIENCE)
+    answer = subprocess.run(balancer, input=wire.v1() + DATA, capture_output=True, timeout=DEADLINE)
     line, _, rest = answer.stdout.partition(b"\n")
     assert wire.fields(line.decode())["peer"] == CLIENT_TEXT
     assert rest == DATA

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import pytest
 import wire
-from program import LIBRARY, STYLES, Program, environment, helper, tool
+from harness import DEADLINE, SHIM, tool
+from program import STYLES, Program, environment, helper
 from place import needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
@@ -71,10 +72,10 @@ def yard():
     """The server and the library where everybody may read them; the same below `root`, and what they need."""
     with tempfile.TemporaryDirectory(prefix="ppshim-places-") as name:
         yard = Path(name)
-        for path in helper("server"), LIBRARY:
+        for path in helper("server"), SHIM:
             shutil.copy(path, yard)
         root = yard / "root"
-        for path in yard / "server", yard / LIBRARY.name, *libraries(yard / "server"), *libraries(yard / LIBRARY.name):
+        for path in yard / "server", yard / SHIM.name, *libraries(yard / "server"), *libraries(yard / SHIM.name):
             copy_below(root, path)
         for directory in yard, *(path for path in yard.rglob("*") if path.is_dir()):
             directory.chmod(0o755)
@@ -119,7 +120,7 @@ def network_of(pid):
 
 @contextlib.contextmanager
 def running(place, yard, style, **settings):
-    env = {**environment(**{"trust": TRUSTED, "timeout": "60s", **settings}), "LD_PRELOAD": str(yard / LIBRARY.name)}
+    env = {**environment(**{"trust": TRUSTED, "timeout": "60s", **settings}), "LD_PRELOAD": str(yard / SHIM.name)}
     way = [str(yard / "root") if word == "ROOT" else word for word in place.way]
     program = Program([tool(way[0]), *way[1:], str(yard / "server"), *STYLES[style]], env)
     try:
@@ -186,7 +187,7 @@ def test_silent_peers_are_ended_in_time(there, style, now):
     for peer in peers:
         peer.rejected()
     assert 0.39 <= now() - start
-    lines = {wire.fields(line)["peer"]: wire.fields(line)["reason"] for line in server.log.wait(": reject ", 2)}
+    lines = {wire.fields(line)["peer"]: wire.fields(line)["reason"] for line in server.log.wait(": reject ", count=2)}
     assert lines == {peer.text: "timeout" for peer in peers}
     server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
 
@@ -206,7 +207,7 @@ def test_list_that_the_servers_user_may_not_read_stops_it_at_start(yard):
     secret.write_text(f"{TRUSTED}\n")
     for mode, status in (0o600, 78), (0o644, None):
         secret.chmod(mode)
-        env = {**environment(trust=f"@{secret}"), "LD_PRELOAD": str(yard / LIBRARY.name)}
+        env = {**environment(trust=f"@{secret}"), "LD_PRELOAD": str(yard / SHIM.name)}
         argv = [tool(AS_NOBODY[0]), *AS_NOBODY[1:], str(yard / "server")]
         if status is None:
             program = Program(argv, env)
@@ -214,6 +215,6 @@ def test_list_that_the_servers_user_may_not_read_stops_it_at_start(yard):
             assert program.stop() == 0
         else:
             done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  timeout=wire.PATIENCE)
+                                  timeout=DEADLINE)
             assert (done.returncode, done.stdout) == (status, "")
             assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]*{secret}[^\n]*\n", done.stderr)

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 import wire
-from program import LIBRARY, ROOT, STYLES, environment, helper, tool
+from harness import DEADLINE, ROOT, SHIM, tool
+from program import STYLES, environment, helper
 
 # What the program interpreter does to load a library, whichever: no cost of ours.
 LOADING = {"openat", "open", "read", "pread64", "fstat", "newfstatat", "statx", "mmap", "mprotect", "munmap", "close",
@@ -16,7 +17,7 @@ LOADING = {"openat", "open", "read", "pread64", "fstat", "newfstatat", "statx", 
 
 
 def output(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=wire.PATIENCE).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
 
 
 def interposed():
@@ -28,7 +29,7 @@ def interposed():
 
 
 def exported():
-    table = output(tool("nm"), "-D", "--defined-only", str(LIBRARY))
+    table = output(tool("nm"), "-D", "--defined-only", str(SHIM))
     return {line.split()[-1].partition("@")[0] for line in table.splitlines()}
 
 
@@ -59,7 +60,7 @@ def test_data_path_is_not_interposed():
 
 
 def test_depends_on_libc_only():
-    dynamic = output(tool("readelf"), "-dW", str(LIBRARY))
+    dynamic = output(tool("readelf"), "-dW", str(SHIM))
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
     assert len(needed) == 1 and re.fullmatch(r"libc\.(so\.6|musl-\w+\.so\.1)", *needed)
     assert not re.search(r"\((RPATH|RUNPATH|TEXTREL)\)", dynamic)
@@ -67,20 +68,20 @@ def test_depends_on_libc_only():
 
 def test_every_relocation_is_done_at_load():
     """Nothing is looked up lazily, in the middle of a signal handler say, and the tables are read-only afterwards."""
-    assert re.search(r"\(FLAGS_1\).*NOW", output(tool("readelf"), "-dW", str(LIBRARY)))
-    segments = output(tool("readelf"), "-lW", str(LIBRARY))
+    assert re.search(r"\(FLAGS_1\).*NOW", output(tool("readelf"), "-dW", str(SHIM)))
+    segments = output(tool("readelf"), "-lW", str(SHIM))
     assert "GNU_RELRO" in segments
     assert re.search(r"GNU_STACK .* RW ", segments)
 
 
 def test_keeps_its_build_id():
-    assert re.search(r"Build ID: [0-9a-f]{16}", output(tool("readelf"), "-nW", str(LIBRARY)))
+    assert re.search(r"Build ID: [0-9a-f]{16}", output(tool("readelf"), "-nW", str(SHIM)))
 
 
 def test_run_as_a_program_it_prints_its_version():
     version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M).group(1)
-    assert output(str(LIBRARY)).strip() == f"libppshim {version}"
-    text = f"(ctypes.c_char * {len(version)}).in_dll(ctypes.CDLL('{LIBRARY}'), 'ppshim_version').value"
+    assert output(str(SHIM)).strip() == f"libppshim {version}"
+    text = f"(ctypes.c_char * {len(version)}).in_dll(ctypes.CDLL('{SHIM}'), 'ppshim_version').value"
     code = f"import ctypes; print({text})"
     assert output("/usr/bin/python3", "-c", code).strip() == repr(version.encode())
 
@@ -97,7 +98,7 @@ def traced(argv, env, tmp_path, follow=None):
     try:
         if follow:
             follow(started)
-        started.wait(wire.PATIENCE)
+        started.wait(DEADLINE)
     finally:
         started.kill()
         started.stdout.close()
@@ -124,7 +125,7 @@ def test_image_without_a_trust_list_makes_no_system_call_more(tmp_path, settings
     shim = traced(["/bin/true"], environment(**settings), tmp_path)
     bare = traced(["/bin/true"], BARE, tmp_path)
     assert without_loading(shim) == without_loading(bare)
-    assert opened(shim) - opened(bare) == {str(LIBRARY): 1}
+    assert opened(shim) - opened(bare) == {str(SHIM): 1}
 
 
 def stop(strace):
@@ -182,7 +183,7 @@ def test_cost_of_a_governed_connection(tmp_path):
 def test_program_that_never_listens_reads_no_file(tmp_path):
     shim = traced(["/bin/true"], environment(trust="@/no/such/file", log="/no/such/log"), tmp_path)
     bare = traced(["/bin/true"], BARE, tmp_path)
-    assert opened(shim) - opened(bare) == {str(LIBRARY): 1}
+    assert opened(shim) - opened(bare) == {str(SHIM): 1}
 
 
 # --- programs of old --------------------------------------------------------------------------------------------------

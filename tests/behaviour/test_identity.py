@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 import wire
-from program import LIBRARY, environment, helper
+from harness import SHIM
+from program import environment, helper
 from place import lacks
 from wire import CLIENT, CLIENT6, SERVICE, SERVICE6, TRUSTED
 
@@ -19,7 +20,7 @@ def stored(store, **settings):
     env = {name: value for name, value in environment(**settings).items() if name != "LIBPPSHIM_TEST_STORE"}
     if store == "socket":
         return env
-    if b"LIBPPSHIM_TEST_STORE" not in LIBRARY.read_bytes():
+    if b"LIBPPSHIM_TEST_STORE" not in SHIM.read_bytes():
         pytest.skip("this library has no other store than the socket")
     return {**env, "LIBPPSHIM_TEST_STORE": store}
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import wire
-from program import environment, helper, tool
+from harness import DEADLINE, tool, until
+from program import environment, helper
 from wire import CLIENT, CLIENT6, CLIENT6_TEXT, CLIENT_TEXT, DIRECT, TRUSTED
 
 EX_CONFIG = 78
@@ -91,7 +92,7 @@ class Session:
         def gone():
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             return pid and (status,)
-        status, = wire.eventually(gone, "the program ends")
+        status, = until(gone, "the program ends")
         self.pid, self.took = None, time.monotonic() - self.began
         return os.waitstatus_to_exitcode(status)
 
@@ -105,7 +106,7 @@ class Session:
                 return False
             return epoll and (process / "stat").read_text().rpartition(")")[2].split()[0] == "S"
 
-        wire.eventually(asleep, "the shim waits")
+        until(asleep, "the shim waits")
         return self
 
     def lines(self, event=""):
@@ -158,7 +159,7 @@ def rest(peer):
 
 
 @pytest.mark.parametrize("spawn", [by_fork, by_vfork, by_posix_spawn])
-@pytest.mark.parametrize("header", [wire.v1(), wire.v2(), wire.v2_with_crc()], ids=["v1", "v2", "v2-crc"])
+@pytest.mark.parametrize("header", [wire.v1(), wire.v2(), wire.v2(crc=True)], ids=["v1", "v2", "v2-crc"])
 def test_service_sees_the_client_whoever_starts_it(session, spawn, header):
     one = session()
     one.peer.send(header)
@@ -249,7 +250,7 @@ def test_trust_that_comes_later_takes_nothing_out_of_a_session(session, tmp_path
 
 def system_calls(stdin, path, **settings):
     env = [f"-E{key}={value}" for key, value in environment(trust=TRUSTED, **settings).items()]
-    subprocess.run([tool("strace"), "-o", str(path), *env, "/bin/true"], stdin=stdin, check=True, timeout=wire.PATIENCE)
+    subprocess.run([tool("strace"), "-o", str(path), *env, "/bin/true"], stdin=stdin, check=True, timeout=DEADLINE)
     return collections.Counter(re.findall(r"^(\w+)\(", path.read_text(), re.M))
 
 
@@ -268,7 +269,7 @@ def test_programs_after_the_first_pay_two_system_calls(session, tmp_path):
 BAD = {
     "not-a-header": b"GET / HTTP/1.0\r\n\r\n",
     "v1-bad-port": wire.v1().replace(b" 4711 ", b" 65536 "),
-    "v2-bad-crc": wire.v2_with_crc(wrong=1),
+    "v2-bad-crc": wire.v2(bad_crc=True),
     "src-unspecified": wire.v2(("0.0.0.0", 4711)),
 }
 
@@ -320,7 +321,7 @@ def test_peer_that_says_nothing_and_leaves_ends_it_without_a_word(session, end, 
     getattr(one.peer, end)()
     if when == "before":
         if end == "reset":
-            wire.eventually(lambda: is_reset(one.connection), "the reset is here")
+            until(lambda: is_reset(one.connection), "the reset is here")
         one.start(chain("touch %s" % (one.path.parent / "began")))
     assert one.status() == 0
     line, = one.lines()
@@ -339,7 +340,7 @@ def test_what_was_sent_before_a_reset_reaches_no_service(session):
     one = session()
     one.peer.send(wire.v1() + b"command")
     one.peer.reset()
-    wire.eventually(lambda: is_reset(one.connection), "the reset is here")
+    until(lambda: is_reset(one.connection), "the reset is here")
     one.start(chain("cat >%s" % (one.path.parent / "heard")))
     assert one.status() == 0
     assert not (one.path.parent / "heard").exists()
@@ -355,7 +356,7 @@ def test_reset_session_still_runs_its_later_programs(session):
                         f"/usr/bin/touch {tidied}"), keep=True)
         assert one.peer.report()[None] == ["begun"]
         one.peer.reset()
-        wire.eventually(lambda: is_reset(one.connection), "the reset is here")
+        until(lambda: is_reset(one.connection), "the reset is here")
         Path(f"{tidied}-now").touch()
         assert one.status() == 0
         assert tidied.exists()
@@ -375,7 +376,7 @@ def test_urgent_byte_inside_the_header_ends_the_service_without_spinning(session
     env = [f"-E{key}={value}" for key, value in
            environment(trust=TRUSTED, timeout="300ms", inherited="on", log=f"{one.path}").items()]
     done = subprocess.run([*strace, *env, *service()], stdin=one.connection, stdout=one.connection,
-                          stderr=one.connection, timeout=wire.PATIENCE)
+                          stderr=one.connection, timeout=DEADLINE)
     one.connection.close()
     assert done.returncode == EX_CONFIG
     one.peer.rejected()
@@ -511,7 +512,7 @@ def test_program_that_serves_no_tcp_connection_reads_no_list(what):
     stdin = OTHERS[what]()
     env = environment(trust="@/nonexistent/trust", inherited="on", timeout="60s", log="stderr:debug")
     done = subprocess.run(["/bin/sh", "-c", "exec /bin/true" + (" <&-" if stdin is None else "")], env=env,
-                          stdin=stdin, capture_output=True, text=True, timeout=wire.PATIENCE)
+                          stdin=stdin, capture_output=True, text=True, timeout=DEADLINE)
     if stdin is not None:
         os.close(stdin)
     assert (done.returncode, done.stderr) == (0, "")
@@ -566,7 +567,7 @@ def test_listen_fds_of_another_process_are_let_be(session):
 def test_listen_fds_that_says_nonsense_is_survived(session, count):
     env = {**environment(trust=TRUSTED, inherited="on"), "LISTEN_FDS": count}
     done = subprocess.run(["/bin/sh", "-c", "LISTEN_PID=$$ exec /bin/true"], env=env, stdin=subprocess.DEVNULL,
-                          timeout=wire.PATIENCE)
+                          timeout=DEADLINE)
     assert done.returncode == 0
 
 

@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 import wire
-from program import HELPERS, STYLES, environment, helper, missing, tool
-from place import OPEN_FILES, needs
+from harness import tool
+from place import OPEN_FILES, missing, needs
+from program import HELPERS, STYLES, environment, helper
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 LOOPS = [style for style in STYLES if not re.search("blocking|threads|prefork", style)]

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 import wire
-from program import environment, helper, run
+from harness import DEADLINE, run, until
+from program import environment, helper
 from wire import CLIENT_TEXT, TRUSTED
 
 LINE = re.compile(r"ppshim\[(\d+)\]: [a-z-]+( [a-z]+=\S*)+")
@@ -87,7 +88,7 @@ def test_active_line_comes_once(serve, arguments):
 
 def test_program_that_does_not_listen_says_nothing():
     for settings in {"trust": TRUSTED}, {"trust": TRUSTED, "log": "stderr:debug"}, {}:
-        assert run(["/bin/true"], settings).stderr == ""
+        assert run("/bin/true", env=environment(**settings)).stderr == ""
 
 
 # --- bytes from the network -------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_flood_of_lines_is_limited_and_counted(serve, now):
     start, events = now(), 0
     while not server.log.matching("left-out"):  # said with the first line of a later second
         events += reject_many(server)
-        assert now() - start < wire.PATIENCE
+        assert now() - start < DEADLINE
     seconds = now() - start
     server.stop()
     told = len(server.log.matching(": reject "))
@@ -177,7 +178,7 @@ def test_nothing_is_lost_without_being_counted(serve):
         server.settled()
         return server.log.matching(re.escape(who)) and told_and_counted() == events
 
-    wire.eventually(complete, "every reject is told or counted")
+    until(complete, "every reject is told or counted")
 
 
 # --- where they go ----------------------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def test_last_words_go_into_what_took_the_place_of_stderr_only_if_it_is_a_log(tm
     path = tmp_path / "file"
     path.write_bytes(b"what was there\n")
     program = f"import os, socket; os.dup2(os.open({str(path)!r}, {flags}), 2); socket.create_server(('127.0.0.1', 0))"
-    assert run(["/usr/bin/python3", "-c", program], {"trust": "@/nonexistent"}).returncode == 78
+    assert run("/usr/bin/python3", "-c", program, env=environment(trust="@/nonexistent"), check=False).returncode == 78
     assert path.read_bytes().startswith(b"what was there\n")
     assert (b"error: PPSHIM_TRUST=" in path.read_bytes()) == told
 
@@ -267,9 +268,9 @@ def test_log_keeps_no_descriptor_open(serve, tmp_path):
     open_after = []
     for rejects in 1, 2:
         with server.peer() as peer:
-            server.settled(peer)  # parked: whatever that needs is there from the first time on
+            server.parked(peer)  # whatever that needs is there from the first time on
             peer.send(b"nonsense").rejected()
-        wire.eventually(lambda: path.read_text().count(": reject ") == rejects, "the line is written")
+        until(lambda: path.read_text().count(": reject ") == rejects, "the line is written")
         server.settled()
         open_after.append(server.fds())
     assert open_after[0] == open_after[1]
@@ -309,7 +310,7 @@ def started_by_inetd(settings, **more):
         with connection:
             process = subprocess.Popen(["/bin/sh", "-c", "exit 3"], env={**environment(**settings), **more},
                                        stdin=connection, stdout=connection, stderr=connection)
-        assert process.wait(wire.PATIENCE) is not None
+        assert process.wait(DEADLINE) is not None
         while client.receive():
             pass
         return process.returncode, client.buffer

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 import wire
-from program import LIBRARY, ROOT, STYLES, environment, helper, tool
+from harness import DEADLINE, ROOT, SHIM, tool, until
+from program import STYLES, environment, helper
 from wire import CLIENT_TEXT, TRUSTED
 
 
@@ -68,7 +69,7 @@ def test_listener_that_is_closed_by_posix_close_ends_its_silent_peers(start, mus
     server = start([tmp_path / "closer", tmp_path / "close"], env)
     with server.peer() as first, server.peer() as silent:
         first.send(wire.v2()).report()
-        wire.eventually(silent.inode, "the server took the connection")
+        until(silent.inode, "the server took the connection")
         (tmp_path / "close").touch()
         silent.rejected()
 
@@ -85,14 +86,14 @@ def mismatch(request, musl):
     assert re.search(r"musl", subprocess.run([tool("readelf"), "-lW", server], capture_output=True, text=True,
                                              check=True).stdout), "the server is not musl's"
     if request.param == MISMATCHES[0]:
-        return str(server), LIBRARY, "glibc", "musl", "libppshim-musl.so"
+        return str(server), SHIM, "glibc", "musl", "libppshim-musl.so"
     return helper("server"), library, "musl", "glibc", "libppshim.so"
 
 
 def under(library, program, stderr=subprocess.PIPE, **settings):
     return subprocess.run([program, "--no-such-option"], env=environment(**settings) | {"LD_PRELOAD": str(library)},
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
-                          timeout=wire.PATIENCE)
+                          timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("setting", ["trust", "header_optional"])

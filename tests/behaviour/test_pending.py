@@ -7,7 +7,8 @@ import threading
 
 import pytest
 import wire
-from program import STYLES, environment, helper, tool
+from harness import DEADLINE, tool, until
+from program import STYLES, environment, helper
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
 HALF = {"v1": wire.v1()[:20], "v2": wire.v2()[:20]}
@@ -76,7 +77,7 @@ def test_timeouts_of_many_come_in_their_order(serve):
     peers = silent(server, 9)
     waiting = {peer.socket: number for number, peer in enumerate(peers)}
     while waiting:
-        for ready in select.select(list(waiting), [], [], wire.PATIENCE)[0]:
+        for ready in select.select(list(waiting), [], [], DEADLINE)[0]:
             order.append(waiting.pop(ready))
     assert sorted(order) == list(range(9))
     lines = server.log.wait(": reject .*reason=timeout", count=9)
@@ -151,7 +152,7 @@ def test_worker_that_shares_its_blocking_listener_never_watches_it_beside_a_sile
     traced = [tool("strace"), "-f", "-e", "trace=ppoll,epoll_pwait", "-o", str(trace), *words]
     server = start([*traced, helper("server"), *STYLES["prefork"]], {})
     with wire.Peer(server.port, TRUSTED) as silent_peer:
-        wire.eventually(lambda: "epoll_pwait(" in trace.read_text(), "a worker sleeps beside its silent peer")
+        until(lambda: "epoll_pwait(" in trace.read_text(), "a worker sleeps beside its silent peer")
         silent_peer.send(wire.v1()).report()
     server.kill()
     assert "ppoll(" not in trace.read_text()
@@ -186,7 +187,7 @@ def test_silent_peers_of_two_ports_do_not_mix(serve):
     server.settled(one, other)
     finish(other, 2)
     finish(one, 1)
-    assert [conn["local"] for conn in map(wire.fields, server.out.wait("^conn ", 2))] == [
+    assert [conn["local"] for conn in map(wire.fields, server.out.wait("^conn ", count=2))] == [
         f"127.0.0.1:{port}" for port in reversed(server.ports)]
 
 
@@ -210,7 +211,7 @@ def test_descriptors_return_to_what_they_were(serve):
         finish(*silent(server, 1), 10 + number)
     for peer in silent_peers:
         peer.rejected()
-    wire.eventually(lambda: server.fds() == before, "the descriptors of before and no others")
+    until(lambda: server.fds() == before, "the descriptors of before and no others")
 
 
 def test_waiting_connections_sit_high(serve):
@@ -303,7 +304,7 @@ def test_waiting_costs_no_cpu(serve, arguments, opening, urgent):
         if urgent:
             peer.socket.send(urgent, socket.MSG_OOB)
         before = server.cpu_ticks()
-        peer.socket.settimeout(wire.PATIENCE)
+        peer.socket.settimeout(DEADLINE)
         peer.rejected()
         assert server.cpu_ticks() - before <= 10  # of 60
         server.log.wait(rf"reject peer={re.escape(peer.text)} .*reason=(timeout|header-stuck)")
@@ -320,7 +321,7 @@ def test_header_longer_than_a_small_receive_buffer_does_not_stop_the_server(serv
             assert peer.report()["peer"] == CLIENT_TEXT
         except (AssertionError, ConnectionResetError):
             server.logged("reject", peer=peer.text, reason="header-stuck")
-        sender.join(wire.PATIENCE)
+        sender.join(DEADLINE)
         assert not sender.is_alive()
     server.serves()
 

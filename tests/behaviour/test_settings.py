@@ -6,7 +6,8 @@ import re
 
 import pytest
 import wire
-from program import Program, environment, helper, run
+from harness import run
+from program import Program, environment, helper
 
 TRUST = wire.TRUSTED
 EX_CONFIG = 78
@@ -64,7 +65,7 @@ def bad(settings, setting, right, entry=None):
 
 def refused(settings):
     """One line on stderr; the server never came to listen."""
-    answer = run([helper("server")], settings)
+    answer = run(helper("server"), env=environment(**settings), check=False)
     assert answer.returncode == EX_CONFIG, answer
     assert answer.stdout == ""
     assert re.fullmatch(r"[^\n]*\n", answer.stderr), answer.stderr
@@ -90,7 +91,7 @@ def test_setting_without_a_list_stops_the_server_for_it_would_not_do_what_it_say
     name, _, value = setting.partition("=")
     line = refused({name: value})
     assert f"PPSHIM_{name.upper()}={value}: without PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL the shim is off" in line
-    assert run(["/bin/true"], {name: value, "trust": "none"}).stderr == ""
+    assert run("/bin/true", env=environment(**{name: value, "trust": "none"})).stderr == ""
 
 
 def test_value_cannot_forge_lines():
@@ -159,14 +160,14 @@ def test_bad_entry_of_a_list_file_is_named(tmp_path):
 
 def test_program_that_listens_to_nothing_is_let_be(broken_list):
     for argv in ["/bin/true"], ["/bin/sh", "-c", "/bin/ls / | /bin/cat >/dev/null"]:
-        answer = run(argv, {"trust": f"@{broken_list}"})
+        answer = run(*argv, env=environment(trust=f"@{broken_list}"), check=False)
         assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_client_is_let_be(serve, broken_list):
     server = serve()
     code = f"import socket; s = socket.create_connection(('127.0.0.1', {server.port})); s.getpeername(); s.recv(9)"
-    answer = run(["/usr/bin/python3", "-c", code], {"trust": f"@{broken_list}"})
+    answer = run("/usr/bin/python3", "-c", code, env=environment(trust=f"@{broken_list}"), check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
@@ -179,7 +180,7 @@ def test_server_on_a_port_that_is_not_governed_is_let_be(start, broken_list):
 
 def test_server_of_a_unix_socket_is_let_be(broken_list, tmp_path):
     code = f"import socket; s = socket.socket(socket.AF_UNIX); s.bind('{tmp_path}/s'); s.listen()"
-    answer = run(["/usr/bin/python3", "-c", code], {"trust": f"@{broken_list}"})
+    answer = run("/usr/bin/python3", "-c", code, env=environment(trust=f"@{broken_list}"), check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 

@@ -5,7 +5,8 @@ import re
 
 import pytest
 import wire
-from program import environment, helper, run
+from harness import run, until
+from program import environment, helper
 from place import needs
 from wire import CLIENT_TEXT, TRUSTED
 
@@ -73,7 +74,7 @@ def in_force_within_two_seconds(now, condition, what):
         found = condition()
         assert found or began - changed < 2, f"not in force: {what}"
         return found
-    wire.eventually(tried, what)
+    until(tried, what)
 
 
 @pytest.mark.parametrize("change", [replace, rewrite])
@@ -99,19 +100,19 @@ def test_list_that_cannot_be_used_leaves_the_old_one_in_force(listed, text, why)
     server, path = listed
     assert trusts(server, TRUSTED)
     path.unlink() if text is None else replace(path, text)
-    line = wire.eventually(lambda: news(server), "it says what is wrong")[0]
+    line = until(lambda: news(server), "it says what is wrong")[0]
     assert re.search(why, line) and str(path) in line
     assert trusts(server, TRUSTED)
     assert not trusts(server, OTHER)
     replace(path, OTHER + "\n")
-    wire.eventually(lambda: trusts(server, OTHER), "the mended list is in force")
+    until(lambda: trusts(server, OTHER), "the mended list is in force")
     assert not trusts(server, TRUSTED)
 
 
 def test_broken_list_is_told_once_not_at_every_look(listed, now):
     server, path = listed
     replace(path, "nonsense\n")
-    wire.eventually(lambda: news(server), "it says what is wrong")
+    until(lambda: news(server), "it says what is wrong")
     start = now()
     while now() - start < 2.2:  # two more looks
         assert len(news(server)) == 1
@@ -154,6 +155,7 @@ def test_every_list_may_be_a_file(serve, tmp_path):
 def test_address_in_both_files_stops_the_server(tmp_path):
     (tmp_path / "trust").write_text("10.0.0.0/8\n")
     (tmp_path / "optional").write_text("10.9.0.0/16\n")
-    answer = run([helper("server")], {"trust": f"@{tmp_path}/trust", "header_optional": f"@{tmp_path}/optional"})
+    answer = run(helper("server"), check=False,
+                 env=environment(trust=f"@{tmp_path}/trust", header_optional=f"@{tmp_path}/optional"))
     assert answer.returncode == 78 and answer.stdout == ""
     assert re.fullmatch(r"[^\n]*PPSHIM_[^\n]*10\.9\.[^\n]*\n", answer.stderr)

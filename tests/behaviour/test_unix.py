@@ -8,7 +8,8 @@ import time
 
 import pytest
 import wire
-from program import STYLES, environment, helper, run
+from harness import run, until
+from program import STYLES, environment, helper
 from test_contract import CLAIMS_A_CLIENT, CLAIMS_NO_CLIENT, DATA, INVALID, param
 from wire import CLIENT_TEXT, TRUSTED, UnixPeer, accepted_at
 
@@ -34,7 +35,7 @@ def listed(serve, path):
 
 
 def settled(server, path, accepted):
-    wire.eventually(lambda: accepted_at(path) == accepted and server.asleep(),
+    until(lambda: accepted_at(path) == accepted and server.asleep(),
                     "the server accepts the peers and goes back to waiting")
 
 
@@ -198,7 +199,7 @@ os.execv(sys.executable, [sys.executable, '-c', {accepting!r}, str(listener.file
 """], environment(trust=f"unix:{path}", timeout="60s"))
     with UnixPeer(path) as peer:
         peer.send(wire.v2() + b"x").echo(b"x")
-    server.log.wait("active .*listen=unix:", 2)  # each image says it
+    server.log.wait("active .*listen=unix:", count=2)  # each image says it
 
 
 @pytest.mark.parametrize("padding", [0, 5])
@@ -219,7 +220,7 @@ peer.sendall(peer.recv(100))
 
 
 def test_datagram_and_packet_sockets_are_left_alone(tmp_path):
-    answer = run([PYTHON, "-c", f"""
+    answer = run(PYTHON, "-c", f"""
 import socket
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 listener.bind('{tmp_path}/s')
@@ -228,7 +229,7 @@ client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 client.connect('{tmp_path}/s')
 client.send(b'PROXY UNKNOWN\\r\\n')
 print(listener.accept()[0].recv(100))
-"""], {"trust": f"unix:{tmp_path}/s"})
+""", env=environment(trust=f"unix:{tmp_path}/s"))
     assert (answer.stdout, answer.stderr) == ("b'PROXY UNKNOWN\\r\\n'\n", "")
 
 
@@ -241,7 +242,7 @@ def test_listener_named_in_a_file_is_governed_until_the_file_says_otherwise(serv
     (tmp_path / "new").write_text(TRUSTED)
     os.replace(tmp_path / "new", file)
 
-    wire.eventually(lambda: served_raw(path), "the shorter list is in force")
+    until(lambda: served_raw(path), "the shorter list is in force")
     server.logged("reloaded")
 
 
@@ -254,22 +255,22 @@ def test_broken_list_stops_only_a_server_that_it_may_concern(path, tmp_path, con
     if content is not None:
         file.write_text(content)
     listen = [PYTHON, "-c", f"import socket; s = socket.socket(socket.AF_UNIX); s.bind('{path}'); s.listen()"]
-    answer = run(listen, {"trust": f"@{file} unix:{path}"})
+    answer = run(*listen, env=environment(trust=f"@{file} unix:{path}"), check=False)
     assert answer.returncode == 78 and str(file) in answer.stderr
     os.unlink(path)
-    answer = run(listen, {"trust": f"@{file} unix:{path}2"})
+    answer = run(*listen, env=environment(trust=f"@{file} unix:{path}2"), check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_entry_of_a_broken_list_still_stops_its_server(path, tmp_path):
     (tmp_path / "list").write_text(f"10.1.2.3/8\nunix:{path}\n")
-    answer = run([PYTHON, "-c", f"import socket; s = socket.socket(socket.AF_UNIX); s.bind('{path}'); s.listen()"],
-                 {"trust": f"@{tmp_path}/list"})
+    answer = run(PYTHON, "-c", f"import socket; s = socket.socket(socket.AF_UNIX); s.bind('{path}'); s.listen()",
+                 env=environment(trust=f"@{tmp_path}/list"), check=False)
     assert answer.returncode == 78 and "line 1" in answer.stderr
 
 
 def test_listener_in_both_lists_is_an_error(path):
-    answer = run([helper("server")], {"trust": f"unix:{path}", "header_optional": f"unix:{path}"})
+    answer = run(helper("server"), env=environment(trust=f"unix:{path}", header_optional=f"unix:{path}"), check=False)
     assert answer.returncode == 78
     assert f"unix:{path} is in PPSHIM_TRUST as well" in answer.stderr
 

@@ -1,17 +1,9 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: the packages, built twice, and a fresh Debian."""
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-
-pytest.register_assert_rewrite("harness", "trees", "small_server")
-
-from harness import clean_env, run, scratch, tool  # noqa: E402
-from place import needs  # noqa: E402
-from trees import copy_of_the_source, make  # noqa: E402
+from harness import clean_env, run, scratch, tool
+from place import needs
+from trees import copy_of_the_source, make
 
 BOOTSTRAP_DEADLINE = 600
 

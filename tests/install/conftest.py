@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: two copies of the source tree, one with what `make check-install` built here, one built itself."""
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-
-pytest.register_assert_rewrite("harness", "trees", "small_server")
-
-from harness import ROOT, scratch, tool  # noqa: E402
-from trees import copy_of_the_source, make  # noqa: E402
+from harness import ROOT, scratch, tool
+from trees import copy_of_the_source, make
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ skipped, in CI too. As a program, place.py names each of these: scripts/check be
 import atexit
 import functools
 import os
+import pwd
 import resource
 import shutil
 import socket
@@ -101,6 +102,23 @@ def missing(what):
         pytest.fail(f"missing: {what}", pytrace=False)
     warnings.warn(f"NOT TESTED, missing: {what}")
     pytest.skip(f"missing: {what}")
+
+
+def tool(name, *places):
+    """The path of a program: in PATH, in the sbin directories, or by one of the glob patterns `places` (the newest)."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    for pattern in places:
+        for path in sorted(Path("/").glob(pattern.lstrip("/"))):
+            found = str(path)
+    return found or missing(name)
+
+
+def unprivileged(*names):
+    """Who a server that refuses to run as root runs as: the first of these users that exists. None: we are not root."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in (*names, "nobody") if name in known)
 
 
 # --- the library ------------------------------------------------------------------------------------------------------

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""program.py: runs programs of our own under the preload and reads what they say. See wire.py for the other end, and
-harness.py for servers that are not our own."""
+"""program.py: servers of our own under the preload, and what they say. See wire.py for the other end."""
 import os
 import re
-import resource
-import shutil
-import signal
-import subprocess
-import threading
+import tempfile
 from pathlib import Path
 
 import wire
-from place import ROOT, SHIM as LIBRARY, missing
+from log import Log
+from place import ROOT
+from process import Process, descendants, environment  # noqa: F401
+from waiting import until
 
 HELPERS = ROOT / "build" / "tests"
 
@@ -36,119 +34,37 @@ STYLES = {
 }
 
 
-def tool(name):
-    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or missing(name)
-
-
 def helper(name):
     path = HELPERS / name
     assert path.exists(), f"{path} is not built: make check-behaviour"
     return str(path)
 
 
-def environment(store=None, **settings):
-    """A small environment: the preload, and PPSHIM_ names from keywords (trust="..." is PPSHIM_TRUST). With store="table"
-    the shim remembers clients as on a kernel that does not do it for us."""
-    assert LIBRARY.exists(), f"{LIBRARY} is not built: make"
-    forced = {"LIBPPSHIM_TEST_STORE": store} if store else {}
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "LD_PRELOAD": str(LIBRARY), **forced,
-            **{"PPSHIM_" + name.upper(): str(value) for name, value in settings.items() if value is not None}}
+class Program(Process):
+    """One that runs from here on. `ready` matches its ready line, group 1 the port (or ports)."""
+    name = "program"
 
-
-def run(argv, settings=None, **options):
-    """A program from start to end under the preload."""
-    return subprocess.run(argv, env=environment(**(settings or {})), stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=wire.PATIENCE, **options)
-
-
-class Lines:
-    """The lines of a pipe, read as they come."""
-
-    def __init__(self, pipe):
-        self.lines, self.ended, self.news = [], False, threading.Condition()
-        self.thread = threading.Thread(target=self.read, args=(pipe,), daemon=True)
-        self.thread.start()
-
-    def read(self, pipe):
-        for line in pipe:
-            with self.news:
-                self.lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
-                self.news.notify_all()
-        with self.news:
-            self.ended = True
-            self.news.notify_all()
-
-    def matching(self, pattern):
-        with self.news:
-            return [line for line in self.lines if re.search(pattern, line)]
-
-    def wait(self, pattern, count=1, patience=wire.PATIENCE):
-        """The first `count` lines that match, when they are there."""
-        found = []
-
-        def enough():
-            found[:] = [line for line in self.lines if re.search(pattern, line)]
-            return len(found) >= count or self.ended
-
-        with self.news:
-            self.news.wait_for(enough, patience)
-            assert len(found) >= count, f"no {count} lines match {pattern!r} in:\n" + "\n".join(self.lines)
-        return found[:count]
-
-
-class Program:
-    """A server in a process group of its own. `ready` matches its ready line, group 1 the port (or ports)."""
-
-    def __init__(self, argv, env, ready=r"^listening ([\d ]+)$", ready_on="out", nofile=None, stderr=subprocess.PIPE):
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) if nofile else None
-        self.process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
-                                        start_new_session=True, preexec_fn=limit)
-        self.pid = self.process.pid
-        self.out = Lines(self.process.stdout)
-        self.log = Lines(self.process.stderr) if stderr == subprocess.PIPE else None
-        self.status = None
-        try:
-            line = getattr(self, ready_on).wait(ready)[0]
-        except AssertionError:
-            self.kill()
-            said = "\n".join(self.log.lines) if self.log else ""
-            raise AssertionError(f"not ready (exit status {self.process.returncode}): {said}") from None
-        self.ports = [int(port) for port in re.search(ready, line).group(1).split()]
+    def __init__(self, argv, env, ready=r"^listening ([\d ]+)$", ready_on="out", nofile=None, stderr=None):
+        self.room = tempfile.TemporaryDirectory(prefix="ppshim-program-")
+        super().__init__(self.room.name, env)
+        self.out = Log(self.directory / "out")
+        self.command, self.nofile, self.stderr = argv, nofile, stderr
+        self.ready_line, self.told_ready = ready, getattr(self, ready_on)
+        self.start()
+        self.ports = [int(port) for port in re.search(ready, self.is_ready(0)[0])[1].split()]
         self.port = self.ports[0]
 
-    def kill(self):
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-        for lines in filter(None, (self.out, self.log)):
-            lines.thread.join(wire.PATIENCE)
+    def argv(self):
+        return self.command
 
-    def stop(self):
-        """SIGTERM; the exit status. Whatever is left of the process group is killed after it."""
-        if self.status is None:
-            self.process.terminate()
-            try:
-                self.status = self.process.wait(wire.PATIENCE)
-            finally:
-                self.kill()
-        return self.status
+    def is_ready(self, mark):
+        return self.told_ready.matching(self.ready_line)
 
     def peer(self, source=wire.TRUSTED, **options):
         return wire.Peer(options.pop("port", self.port), source, **options)
 
     def processes(self):
-        found, queue = [], [self.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            for task in Path(f"/proc/{pid}/task").glob("*"):
-                try:
-                    queue += [int(child) for child in (task / "children").read_text().split()]
-                except OSError:
-                    pass
-        return found
+        return [self.pid, *(pid for pid, _ in descendants(self.pid))]
 
     def asleep(self):
         for pid in self.processes():
@@ -162,8 +78,8 @@ class Program:
 
     def settled(self, *peers):
         """Waits until the server took every one of `peers` from the kernel and all its threads are asleep again."""
-        wire.eventually(lambda: all(peer.inode() for peer in peers) and self.asleep(),
-                        "the server accepts the peers and goes back to waiting")
+        until(lambda: all(peer.inode() for peer in peers) and self.asleep(),
+              "the server accepts the peers and goes back to waiting")
 
     def fds(self, pid=None):
         """{number: what /proc says it is} of the open descriptors."""
@@ -180,12 +96,14 @@ class Program:
         inodes = {f"socket:[{peer.inode()}]" for peer in peers}
         return [fd for pid in self.processes() for fd, what in self.fds(pid).items() if what in inodes]
 
-    def parked(self, *peers):
-        """Waits until every one of `peers` is out of the server's way, in the upper half of its descriptors."""
+    def has_parked(self, *peers):
+        """Whether every one of `peers` is out of the server's way, in the upper half of its descriptors."""
         limit = re.search(r"^Max open files +(\d+)", Path(f"/proc/{self.pid}/limits").read_text(), re.M)
         half = int(limit[1]) // 2
-        wire.eventually(lambda: [fd >= half for fd in self.parked_at(*peers)] == [True] * len(peers),
-                        "the peers are no longer merely late")
+        return [fd >= half for fd in self.parked_at(*peers)] == [True] * len(peers)
+
+    def parked(self, *peers):
+        until(lambda: self.has_parked(*peers), "the peers are no longer merely late")
 
     def cpu_ticks(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -195,7 +113,7 @@ class Program:
 
     def was_given(self, *peers):
         """The connections the server heard of are these, in this order; let a live one be the last."""
-        assert [wire.fields(line)["peer"] for line in self.out.wait("^conn ", len(peers))] == list(peers)
+        assert [wire.fields(line)["peer"] for line in self.out.wait("^conn ", count=len(peers))] == list(peers)
 
     def stats(self):
         """Stops the server; its last line as numbers."""
@@ -204,10 +122,8 @@ class Program:
 
     def logged(self, event, **wanted):
         """The fields of the one log line of that event, once it is there."""
-        line = self.log.wait(rf"^ppshim\[\d+\]: {event} ")[0]
-        assert self.log.matching(rf"^ppshim\[\d+\]: {event} ") == [line], "more than one"
-        found = wire.fields(line)
-        assert {key: found.get(key) for key in wanted} == wanted, line
+        found = self.log.wait_event(event).fields
+        assert {key: found.get(key) for key in wanted} == wanted, found
         return found
 
     def serves(self, source=wire.DIRECT, header=b"", expected=None):

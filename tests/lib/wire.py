@@ -3,10 +3,11 @@
 import errno
 import ipaddress
 import os
-import select
 import socket
 import struct
-import time
+
+from sockets import ended_among, reset
+from waiting import DEADLINE as PATIENCE, until as eventually
 
 TRUSTED = "127.0.0.2"  # a balancer: what the tests put into PPSHIM_TRUST
 DIRECT = "127.0.0.1"  # a client that comes without one
@@ -16,10 +17,6 @@ CLIENT6 = ("2001:db8::7", 4711)
 CLIENT6_TEXT = "[2001:db8::7]:4711"
 SERVICE = ("192.0.2.10", 3306)
 SERVICE6 = ("2001:db8::10", 3306)
-
-# Seconds a test waits for what must come: never a measure of how fast it is, but less than the PPSHIM_TIMEOUT of a minute
-# that servers have by default here, so that what was kept waiting for a header does not pass.
-PATIENCE = 50
 
 # --- headers ----------------------------------------------------------------------------------------------------------
 
@@ -46,9 +43,16 @@ def block(src, dst):
     return b"".join(hosts) + struct.pack("!HH", src[1], dst[1])
 
 
-def v2(src=CLIENT, dst=None, tlvs=b""):
-    six = ":" in src[0]
-    return v2_raw(PROXY, TCP6 if six else TCP4, block(src, dst or (SERVICE6 if six else SERVICE)) + tlvs)
+def v2(src=CLIENT, dst=None, tlvs=b"", *, command=PROXY, family=None, crc=False, bad_crc=False):
+    """A client's header, or with src None one without an address block. `tlvs`: their bytes, or (type, value) pairs."""
+    payload = block(src, dst or (SERVICE6 if ":" in src[0] else SERVICE)) if src else b""
+    if family is None:
+        family = {0: UNSPEC, 12: TCP4, 36: TCP6}[len(payload)]
+    payload += tlvs if isinstance(tlvs, bytes) else b"".join(tlv(*one) for one in tlvs)
+    if not crc and not bad_crc:
+        return v2_raw(command, family, payload)
+    header = v2_raw(command, family, payload + tlv(CRC32C, bytes(4)))
+    return header[:-4] + struct.pack("!I", crc32c(header) ^ bad_crc)
 
 
 def v2_of_length(length):
@@ -77,31 +81,9 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def v2_with_crc(wrong=0):
-    header = v2(tlvs=tlv(CRC32C, bytes(4)))
-    return header[:-4] + struct.pack("!I", crc32c(header) ^ wrong)
-
-
-# --- waiting ----------------------------------------------------------------------------------------------------------
-
-
-def eventually(condition, what, patience=PATIENCE):
-    """Looks until `condition` is true, for what no event can be waited for (the state of another process)."""
-    end = time.monotonic() + patience
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"did not happen in {patience} s: {what}"
-        time.sleep(0.001)
-
-
 def all_wait(peers):
     """None of them has been answered or ended: what was done meanwhile did not wait for their time to be over."""
-    poller = select.poll()
-    for peer in peers:
-        poller.register(peer.socket, select.POLLIN)
-    return poller.poll(0) == []
+    return ended_among([peer.socket for peer in peers]) == []
 
 
 # --- the server's end, as the kernel sees it --------------------------------------------------------------------------
@@ -172,8 +154,7 @@ class Peer:
         self.socket.close()
 
     def reset(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
     def receive(self):
         data = self.socket.recv(65536)

@@ -12,24 +12,14 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "servers")]
+sys.path.insert(0, str(TESTS / "servers"))
 
-pytest.register_assert_rewrite("harness", "contract")
+pytest.register_assert_rewrite("contract")
 
-import harness  # noqa: E402
 from contract import Refused  # noqa: E402
 from harness import DEADLINE, ROOT, Process, dial, read_to_end, reserve_port, scratch, tool, until  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        for process in harness.running:
-            report.sections.append((f"log of {process.name} {process.pid}", process.log.tail()))
 
 
 def blocks(language):

@@ -1,30 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Fixtures for tests that run real servers. A test file names its server class as SERVER (see contract.Server)."""
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+pytest.register_assert_rewrite("contract", "inetd")
 
-pytest.register_assert_rewrite("harness", "contract", "inetd")
-
-import harness  # noqa: E402
-from harness import BALANCER, Balancer, Certificates, scratch  # noqa: E402
+from harness import BALANCER, Balancer, Certificates, room_in_the_log, scratch  # noqa: E402
 
 # What a file's servers run with where a test does not say otherwise. No test that is about something else should run
 # into the timeout, however slow the machine.
 SHARED = {"TRUST": BALANCER, "TIMEOUT": "30s", "LOG": "stderr:info"}
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        for process in harness.running:
-            report.sections.append((f"log of {process.name} {process.pid}", process.log.tail()))
 
 
 def pytest_generate_tests(metafunc):
@@ -36,7 +22,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(autouse=True)
 def _room_in_the_log():
-    harness.room_in_the_log(3)
+    room_in_the_log(3)
 
 
 @pytest.fixture(scope="session")

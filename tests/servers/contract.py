@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
-from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, MODES, OTHER_BALANCER, V2_LOCAL,
+from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, LOCAL, MODES, OTHER_BALANCER,
                      EndedAtStart, Process, accept_queue, dial, ended_among, in_an_epoll, open_files, proxy_v1,
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
 
@@ -320,7 +320,7 @@ class BadHeaders:
         until(lambda: server.open_files() <= before, f"no more than {before} descriptors")
         room_in_the_log(LINES_A_SECOND)  # the next test starts with a fresh allowance
 
-    @pytest.mark.parametrize("header", [V1_UNKNOWN, proxy_v2(None, command=V2_LOCAL)], ids=["unknown", "local"])
+    @pytest.mark.parametrize("header", [V1_UNKNOWN, proxy_v2(None, command=LOCAL)], ids=["unknown", "local"])
     def test_a_health_check_in_a_header_is_the_balancers_own(self, server, header):
         mark = server.log.mark(), server.client_log.mark()
         with dial(server.endpoint, BALANCER) as peer:

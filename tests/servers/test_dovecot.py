@@ -102,7 +102,9 @@ service imap-login {{
                 raise Refused(error) from None
         if not said.startswith(b"a OK "):  # before it stands what became of a header in front of it
             raise Refused(said)
-        [(address, port)] = self.log.wait(rf"imap-login: Info: Login: user=<{user}>, rip=(\S+), rport=(\d+)", mark)
+        logged_in = rf"imap-login: Info: Login: user=<{user}>, rip=(\S+), rport=(\d+)"
+        self.log.wait(logged_in, mark)
+        [(address, port)] = self.log.find(logged_in, mark)
         return Peer(address, int(port))
 
     def direct_login(self):

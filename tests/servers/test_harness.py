@@ -4,8 +4,8 @@ builder makes."""
 import socket
 
 import pytest
-from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, OTHER_BALANCER, ROUTES, SIGNATURE, TLV_CRC32C, TLV_SSL,
-                     TLV_SSL_CN, Balancer, crc32c, dial, proxy_v1, proxy_v2, scratch, tlv)
+from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, CRC32C, OTHER_BALANCER, ROUTES, SIGNATURE, SSL, SSL_CN,
+                     Balancer, crc32c, dial, proxy_v1, proxy_v2, scratch, tlv)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def test_v2_is_the_header_of_our_builder(sent):
 def test_v2_with_crc_is_the_header_of_our_builder(sent):
     header, _, reached = sent("send-proxy-v2-crc32c")
     assert header == proxy_v2(CLIENT, reached, crc=True)
-    assert header[28] == TLV_CRC32C
+    assert header[28] == CRC32C
 
 
 def test_v2_ssl_cn_carries_the_name_in_the_clients_certificate(sent):
     header, _, reached = sent("send-proxy-v2-ssl-cn")
     plain = proxy_v2(CLIENT, reached)
     assert header[:12] == SIGNATURE and header[16:28] == plain[16:]
-    assert header[28] == TLV_SSL
-    assert tlv(TLV_SSL_CN, COMMON_NAME.encode()) in header
+    assert header[28] == SSL
+    assert tlv(SSL_CN, COMMON_NAME.encode()) in header
 
 
 def test_ipv6_routes_name_an_ipv6_client(sent):

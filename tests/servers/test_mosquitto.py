@@ -51,7 +51,9 @@ class Mosquitto(Server):
         answer = exchange(endpoint, mqtt_connect(name.encode()) + DISCONNECT)
         if answer != CONNECTED:
             raise Refused(answer)
-        [(address, port)] = self.log.wait(rf"New client connected from (\S+):(\d+) as {name} ", mark)
+        connected = rf"New client connected from (\S+):(\d+) as {name} "
+        self.log.wait(connected, mark)
+        [(address, port)] = self.log.find(connected, mark)
         return Peer(address, int(port))
 
     def direct_login(self):

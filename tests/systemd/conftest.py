@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "tool")]
+sys.path.insert(0, str(TESTS / "tool"))
 
-pytest.register_assert_rewrite("harness", "check_fixtures")
+pytest.register_assert_rewrite("check_fixtures")
 
-import harness  # noqa: E402
 from check_fixtures import Answer  # noqa: E402
 from harness import ROOT, SHIM, Process, clean_env, run, scratch, tool  # noqa: E402
 from place import needs  # noqa: E402
@@ -86,13 +85,4 @@ def machine():
         shutil.copy(ROOT / "build/ppshim", booted.path("/usr/bin/ppshim"))
         shutil.copy(SHIM, booted.path(LIBRARY))
         yield booted
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        for process in harness.running:
-            report.sections.append((f"log of {process.name} {process.pid}", process.log.tail()))
 

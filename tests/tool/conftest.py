@@ -11,25 +11,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "servers")]
+sys.path.insert(0, str(TESTS / "servers"))
 
-pytest.register_assert_rewrite("harness", "contract")
+pytest.register_assert_rewrite("contract")
 
-import harness  # noqa: E402
-from harness import DEADLINE, ROOT, Certificates, clean_env, run, scratch  # noqa: E402
+from harness import DEADLINE, ROOT, Certificates, clean_env, run, scratch, tool  # noqa: E402
 from place import needs  # noqa: E402
 
 TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 CONNECT = ROOT / "build" / "libppconnect.so"
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        for process in harness.running:
-            report.sections.append((f"log of {process.name} {process.pid}", process.log.tail()))
 
 
 def ppshim(*argv, given=b"", env=None, **options):
@@ -93,7 +83,7 @@ def in_network(body, **sysctls):
 
     def inside():
         assert ctypes.CDLL(None).unshare(0x40000000) == 0
-        run(harness.tool("ip"), "link", "set", "lo", "up")
+        run(tool("ip"), "link", "set", "lo", "up")
         for name, value in sysctls.items():
             Path(f"/proc/sys/net/ipv4/{name}").write_text(str(value))
         return body()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import CONNECT, TOOL, accept, helper, in_network, listener, ppshim, receive, refused, through
-from harness import DEADLINE, clean_env, proxy_v1, proxy_v2, run, tool
+from harness import DEADLINE, LOCAL, PROXY, clean_env, proxy_v1, proxy_v2, run, tool
 from place import needs
 
 FROM = ("203.0.113.7", 4711)
@@ -115,8 +115,8 @@ def test_an_ipv4_client_of_an_ipv6_server_is_mapped():
 
 
 @pytest.mark.parametrize("options, header", [
-    (["--local"], proxy_v2(None, command=0x20)),
-    (["--unknown"], proxy_v2(None, command=0x21)),
+    (["--local"], proxy_v2(None, command=LOCAL)),
+    (["--unknown"], proxy_v2(None, command=PROXY)),
     (["--unknown", "--v1"], b"PROXY UNKNOWN\r\n"),
     ([*OPTIONS, "--to", "192.0.2.9:1"], proxy_v2(FROM, ("192.0.2.9", 1))),
     ([*OPTIONS, "--to", "192.0.2.9:1", "--v1"], proxy_v1(FROM, ("192.0.2.9", 1))),

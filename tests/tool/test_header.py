@@ -5,13 +5,27 @@ import pty
 import struct
 import subprocess
 
+import harness
 import pytest
 from conftest import TOOL, header, ppshim, refused
-from harness import DEADLINE, TCP6, V2_LOCAL, V2_PROXY, clean_env, proxy_v1, proxy_v2, tlv
+from harness import DEADLINE, LOCAL, PROXY, TCP6, clean_env, tlv
 from place import needs
 
 FROM4, FROM6 = "203.0.113.7:4711", "[2001:db8::7]:4711"
 CLIENT4, CLIENT6 = ("203.0.113.7", 4711), ("2001:db8::7", 4711)
+
+
+def unless_told(client):
+    """Where --from's client connected to."""
+    return ("2001:db8::1" if ":" in client[0] else "192.0.2.1", 443) if client else None
+
+
+def proxy_v1(client, to=None):
+    return harness.proxy_v1(client, to or unless_told(client))
+
+
+def proxy_v2(client, to=None, **more):
+    return harness.proxy_v2(client, to or unless_told(client), **more)
 
 
 def ssl(client, verify, **fields):
@@ -35,11 +49,11 @@ def ssl(client, verify, **fields):
     (["--from", FROM4, "--to", "10.0.0.5:5432", "--v1"], proxy_v1(CLIENT4, ("10.0.0.5", 5432))),
     (["--from", FROM4, "--to", "[2001:db8::9]:1"], proxy_v2(("::ffff:203.0.113.7", 4711), ("2001:db8::9", 1))),
     (["--from", FROM6, "--to", "10.0.0.5:1"], proxy_v2(CLIENT6, ("::ffff:10.0.0.5", 1), family=TCP6)),
-    (["--local"], proxy_v2(None, command=V2_LOCAL)),
-    (["--unknown"], proxy_v2(None, command=V2_PROXY)),
+    (["--local"], proxy_v2(None, command=LOCAL)),
+    (["--unknown"], proxy_v2(None, command=PROXY)),
     (["--unknown", "--v1"], b"PROXY UNKNOWN\r\n"),
     (["--from", FROM4, "--crc"], proxy_v2(CLIENT4, crc=True)),
-    (["--local", "--crc"], proxy_v2(None, command=V2_LOCAL, crc=True)),
+    (["--local", "--crc"], proxy_v2(None, command=LOCAL, crc=True)),
     (["--from", FROM4, "--alpn", "h2"], proxy_v2(CLIENT4, tlvs=[(1, b"h2")])),
     (["--from", FROM4, "--sni", "db.example"], proxy_v2(CLIENT4, tlvs=[(2, b"db.example")])),
     (["--from", FROM4, "--unique-id", "x" * 128], proxy_v2(CLIENT4, tlvs=[(5, b"x" * 128)])),
