@@ -48,7 +48,7 @@ def test_oldest_goes_when_too_many_wait(serve):
 def test_timeout_ends_silent_peers_while_nothing_else_happens(serve, now):
     server = serve(timeout="400ms")
     start = now()
-    peers = silent(server, 3) + silent(server, 1, HALF["v1"]) + silent(server, 1, HALF["v2"])
+    peers = [server.peer().send(opening) for opening in (b"", b"", b"", *HALF.values())]
     for peer in peers:
         peer.rejected()
     assert 0.39 <= now() - start
@@ -74,7 +74,7 @@ def test_timeout_is_counted_from_the_connection_not_from_the_last_byte(serve, no
 def test_timeouts_of_many_come_in_their_order(serve):
     server = serve(timeout="300ms")
     order = []
-    peers = silent(server, 9)
+    peers = [server.peer() for _ in range(9)]
     waiting = {peer.socket: number for number, peer in enumerate(peers)}
     while waiting:
         for ready in select.select(list(waiting), [], [], DEADLINE)[0]:
@@ -195,7 +195,7 @@ def test_silent_peers_of_two_ports_do_not_mix(serve):
 
 
 def test_descriptors_return_to_what_they_were(serve):
-    server = serve(timeout="1s")
+    server = serve(timeout="5s")
     finish(*silent(server, 1), 1)  # whatever is set up once, is now
     server.serves()
     server.settled()
