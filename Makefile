@@ -33,7 +33,7 @@ SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,$(NAME).so -Wl,--version-script=s
 # what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
 WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
 # These run there: without what is weak.
-UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/line.o log/log.o log/sink.o preload/start.o preload/state.o)
+UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/line.o log/log.o log/sink.o log/journald.o preload/start.o preload/state.o)
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
 SHIM_LIBS := -Wl,-z,defs -ldl
 ifneq ($(LIBC_NAME),)

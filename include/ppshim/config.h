@@ -31,8 +31,9 @@ struct pps_config {
     unsigned max_pending;   /* 0: the default, computed at the first park */
     enum pps_log_target log_target;
     enum pps_log_level log_level;
-    const char *log_path;     /* with PPS_LOG_FILE */
-    uint8_t ports[65536 / 8]; /* bit p % 8 of byte p / 8: port p is governed */
+    const char *log_path;      /* with PPS_LOG_FILE */
+    uint8_t log_tlvs[256 / 8]; /* bit t % 8 of byte t / 8: a TLV of type t is logged as it is */
+    uint8_t ports[65536 / 8];  /* bit p % 8 of byte p / 8: port p is governed */
 };
 
 #define PPS_ERROR_TEXT 512
@@ -52,6 +53,11 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
 static inline uint64_t pps_config_timeout(const struct pps_config *c)
 {
     return (uint64_t)c->timeout_ms * 1000000;
+}
+
+static inline bool pps_config_logs_tlv(const struct pps_config *c, uint8_t type)
+{
+    return c->log_tlvs[type / 8] >> (type % 8) & 1;
 }
 
 static inline bool pps_config_governs(const struct pps_config *c, uint16_t port)

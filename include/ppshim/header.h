@@ -53,7 +53,7 @@ struct pps_header {
 enum pps_verdict pps_header_parse(const uint8_t *buf, size_t len, struct pps_header *out, size_t *need,
                                   enum pps_reason *reason);
 
-/* TLV types, spec 2.2.1 onwards and the registry of its appendix; cloud types by their vendors' documents. */
+/* TLV types, spec 2.2.1 onwards and the registry of its appendix; others by their vendors' documents (header_tlv.h). */
 enum pps_tlv_type {
     PPS_TLV_ALPN = 0x01,
     PPS_TLV_AUTHORITY = 0x02, /* SNI */
@@ -70,7 +70,8 @@ enum pps_tlv_type {
     PPS_TLV_SSL_SIG_SCHEME = 0x27,
     PPS_TLV_SSL_CLIENT_CERT = 0x28,
     PPS_TLV_NETNS = 0x30,
-    PPS_TLV_GCP = 0xE0,
+    PPS_TLV_ZTUNNEL = 0xD0, /* Istio's */
+    PPS_TLV_GCP = 0xE0,     /* and Linkerd's */
     PPS_TLV_AWS = 0xEA,
     PPS_TLV_AZURE = 0xEE,
 };

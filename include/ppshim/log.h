@@ -21,6 +21,9 @@ void pps_log_start(const struct pps_config *config, const char *journal_stream);
 
 bool pps_log_wants(enum pps_log_level level);
 
+/* PPSHIM_LOG_TLVS */
+bool pps_log_wants_tlv(uint8_t type);
+
 /* Ends the line. */
 void pps_log(enum pps_log_level level, struct pps_line *l);
 

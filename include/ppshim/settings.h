@@ -21,7 +21,8 @@
     X(LOCAL_ADDR, "PPSHIM_LOCAL_ADDR", "socket header", "socket",                                                      \
       "own address of connections: the socket's or the header's destination")                                          \
     X(MAX_PENDING, "PPSHIM_MAX_PENDING", "NUMBER", "", "most connections waiting for a header per process")            \
-    X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")
+    X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")                             \
+    X(LOG_TLVS, "PPSHIM_LOG_TLVS", "TYPES", "", "types of TLVs whose bytes are logged as they are")
 
 enum pps_setting {
 #define X(name, text, values, dflt, meaning) PPS_SET_##name,

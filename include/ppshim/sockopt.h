@@ -9,7 +9,12 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -21,6 +26,14 @@ static inline int pps_sockopt(int fd, int level, int option)
     int value = 0;
     socklen_t len = sizeof value;
     return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
+}
+
+/* The kernel's number for this socket, as long as the host runs; ss(8) and sock_diag(7) show it too. 0: none. */
+static inline uint64_t pps_sockopt_cookie(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
 }
 
 /* TCP or MPTCP. */

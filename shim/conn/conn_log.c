@@ -3,64 +3,93 @@
  * conn_log.c: see conn_log.h.
  */
 #include "conn_log.h"
+#include <ppshim/header_tlv.h>
 #include <ppshim/log.h>
+#include <ppshim/real.h>
+#include <ppshim/sockopt.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
+
+/* --- the connection --- */
+
+static void line_local(struct pps_line *l, const struct pps_conn *c)
+{
+    struct sockaddr_storage own;
+    struct pps_addr local;
+    socklen_t length = sizeof own;
+    if (real_getsockname(c->fd, (struct sockaddr *)&own, &length) == 0 &&
+        pps_addr_from_sockaddr(&local, (struct sockaddr *)&own, length))
+        pps_line_addr(l, "local", &local);
+}
 
 static void begin_line(struct pps_line *l, const char *event, const struct pps_conn *c)
 {
+    uint64_t cookie = pps_sockopt_cookie(c->fd);
     pps_line_begin(l, event);
     if (c->origin.unix_name) { /* its peers are nameless: the listener's name tells as much as can be told */
         pps_line_listener(l, "peer", c->origin.unix_name);
-        return;
+    } else {
+        pps_line_addr(l, "peer", &c->peer);
+        line_local(l, c);
     }
-    pps_line_addr(l, "peer", &c->peer);
-    pps_line_text(l, " local=:");
-    pps_line_number_bare(l, c->origin.port);
+    if (cookie)
+        pps_line_number(l, "id", cookie);
 }
 
-static void line_view(struct pps_line *l, const char *key, struct pps_view v)
-{
-    if (v.at)
-        pps_line_foreign(l, key, v.at, v.length);
-}
+/* --- its header --- */
 
-static void line_tlv(struct pps_line *l, const struct pps_tlv *tlv)
+static void line_facts(struct pps_line *l, const struct pps_header *h)
 {
-    struct pps_ssl ssl;
-    switch (tlv->type) {
-    case PPS_TLV_ALPN:
-        line_view(l, "alpn", tlv->value);
-        break;
-    case PPS_TLV_AUTHORITY:
-        line_view(l, "sni", tlv->value);
-        break;
-    case PPS_TLV_UNIQUE_ID:
-        line_view(l, "id", tlv->value);
-        break;
-    case PPS_TLV_SSL:
-        if (pps_ssl_decode(tlv->value, &ssl)) {
-            line_view(l, "ssl", ssl.version);
-            line_view(l, ssl.verify ? "cn-unverified" : "cn", ssl.cn);
-        }
-        break;
+    struct pps_facts facts;
+    pps_facts_read(h, &facts);
+    for (enum pps_fact_kind kind = 0; kind < PPS_FACT_COUNT; kind++) {
+        const struct pps_fact *f = &facts.of[kind];
+        if (f->bytes.at && pps_fact_is_number(kind))
+            pps_line_number(l, pps_fact_word(kind), f->number);
+        else if (f->bytes.at)
+            pps_line_foreign(l, pps_fact_word(kind), f->bytes.at, f->bytes.length);
     }
 }
+
+static void line_raw(struct pps_line *l, const struct pps_tlv *tlv)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char key[] = "tlv.0xNN";
+    key[6] = digits[tlv->type >> 4];
+    key[7] = digits[tlv->type & 15];
+    pps_line_hex(l, key, tlv->value.at, tlv->value.length);
+}
+
+/* Those that PPSHIM_LOG_TLVS names: the first of each type. */
+static void line_raw_tlvs(struct pps_line *l, const struct pps_header *h)
+{
+    struct pps_view rest = h->tlvs;
+    struct pps_tlv tlv;
+    bool seen[256] = {false};
+    while (pps_tlv_next(&rest, &tlv)) {
+        if (!seen[tlv.type] && pps_log_wants_tlv(tlv.type))
+            line_raw(l, &tlv);
+        seen[tlv.type] = true;
+    }
+}
+
+/* --- what others call --- */
 
 void pps_conn_log_accept(const struct pps_conn *c, const struct pps_header *h)
 {
     struct pps_line l;
-    struct pps_tlv tlv;
-    struct pps_view rest = h->tlvs;
     if (!pps_log_wants(PPS_LOG_INFO))
         return;
     begin_line(&l, "accept", c);
     pps_line_number(&l, "v", h->version);
-    if (h->has_client)
+    if (h->has_client) {
         pps_line_addr(&l, "client", &h->src);
-    else
+        pps_line_addr(&l, "dst", &h->dst);
+    } else {
         pps_line_word(&l, "client", h->local ? "local" : "unknown");
-    while (pps_tlv_next(&rest, &tlv))
-        line_tlv(&l, &tlv);
+    }
+    line_facts(&l, h);
+    line_raw_tlvs(&l, h);
     pps_log(PPS_LOG_INFO, &l);
 }
 

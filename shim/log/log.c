@@ -11,6 +11,7 @@
 #define LINES_A_SECOND 10
 
 static enum pps_log_level threshold = PPS_LOG_NOTICE;
+static const struct pps_config *settings;
 
 static uint64_t now_seconds(void)
 {
@@ -41,6 +42,7 @@ static bool within_limit(_Atomic uint64_t *window, unsigned *left_out)
 void pps_log_start(const struct pps_config *config, const char *journal_stream)
 {
     pps_sink_start(config, journal_stream);
+    settings = config;
     if (config)
         threshold = config->log_level;
 }
@@ -48,6 +50,11 @@ void pps_log_start(const struct pps_config *config, const char *journal_stream)
 bool pps_log_wants(enum pps_log_level level)
 {
     return level <= threshold;
+}
+
+bool pps_log_wants_tlv(uint8_t type)
+{
+    return settings && pps_config_logs_tlv(settings, type);
 }
 
 static void tell_left_out(unsigned lines)

@@ -6,6 +6,7 @@
  * kept from start could be a client's by now.
  */
 #include "sink.h"
+#include "journald.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -111,9 +112,6 @@ static bool send_datagram(const char *socket_path, struct iovec *parts, size_t c
     return done;
 }
 
-/* syslog severities of our levels, as text for both protocols */
-static const char *const severity[] = {"3", "5", "6", "7"};
-
 /* RFC 3164 as syslog(3) writes it: facility daemon (3), no time (the receiver's own is as good). */
 static bool to_syslog(enum pps_log_level level, const struct pps_line *l)
 {
@@ -122,14 +120,12 @@ static bool to_syslog(enum pps_log_level level, const struct pps_line *l)
     return send_datagram("/dev/log", parts, 2);
 }
 
-/* systemd's native protocol: newline-terminated fields in one datagram. */
 static bool to_journal(enum pps_log_level level, const struct pps_line *l)
 {
-    struct iovec parts[] = {{(void *)"SYSLOG_IDENTIFIER=ppshim\nPRIORITY=", 34},
-                            {(void *)severity[level], 1},
-                            {(void *)"\nMESSAGE=", 9},
-                            {(void *)l->text, l->length}};
-    return send_datagram("/run/systemd/journal/socket", parts, 4);
+    struct pps_journald datagram;
+    pps_journald_from(&datagram, level, l);
+    struct iovec whole = {datagram.bytes, datagram.length};
+    return send_datagram("/run/systemd/journal/socket", &whole, 1);
 }
 
 static void to_auto(enum pps_log_level level, const struct pps_line *l)
@@ -150,7 +146,7 @@ static void tell_fallback(int why)
     struct pps_line l;
     pps_line_begin(&l, "log-fallback");
     pps_line_foreign(&l, "path", path, strlen(path));
-    pps_line_number(&l, "errno", (uint64_t)why);
+    pps_line_errno(&l, "why", why);
     pps_line_end(&l);
     to_auto(PPS_LOG_ERROR, &l);
 }

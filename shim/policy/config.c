@@ -216,6 +216,36 @@ static bool read_log(const struct setting *s)
     return REFUSE(s, "no such target: write auto, stderr, syslog, journal or /absolute/path, and :LEVEL if you like");
 }
 
+/* 0x and one or two digits; -1: it is not written so. */
+static int read_type(struct pps_text w)
+{
+    int type = 0;
+    if (!pps_text_begins(w, "0x") || w.length < 3 || w.length > 4)
+        return -1;
+    for (size_t i = 2; i < w.length; i++) {
+        char c = (char)(w.at[i] | 0x20);
+        if (!pps_text_is_digit(c) && (c < 'a' || c > 'f'))
+            return -1;
+        type = type * 16 + (pps_text_is_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    return type;
+}
+
+static bool read_log_tlvs(const struct setting *s)
+{
+    struct pps_text rest = pps_text_of(s->value), w;
+    char shown[SHOWN];
+    bool any = !*s->value;
+    for (; pps_text_next(&rest, &w); any = true) {
+        int type = read_type(w);
+        if (type < 0)
+            return REFUSE(s, "%s is not a type: write two hexadecimal digits behind 0x, like 0xEA,0xE0",
+                          pps_cidr_quote(shown, sizeof shown, w.at, w.length));
+        s->out->log_tlvs[type / 8] |= (uint8_t)(1u << (type % 8));
+    }
+    return any || REFUSE(s, "no type in it: write them like 0xEA,0xE0");
+}
+
 static bool read_list(const struct setting *s)
 {
     return !*s->value || pps_trust_check(s->name, s->value, s->error);
@@ -240,6 +270,7 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
     [PPS_SET_LOCAL_ADDR] = read_local_addr,
     [PPS_SET_MAX_PENDING] = read_max_pending,
     [PPS_SET_LOG] = read_log,
+    [PPS_SET_LOG_TLVS] = read_log_tlvs,
 };
 
 /* --- names --- */

@@ -19,16 +19,13 @@
 #include "process.h"
 #include <errno.h>
 #include <ppshim/readers.h>
+#include <ppshim/sockopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-#ifndef SO_COOKIE
-#define SO_COOKIE 57
-#endif
 
 #define ROOM_MIN 32     /* for new connections, after a sweep */
 #define SWEEPS_MISSED 2 /* a descriptor that another thread moves while we look may be missed; not twice, and again */

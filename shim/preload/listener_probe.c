@@ -8,10 +8,6 @@
 #include <ppshim/real.h>
 #include <ppshim/sockopt.h>
 
-#ifndef SO_COOKIE
-#define SO_COOKIE 57
-#endif
-
 bool pps_probe_is_no_listener(int fd, bool *no_socket)
 {
     errno = 0;
@@ -29,9 +25,7 @@ static void ask_tcp(int fd, const struct sockaddr_storage *own, struct pps_probe
 
 uint64_t pps_probe_cookie(int fd)
 {
-    uint64_t cookie;
-    socklen_t len = sizeof cookie;
-    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+    return pps_sockopt_cookie(fd);
 }
 
 bool pps_probe(int fd, struct pps_probe *p)

@@ -5,6 +5,7 @@
 #include "decode_tlv.h"
 #include "../protocol/header_internal.h"
 #include <ppshim/cidr.h>
+#include <ppshim/header_tlv.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -96,48 +97,39 @@ static void tell_ssl(size_t offset, struct pps_view value, const uint8_t *header
     }
     tool_decode_line(offset, "SSL", "client 0x%02x%s%s%s, verify %u%s", ssl.client, ssl.client & 1 ? " TLS" : "",
                      ssl.client & 2 ? ", certificate" : "", ssl.client & 4 ? ", certificate in this session" : "",
-                     ssl.verify, ssl.verify ? ": no verified certificate" : "");
+                     ssl.verify, pps_ssl_is_verified(&ssl) ? "" : ": no verified certificate");
     struct pps_view rest = {value.at + 5, value.length - 5};
     for (const uint8_t *at = rest.at; pps_tlv_next(&rest, &tlv); at = rest.at)
-        tell_ssl_field((size_t)(at - header), &tlv, ssl.verify == 0);
+        tell_ssl_field((size_t)(at - header), &tlv, pps_ssl_is_verified(&ssl));
 }
 
-/* --- the clouds --- */
+/* --- what the library has a word for --- */
 
-static void tell_aws(size_t offset, struct pps_view value)
+static void tell_fact(size_t offset, enum pps_fact_kind kind, const struct pps_fact *fact)
 {
-    if (value.length > 1 && value.at[0] == 0x01)
-        tell_text(offset, "AWS endpoint", (struct pps_view){value.at + 1, value.length - 1});
+    static const char *const names[PPS_FACT_COUNT] = {
+        [PPS_FACT_ALPN] = "ALPN",           [PPS_FACT_SNI] = "authority (SNI)",
+        [PPS_FACT_UNIQUE_ID] = "unique id", [PPS_FACT_NETNS] = "network namespace",
+        [PPS_FACT_VPCE] = "AWS endpoint",   [PPS_FACT_AZURE_LINK] = "Azure endpoint",
+        [PPS_FACT_PSC] = "GCP endpoint",    [PPS_FACT_SPIFFE] = "SPIFFE identity",
+    };
+    if (pps_fact_is_number(kind))
+        tool_decode_line(offset, names[kind], "%s %llu", kind == PPS_FACT_PSC ? "connection id" : "link id",
+                         (unsigned long long)fact->number);
     else
-        tell_bytes(offset, "AWS", value);
-}
-
-static void tell_azure(size_t offset, struct pps_view value)
-{
-    const uint8_t *id = value.at + 1;
-    if (value.length == 5 && value.at[0] == 0x01) /* the one number of this protocol with its low byte first */
-        tool_decode_line(offset, "Azure endpoint", "link id %u",
-                         (uint32_t)id[3] << 24 | (uint32_t)id[2] << 16 | (uint32_t)id[1] << 8 | id[0]);
-    else
-        tell_bytes(offset, "Azure", value);
-}
-
-static void tell_gcp(size_t offset, struct pps_view value)
-{
-    if (value.length == 8)
-        tool_decode_line(offset, "GCP endpoint", "connection id %llu",
-                         (unsigned long long)pps_get_u32(value.at) << 32 | pps_get_u32(value.at + 4));
-    else
-        tell_bytes(offset, "GCP", value);
+        tell_text(offset, names[kind], fact->bytes);
 }
 
 static void tell_other(size_t offset, const struct pps_tlv *tlv)
 {
     char name[NAME_WIDTH + 1];
-    const char *kind = tlv->type >= 0xF8   ? "future"
-                       : tlv->type >= 0xF0 ? "experimental"
-                       : tlv->type >= 0xE0 ? "custom"
-                                           : "unknown";
+    const char *kind = tlv->type == PPS_TLV_AWS     ? "AWS"
+                       : tlv->type == PPS_TLV_AZURE ? "Azure"
+                       : tlv->type == PPS_TLV_GCP   ? "GCP"
+                       : tlv->type >= 0xF8          ? "future"
+                       : tlv->type >= 0xF0          ? "experimental"
+                       : tlv->type >= 0xE0          ? "custom"
+                                                    : "unknown";
     snprintf(name, sizeof name, "0x%02x %s", tlv->type, kind);
     tell_bytes(offset, name, tlv->value);
 }
@@ -146,30 +138,18 @@ static void tell_other(size_t offset, const struct pps_tlv *tlv)
 
 static void tell(size_t offset, const struct pps_tlv *tlv, const uint8_t *header, size_t length)
 {
-    switch (tlv->type) {
-    case PPS_TLV_ALPN:
-        return tell_text(offset, "ALPN", tlv->value);
-    case PPS_TLV_AUTHORITY:
-        return tell_text(offset, "authority (SNI)", tlv->value);
-    case PPS_TLV_CRC32C:
-        return tell_crc(offset, tlv->value, header, length);
-    case PPS_TLV_NOOP:
-        return tool_decode_line(offset, "NOOP", "%zu bytes of nothing", tlv->value.length);
-    case PPS_TLV_UNIQUE_ID:
-        return tell_text(offset, "unique id", tlv->value);
-    case PPS_TLV_SSL:
-        return tell_ssl(offset, tlv->value, header);
-    case PPS_TLV_NETNS:
-        return tell_text(offset, "network namespace", tlv->value);
-    case PPS_TLV_AWS:
-        return tell_aws(offset, tlv->value);
-    case PPS_TLV_AZURE:
-        return tell_azure(offset, tlv->value);
-    case PPS_TLV_GCP:
-        return tell_gcp(offset, tlv->value);
-    default:
-        return tell_other(offset, tlv);
-    }
+    enum pps_fact_kind kind;
+    struct pps_fact fact;
+    if (tlv->type == PPS_TLV_CRC32C)
+        tell_crc(offset, tlv->value, header, length);
+    else if (tlv->type == PPS_TLV_NOOP)
+        tool_decode_line(offset, "NOOP", "%zu bytes of nothing", tlv->value.length);
+    else if (tlv->type == PPS_TLV_SSL)
+        tell_ssl(offset, tlv->value, header);
+    else if (pps_tlv_fact(tlv, &kind, &fact))
+        tell_fact(offset, kind, &fact);
+    else
+        tell_other(offset, tlv);
 }
 
 void tool_decode_explain_tlvs(const uint8_t *header, size_t length)

@@ -12,7 +12,7 @@ from harness import DEADLINE, run, until
 from program import environment, helper
 from wire import CLIENT_TEXT, TRUSTED
 
-LINE = re.compile(r"ppshim\[(\d+)\]: [a-z-]+( [a-z]+=\S*)+")
+LINE = re.compile(r"ppshim\[(\d+)\]: [a-z-]+( [a-z-]+=\S*)+")
 
 
 def reject_one(server, opening=b"GET / HTTP/1.0\r\n\r\n"):
@@ -43,12 +43,15 @@ def test_every_line_has_the_one_form(serve):
         assert int(LINE.fullmatch(line).group(1)) == server.pid
 
 
-def test_reject_names_both_addresses_the_bytes_and_the_reason(serve):
+def test_reject_names_both_addresses_the_socket_the_bytes_and_the_reason(serve):
     server = serve()
-    who = reject_one(server, b"PROXY TCP4 1 ")
-    line = the_reject_line(server, who)
-    local = rf"\S*:{server.port}"
-    assert re.fullmatch(rf"ppshim\[{server.pid}\]: reject peer={who} local={local} got=13 reason=v1-bad-address", line)
+    with server.peer() as peer:
+        server.settled(peer)
+        cookie = wire.cookie_of(peer.server, peer.name)
+        peer.send(b"PROXY TCP4 1 ").rejected()
+        assert the_reject_line(server, peer.text) == (
+            f"ppshim[{server.pid}]: reject peer={peer.text} local=127.0.0.1:{server.port} id={cookie} got=13 "
+            "reason=v1-bad-address")
 
 
 def test_accepted_header_is_told_at_info_only(serve):
@@ -71,9 +74,20 @@ def test_error_level_leaves_out_rejects(serve):
 def test_active_line_says_who_listens_and_how(serve):
     server = serve(trust="10.0.0.0/8,127.0.0.2,2001:db8::/32", timeout="1500ms")
     line = server.logged("active", trust="3-prefixes", timeout="1500ms", untrusted="pass",
-                         exe=os.path.realpath(helper("server")), listen=f"0.0.0.0:{server.port}")
+                         exe=helper("server"), listen=f"0.0.0.0:{server.port}")
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", line["version"])
     assert line["store"]
+
+
+def test_active_line_names_the_program_as_it_was_executed(start, tmp_path, monkeypatch):
+    """Behind /etc/alternatives/x lies a name that nobody typed; one relative to a directory says nothing by itself."""
+    link = tmp_path / "alternative"
+    link.symlink_to(helper("server"))
+    monkeypatch.chdir(tmp_path)
+    for typed, told in (link, str(link)), ("./alternative", os.path.realpath(helper("server"))):
+        server = start([typed], environment(trust=TRUSTED, log="stderr"))
+        assert server.logged("active", exe=told)
+        server.stop()
 
 
 @pytest.mark.parametrize("arguments", [["--listeners=3"], ["--accept=fork=3"], ["--accept=threads=3", "--handle=fork"]],
@@ -97,7 +111,7 @@ def test_program_that_does_not_listen_says_nothing():
 def test_bytes_of_a_peer_are_escaped(serve):
     server = serve(log="stderr:info")
     evil = b"a b\nppshim[1]: reject reason=x\x1b[2J\x00\xff\"' cn=c\\"
-    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, evil)) + wire.tlv(wire.AUTHORITY, b"s\tni\r\n") + wire.tlv(1, b"h2\n")
+    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, evil), client=3) + wire.tlv(wire.AUTHORITY, b"s\tni\r\n") + wire.tlv(1, b"h2\n")
     server.serves(TRUSTED, wire.v2(tlvs=tlvs), CLIENT_TEXT)
     line = server.log.wait(re.escape(CLIENT_TEXT))[0]
     server.stop()
@@ -111,21 +125,63 @@ def test_bytes_of_a_peer_are_escaped(serve):
     assert found["sni"].startswith("s") and found["alpn"].startswith("h2")
 
 
-@pytest.mark.parametrize("verify, told", [(0, "cn"), (1, "cn-unverified"), (0x80000000, "cn-unverified")])
-def test_name_in_a_certificate_that_was_not_verified_is_no_identity(serve, verify, told):
+@pytest.mark.parametrize("client, verify, told", [
+    (3, 0, "cn"), (5, 0, "cn"), (3, 1, "cn-unverified"), (3, 0x80000000, "cn-unverified"), (1, 0, "cn-unverified"),
+])
+def test_name_is_no_identity_unless_a_certificate_was_there_and_verified(serve, client, verify, told):
     server = serve(log="stderr:info")
-    server.serves(TRUSTED, wire.v2(tlvs=wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"admin"), client=3, verify=verify)),
+    server.serves(TRUSTED, wire.v2(tlvs=wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"admin"), client=client, verify=verify)),
                   CLIENT_TEXT)
     found = wire.fields(server.log.wait(re.escape(CLIENT_TEXT))[0])
     assert {key: value for key, value in found.items() if key and key.startswith("cn")} == {told: "admin"}
 
 
-def test_long_value_of_a_peer_does_not_hide_the_line(serve):
+def test_long_values_of_a_peer_do_not_hide_the_line(serve):
     server = serve(log="stderr:info")
-    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"\n" * 20000)) + wire.tlv(wire.AUTHORITY, b"\x01" * 20000)
-    server.serves(TRUSTED, wire.v2(tlvs=tlvs), CLIENT_TEXT)
+    tlvs = wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"\n" * 20000), client=3) + wire.tlv(wire.AUTHORITY, b"\x01" * 20000)
+    server.serves(TRUSTED, wire.v2(tlvs=tlvs + wire.tlv(wire.ALPN, b"h2")), CLIENT_TEXT)
     line = server.log.wait(re.escape(CLIENT_TEXT))[0]
-    assert LINE.fullmatch(line) and len(line) < 2000
+    found = wire.fields(line)
+    assert LINE.fullmatch(line) and len(line) < 1024
+    assert found["cn"] == r"\x0a" * 128 + "..." and found["alpn"] == "h2"
+    assert "sni" not in found and found["cut"] == "1"  # it did not fit as well
+
+
+# --- what headers say -------------------------------------------------------------------------------------------------
+
+EVERY_TLV = (wire.ssl_tlv(wire.tlv(wire.SSL_VERSION, b"TLSv1.3"), wire.tlv(wire.SSL_CN, b"app"),
+                          wire.tlv(wire.SSL_CIPHER, b"TLS_AES_128_GCM_SHA256"), client=7)
+             + wire.tlv(wire.ALPN, b"postgresql") + wire.tlv(wire.AUTHORITY, b"db.example")
+             + wire.tlv(wire.UNIQUE_ID, b"7-1") + wire.tlv(wire.NETNS, b"blue")
+             + wire.tlv(wire.AWS, b"\x01vpce-08d2bf15fac5001c9") + wire.tlv(wire.AZURE, b"\x01\xc1\x45\x00\x21")
+             + wire.tlv(wire.GCP, bytes.fromhex("009b34d70a003c64"))
+             + wire.tlv(wire.ZTUNNEL, b"spiffe://cluster.local/ns/foo/sa/bar"))
+
+
+def test_accept_line_has_everything_that_the_header_says(serve):
+    server = serve(log="stderr:info", log_tlvs="0xEE,0xF7")
+    with server.peer() as peer:
+        peer.send(wire.v2(tlvs=EVERY_TLV + wire.tlv(0xF7, b"\x00\xff") + wire.tlv(0xF7, b"2"))).report()
+        cookie = wire.cookie_of(peer.server, peer.name)
+    line = server.log.wait(": accept ")[0]
+    assert line == (
+        f"ppshim[{server.pid}]: accept peer={peer.text} local=127.0.0.1:{server.port} id={cookie} v=2 "
+        f"client={CLIENT_TEXT} dst=192.0.2.10:3306 cn=app vpce=vpce-08d2bf15fac5001c9 azure-link=553665985 "
+        "psc=43686719580552292 spiffe=spiffe://cluster.local/ns/foo/sa/bar sni=db.example ssl=TLSv1.3 "
+        "cipher=TLS_AES_128_GCM_SHA256 alpn=postgresql unique-id=7-1 netns=blue tlv.0xEE=01c1450021 tlv.0xF7=00ff")
+
+
+@pytest.mark.parametrize("header, client, vpce", [
+    (b"PROXY UNKNOWN\r\n", "unknown", None),
+    (wire.v2_raw(wire.LOCAL, wire.UNSPEC, wire.tlv(wire.AWS, b"\x01vpce-1")), "local", "vpce-1"),
+    (wire.v2_raw(wire.PROXY, wire.UNSPEC, wire.tlv(wire.AWS, b"\x01vpce-1")), "unknown", "vpce-1"),
+], ids=["v1-unknown", "local", "unspec"])
+def test_header_without_an_address_is_told_with_what_it_says(serve, header, client, vpce):
+    server = serve(log="stderr:info")
+    with server.peer() as peer:
+        assert peer.send(header).report()["peer"] == peer.text
+    found = wire.fields(server.log.wait(": accept ")[0])
+    assert (found["client"], found.get("vpce"), "dst" in found) == (client, vpce, False)
 
 
 # --- the limit --------------------------------------------------------------------------------------------------------
@@ -212,7 +268,9 @@ def test_log_file_takes_a_level(serve, tmp_path):
 def test_log_file_that_cannot_be_opened_falls_back_and_says_so(serve, tmp_path):
     server = serve(log=tmp_path / "no" / "such" / "directory")
     the_reject_line(server, reject_one(server))
+    path = re.escape(str(tmp_path / "no" / "such" / "directory"))
     assert len(server.log.matching(re.escape(str(tmp_path)))) == 1
+    assert len(server.log.matching(f": log-fallback path={path} why=no-such-file$")) == 1
     assert len(server.log.matching(": active ")) == 1
 
 

@@ -29,6 +29,15 @@ def settings():
     return [row[1:] for row in x_table("settings.h", 4)]
 
 
+def journal_fields():
+    """The names of a log line's fields in the journal: of every key that the source writes."""
+    source = "".join(path.read_text() for path in (ROOT / "shim").glob("*/*.c"))
+    facts = re.findall(r'^ +X\(\w+, "([a-z-]+)", ', (ROOT / "include/ppshim/header_tlv.h").read_text(), re.M)
+    keys = {*facts, "event", *re.findall(r'\bpps_line_\w+\(&?l, "([a-z-]+)"', source)}
+    ports = {f"{key}-port" for key in re.findall(r'\bpps_line_addr\(&?l, "([a-z-]+)"', source)}
+    return {"PPSHIM_" + key.upper().replace("-", "_") for key in keys | ports}
+
+
 def reasons():
     """(word, meaning) of each that a log line can have."""
     return [(word, meaning) for constant, word, meaning in x_table("reason.h", 2) if constant != "NONE"]

@@ -6,7 +6,7 @@ import shutil
 import warnings
 
 import pytest
-from source import ROOT, reasons, run, settings
+from source import ROOT, journal_fields, reasons, run, settings
 
 LIBRARY_PAGE = ROOT / "shim/libppshim.8"
 TOOL_PAGE = ROOT / "shim/tool/ppshim.1"
@@ -78,13 +78,18 @@ def test_settings_are_those_of_settings_h():
 
 
 def test_no_other_setting_is_named():
-    known = {name for name, *_ in settings()}
+    known = {name for name, *_ in settings()} | journal_fields()
     for page in LIBRARY_PAGE, TOOL_PAGE, DROP_IN:
         assert set(re.findall(r"\bPPSHIM_[A-Z_]*[A-Z]\b", page.read_text())) <= known, page
 
 
 def test_reasons_are_those_of_reason_h():
     assert entries(part(LIBRARY_PAGE, "Reasons")) == reasons()
+
+
+def test_what_headers_say_is_that_of_header_tlv_h():
+    words = re.findall(r'^ +X\(\w+, "([a-z-]+)", ', (ROOT / "include/ppshim/header_tlv.h").read_text(), re.M)
+    assert [tag for tag, _ in entries(part(LIBRARY_PAGE, "What headers say"))] == [*words, "tlv.0xNN"]
 
 
 def test_log_lines_are_those_of_the_readme():

@@ -39,7 +39,7 @@ class Event(NamedTuple):
 
 
 EVENT = re.compile(r"ppshim\[(\d+)\]: (\S+)(.*)")
-FIELD = re.compile(r'([a-z0-9_-]+)=("[^"]*"|\S*)')
+FIELD = re.compile(r'([a-zA-Z0-9_.-]+)=("[^"]*"|\S*)')
 
 
 class Log:

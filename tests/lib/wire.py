@@ -23,7 +23,9 @@ SERVICE6 = ("2001:db8::10", 3306)
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL, PROXY = 0, 1
 UNSPEC, TCP4, UDP4, TCP6, UDP6, UNIX, UNIX_DGRAM = 0x00, 0x11, 0x12, 0x21, 0x22, 0x31, 0x32
-NOOP, CRC32C, SSL, SSL_CN, AUTHORITY = 0x04, 0x03, 0x20, 0x22, 0x02
+ALPN, AUTHORITY, CRC32C, NOOP, UNIQUE_ID, SSL, NETNS = 0x01, 0x02, 0x03, 0x04, 0x05, 0x20, 0x30
+SSL_VERSION, SSL_CN, SSL_CIPHER = 0x21, 0x22, 0x23
+ZTUNNEL, GCP, AWS, AZURE = 0xD0, 0xE0, 0xEA, 0xEE
 
 
 def v1(src=CLIENT, dst=None):
@@ -91,9 +93,9 @@ def all_wait(peers):
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
 
 
-def inode_of(local, remote):
-    """The inode of the server's end of a connection, 0 while no process has accepted it: sock_diag(7), one look-up
-    however many connections the host has."""
+def _ask_diag(local, remote):
+    """What sock_diag(7) answers of the server's end of a connection (struct inet_diag_msg), None if there is none: one
+    look-up however many connections the host has."""
     family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
     addresses = b"".join(socket.inet_pton(family, host).ljust(16, b"\0") for host in (local[0], remote[0]))
     request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
@@ -103,10 +105,21 @@ def inode_of(local, remote):
         answer = diag.recv(4096)
     kind, = struct.unpack_from("=H", answer, 4)
     if kind == SOCK_DIAG_BY_FAMILY:
-        return struct.unpack_from("=I", answer, 16 + 4 + 48 + 16)[0]
+        return answer[16:]
     error, = struct.unpack_from("=i", answer, 16)
     assert error == -errno.ENOENT, os.strerror(-error)  # the connection is gone
-    return 0
+    return None
+
+
+def inode_of(local, remote):
+    """Of the server's end; 0 while no process has accepted it."""
+    told = _ask_diag(local, remote)
+    return struct.unpack_from("=I", told, 4 + 48 + 16)[0] if told else 0
+
+
+def cookie_of(local, remote):
+    """The kernel's number for the server's end, which the server itself learns by SO_COOKIE."""
+    return struct.unpack_from("=Q", _ask_diag(local, remote), 4 + 40)[0]
 
 
 # --- peers ------------------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_child_that_listens_is_let_be_if_only_the_servers_port_is_named(make, na
             with donor:
                 donor.sendall(b"state\n")
             if not named_port:
-                assert server.log.wait_event("reject", local=f":{port}").reason == "not-a-header"
+                assert server.log.wait_event("reject", local=f"127.0.0.1:{port}").reason == "not-a-header"
                 with dial(("127.0.0.1", port)) as another:  # that nobody trusts
                     another.sendall(b"state\n")
             assert copies.communicate(timeout=DEADLINE)[0] == b"state\n"

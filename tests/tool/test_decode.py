@@ -125,7 +125,7 @@ def test_the_name_of_a_certificate_that_was_not_verified_is_told_as_such(verify,
 
 def test_clouds_tlvs_of_another_shape_are_told_as_bytes():
     told = fields(proxy_v2(CLIENT, tlvs=[(0xEA, b"\x02x"), (0xEE, b"\x01"), (0xE0, b"\0")]))
-    assert [told[name][1] for name in ("AWS", "Azure", "GCP")] == ["2 bytes: 0278", "1 bytes: 01", "1 bytes: 00"]
+    assert [told[name][1] for name in ("0xea AWS", "0xee Azure", "0xe0 GCP")] == ["2 bytes: 0278", "1 bytes: 01", "1 bytes: 00"]
 
 
 def test_a_malformed_ssl_tlv_is_told_and_does_not_make_the_header_invalid():

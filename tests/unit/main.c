@@ -12,6 +12,7 @@ int main(void)
 
     srunner_add_suite(runner, suite_header());
     srunner_add_suite(runner, suite_header_tlv());
+    srunner_add_suite(runner, suite_facts());
     srunner_add_suite(runner, suite_header_build());
     srunner_add_suite(runner, suite_cidr());
     srunner_add_suite(runner, suite_config());
@@ -20,6 +21,7 @@ int main(void)
     srunner_add_suite(runner, suite_trust_listeners());
     srunner_add_suite(runner, suite_trust_reload());
     srunner_add_suite(runner, suite_trust_threads());
+    srunner_add_suite(runner, suite_line());
     srunner_add_suite(runner, suite_peer());
     srunner_add_suite(runner, suite_pending());
     srunner_add_suite(runner, suite_usage());

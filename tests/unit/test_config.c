@@ -110,7 +110,7 @@ static const char *const lonely[] = {
     "PPSHIM_PORTS=all",        "PPSHIM_TIMEOUT=3s",       "PPSHIM_VERSIONS=1,2",
     "PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=reject", "PPSHIM_CLIENT_ALLOW=192.0.2.1",
     "PPSHIM_CLIENT_DENY=::/0", "PPSHIM_INHERITED=on",     "PPSHIM_LOCAL_ADDR=socket",
-    "PPSHIM_MAX_PENDING=7",    "PPSHIM_LOG=auto",
+    "PPSHIM_MAX_PENDING=7",    "PPSHIM_LOG=auto",         "PPSHIM_LOG_TLVS=0xEA",
 };
 _Static_assert(sizeof lonely / sizeof *lonely == PPS_SET_COUNT - 2, "all but the lists");
 
@@ -229,6 +229,14 @@ START_TEST(shim_that_is_off_does_not_tell_local_addresses)
 }
 END_TEST
 
+START_TEST(log_tlvs_are_types_in_hexadecimal)
+{
+    ck_assert(read_one("PPSHIM_LOG_TLVS=0xEA, 0xe0,0x0"));
+    for (unsigned type = 0; type < 256; type++)
+        ck_assert_int_eq(pps_config_logs_tlv(&config, (uint8_t)type), type == 0xEA || type == 0xE0 || type == 0);
+}
+END_TEST
+
 START_TEST(max_pending_is_one_to_a_million)
 {
     ck_assert(read_one("PPSHIM_MAX_PENDING=1"));
@@ -274,6 +282,7 @@ END_TEST
 #define PORT " is not a port: write numbers from 1 to 65535, ranges like 8000-8010, or all"
 #define PENDING ": not a number of connections: write one from 1 to 1000000, like 1024"
 #define TARGET ": no such target: write auto, stderr, syslog, journal or /absolute/path, and :LEVEL if you like"
+#define TYPE " is not a type: write two hexadecimal digits behind 0x, like 0xEA,0xE0"
 #define EMPTY_LIST ": set but empty: write addresses and CIDRs like 10.0.0.0/8, or leave it unset"
 #define EMPTY_TRUST ": set but empty: write addresses and CIDRs like 10.0.0.0/8, or none to turn the shim off"
 #define UNIX_PATH                                                                                                      \
@@ -374,6 +383,13 @@ static const struct {
     {"PPSHIM_LOG=syslog:", "PPSHIM_LOG=syslog:: no such level: write syslog:error, :notice, :info or :debug"},
     {"PPSHIM_LOG=/var/log/", "PPSHIM_LOG=/var/log/: a directory: write the path of a file"},
     {"PPSHIM_LOG=/:debug", "PPSHIM_LOG=/:debug: a directory: write the path of a file"},
+    {"PPSHIM_LOG_TLVS=", "PPSHIM_LOG_TLVS=: set but empty: write a value, or leave it unset"},
+    {"PPSHIM_LOG_TLVS=,", "PPSHIM_LOG_TLVS=,: no type in it: write them like 0xEA,0xE0"},
+    {"PPSHIM_LOG_TLVS=0xEA,234", "PPSHIM_LOG_TLVS=0xEA,234: 234" TYPE},
+    {"PPSHIM_LOG_TLVS=EA", "PPSHIM_LOG_TLVS=EA: EA" TYPE},
+    {"PPSHIM_LOG_TLVS=0x", "PPSHIM_LOG_TLVS=0x: 0x" TYPE},
+    {"PPSHIM_LOG_TLVS=0x1EA", "PPSHIM_LOG_TLVS=0x1EA: 0x1EA" TYPE},
+    {"PPSHIM_LOG_TLVS=0xG", "PPSHIM_LOG_TLVS=0xG: 0xG" TYPE},
 };
 
 START_TEST(a_bad_value_is_refused_with_what_would_be_right)
@@ -534,6 +550,7 @@ static TCase *accepted(void)
     tcase_add_test(t, switches_have_two_words);
     tcase_add_test(t, shim_that_is_off_does_not_tell_local_addresses);
     tcase_add_test(t, max_pending_is_one_to_a_million);
+    tcase_add_test(t, log_tlvs_are_types_in_hexadecimal);
     tcase_add_loop_test(t, log_is_a_target_and_perhaps_a_level, 0, COUNT(logs));
     return t;
 }
