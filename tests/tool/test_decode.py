@@ -93,7 +93,7 @@ def test_fields_of_a_v2_header_are_told_with_their_places():
     assert told == {"signature": (0, "of version 2"), "version": (12, "2"),
                     "command": (12, "PROXY: on a client's behalf"), "family": (13, "0x21, TCP over IPv6"),
                     "length": (14, "36, so the header has 52 bytes"), "source": (16, "[2001:db8::7]:4711"),
-                    "destination": (32, "[2001:db8::1]:443")}
+                    "destination": (32, "[2001:db8::10]:3306")}
 
 
 def test_tlvs_are_told_by_name():
