@@ -21,6 +21,7 @@
     X(LOCAL_ADDR, "PPSHIM_LOCAL_ADDR", "socket header", "socket",                                                      \
       "own address of connections: the socket's or the header's destination")                                          \
     X(MAX_PENDING, "PPSHIM_MAX_PENDING", "NUMBER", "", "most connections waiting for a header per process")            \
+    X(STATS, "PPSHIM_STATS", "DIRECTORY", "", "where counters are kept, for ppshim status")                            \
     X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")                             \
     X(LOG_TLVS, "PPSHIM_LOG_TLVS", "TYPES", "", "types of TLVs whose bytes are logged as they are")
 

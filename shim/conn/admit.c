@@ -173,6 +173,7 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_config *
                                    enum pps_reason *reason)
 {
     *c = (struct pps_conn){.fd = fd, .origin = *origin};
+    pps_event_arrived(c);
     if (!meet(c, peer, peer_len))
         return gone(PPS_REASON_NONE, reason);
     if (c->trust != PPS_UNTRUSTED)

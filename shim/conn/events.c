@@ -4,28 +4,48 @@
  */
 #include "events.h"
 #include "conn_log.h"
+#include "stats.h"
+
+void pps_event_arrived(const struct pps_conn *c)
+{
+    pps_stats_arrived(c);
+}
 
 void pps_event_accepted(const struct pps_conn *c, const struct pps_header *h)
 {
+    pps_stats_found(c, h);
     pps_conn_log_accept(c, h);
 }
 
 void pps_event_passed_untrusted(const struct pps_conn *c)
 {
+    pps_stats_count(c, PPS_STAT_UNTRUSTED_PASSED);
     pps_conn_log_pass_untrusted(c);
 }
 
 void pps_event_passed_without_header(const struct pps_conn *c)
 {
-    (void)c;
+    pps_stats_count(c, PPS_STAT_NOT_FOUND_ALLOWED);
 }
 
 void pps_event_probe(const struct pps_conn *c)
 {
+    pps_stats_count(c, PPS_STAT_PROBES);
     pps_conn_log_probe(c);
 }
 
 void pps_event_rejected(const struct pps_conn *c, enum pps_reason reason)
 {
+    pps_stats_count(c, PPS_STAT_REJECTED + reason);
     pps_conn_log_reject(c, reason);
+}
+
+void pps_event_parked(const struct pps_conn *c)
+{
+    pps_stats_parked(c);
+}
+
+void pps_event_unparked(const struct pps_conn *c)
+{
+    pps_stats_unparked(c);
 }

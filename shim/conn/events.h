@@ -12,6 +12,10 @@
 #include <ppshim/header.h>
 #include <ppshim/reason.h>
 
+/* The kernel gave it to this process; nothing is known of it but where it was accepted. Before all others, and never
+   under a lock. */
+void pps_event_arrived(const struct pps_conn *conn);
+
 /* Its header was believed, consumed and remembered: it is the server's from here on. The views of *h are what was
    consumed. */
 void pps_event_accepted(const struct pps_conn *conn, const struct pps_header *h);
@@ -24,5 +28,10 @@ void pps_event_passed_without_header(const struct pps_conn *conn);
 /* It ends here. A probe connected and left without a byte. */
 void pps_event_probe(const struct pps_conn *conn);
 void pps_event_rejected(const struct pps_conn *conn, enum pps_reason reason);
+
+/* It waits for its header among the pending ones (pending.h); and, whatever becomes of it, does no longer. Under the
+   caller's lock. */
+void pps_event_parked(const struct pps_conn *conn);
+void pps_event_unparked(const struct pps_conn *conn);
 
 #endif

@@ -5,6 +5,7 @@
  * A slot's `fd` alone says whether it is taken, and is the last thing set and the first thing cleared: that is all the
  * child of a fork reads. The links are the lock's, and the child forgets them.
  */
+#include "events.h"
 #include <errno.h>
 #include <ppshim/admit.h>
 #include <ppshim/deadline.h>
@@ -99,6 +100,7 @@ static void link_by_arrival(struct pps_pending *p, struct slot *s)
     *(s->next ? &slot_of(s->next)->prev : &p->newest) = number_of(s);
     *(older ? &older->next : &p->oldest) = number_of(s);
     atomic_fetch_add(&p->count, 1);
+    pps_event_parked(&s->conn);
 }
 
 static void unlink_and_free(struct slot *s)
@@ -109,6 +111,7 @@ static void unlink_and_free(struct slot *s)
     *(s->next ? &slot_of(s->next)->prev : &p->newest) = s->prev;
     if (atomic_fetch_sub(&p->count, 1) == 1)
         p->empty_since = pps_now();
+    pps_event_unparked(&s->conn);
     s->next = free_slot;
     free_slot = number_of(s);
 }

@@ -18,6 +18,7 @@
 #define PREFIX "PPSHIM_"
 #define SHOWN 96 /* a name or a value in an error */
 #define PENDING_MAX 1000000
+#define STATS_MAX 255
 
 const struct pps_setting_row pps_settings[PPS_SET_COUNT] = {
 #define X(constant, name, values, dflt, meaning) {name, values, dflt, meaning},
@@ -185,6 +186,14 @@ static bool read_max_pending(const struct setting *s)
     return true;
 }
 
+static bool read_stats(const struct setting *s)
+{
+    s->out->stats = *s->value ? s->value : NULL;
+    if (*s->value && *s->value != '/')
+        return REFUSE(s, "not an absolute path: write a directory, like /run/ppshim");
+    return strlen(s->value) <= STATS_MAX || REFUSE(s, "longer than %d bytes: write a shorter path", STATS_MAX);
+}
+
 static const char *const levels[] = {"error", "notice", "info", "debug"};     /* enum pps_log_level */
 static const char *const targets[] = {"auto", "stderr", "syslog", "journal"}; /* enum pps_log_target */
 enum { LEVELS = sizeof levels / sizeof *levels, TARGETS = sizeof targets / sizeof *targets };
@@ -257,19 +266,13 @@ static bool read_trust(const struct setting *s)
 }
 
 static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
-    [PPS_SET_TRUST] = read_trust,
-    [PPS_SET_HEADER_OPTIONAL] = read_list,
-    [PPS_SET_PORTS] = read_ports,
-    [PPS_SET_TIMEOUT] = read_timeout,
-    [PPS_SET_VERSIONS] = read_versions,
-    [PPS_SET_DEFER_ACCEPT] = read_defer_accept,
-    [PPS_SET_UNTRUSTED] = read_untrusted,
-    [PPS_SET_CLIENT_ALLOW] = read_list,
-    [PPS_SET_CLIENT_DENY] = read_list,
-    [PPS_SET_INHERITED] = read_inherited,
-    [PPS_SET_LOCAL_ADDR] = read_local_addr,
-    [PPS_SET_MAX_PENDING] = read_max_pending,
-    [PPS_SET_LOG] = read_log,
+    [PPS_SET_TRUST] = read_trust,           [PPS_SET_HEADER_OPTIONAL] = read_list,
+    [PPS_SET_PORTS] = read_ports,           [PPS_SET_TIMEOUT] = read_timeout,
+    [PPS_SET_VERSIONS] = read_versions,     [PPS_SET_DEFER_ACCEPT] = read_defer_accept,
+    [PPS_SET_UNTRUSTED] = read_untrusted,   [PPS_SET_CLIENT_ALLOW] = read_list,
+    [PPS_SET_CLIENT_DENY] = read_list,      [PPS_SET_INHERITED] = read_inherited,
+    [PPS_SET_LOCAL_ADDR] = read_local_addr, [PPS_SET_MAX_PENDING] = read_max_pending,
+    [PPS_SET_STATS] = read_stats,           [PPS_SET_LOG] = read_log,
     [PPS_SET_LOG_TLVS] = read_log_tlvs,
 };
 
@@ -389,6 +392,7 @@ static bool keep_texts(struct pps_config *out)
         {&out->header_optional, length_of(out->header_optional)},
         {&out->client_allow, length_of(out->client_allow)},
         {&out->client_deny, length_of(out->client_deny)},
+        {&out->stats, length_of(out->stats)},
         {&out->log_path, out->log_path ? log_target(out->log_path, &level).length : 0},
     };
     enum { TEXTS = sizeof texts / sizeof *texts };

@@ -17,6 +17,7 @@
 #include <ppshim/client.h>
 #include <ppshim/log.h>
 #include <ppshim/real.h>
+#include <ppshim/stats.h>
 #include <ppshim/trust.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ static void after_fork(bool at_once)
     pps_lock_after_fork();
     pps_trust_after_fork();
     pps_client_table_after_fork();
+    pps_stats_after_fork();
     pps_acquire_after_fork(at_once);
 }
 
@@ -65,6 +67,7 @@ static void read_settings_and_begin(void)
     pps_listener_start(pps_acquire_is_in_use, pps_acquire_end);
     pps_listener_scan();
     pps_inherited_take();
+    pps_stats_start(pps_config.stats); /* a process that serves one connection makes no file for it */
     atomic_store(&pps_on, true);
 }
 

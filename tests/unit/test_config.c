@@ -48,6 +48,7 @@ START_TEST(without_settings_the_shim_is_off_and_every_default_holds)
     ck_assert(!config.inherited);
     ck_assert(!config.local_from_header);
     ck_assert_uint_eq(config.max_pending, 0);
+    ck_assert_ptr_null(config.stats);
     ck_assert_int_eq(config.log_target, PPS_LOG_AUTO);
     ck_assert_int_eq(config.log_level, PPS_LOG_NOTICE);
     ck_assert_ptr_null(config.log_path);
@@ -59,8 +60,8 @@ START_TEST(list_texts_outlive_an_environment_that_is_overwritten)
 {
     char trust[] = "PPSHIM_TRUST=10.0.0.0/8,@/etc/ppshim/trust", optional[] = "PPSHIM_HEADER_OPTIONAL=192.0.2.1";
     char allow[] = "PPSHIM_CLIENT_ALLOW=2001:db8::/32 !2001:db8::7", deny[] = "PPSHIM_CLIENT_DENY=203.0.113.7";
-    char log[] = "PPSHIM_LOG=/var/log/pp:shim:info";
-    char *env[] = {trust, optional, allow, deny, log, NULL};
+    char log[] = "PPSHIM_LOG=/var/log/pp:shim:info", stats[] = "PPSHIM_STATS=/run/ppshim";
+    char *env[] = {trust, optional, allow, deny, log, stats, NULL};
     ck_assert_msg(pps_config_read(env, &config, error), "%s", error);
     for (char **e = env; *e; e++)
         memset(*e, 'x', strlen(*e));
@@ -70,6 +71,7 @@ START_TEST(list_texts_outlive_an_environment_that_is_overwritten)
     ck_assert_str_eq(config.client_allow, "2001:db8::/32 !2001:db8::7");
     ck_assert_str_eq(config.client_deny, "203.0.113.7");
     ck_assert_str_eq(config.log_path, "/var/log/pp:shim");
+    ck_assert_str_eq(config.stats, "/run/ppshim");
     ck_assert_int_eq(config.log_level, PPS_LOG_INFO);
 }
 END_TEST
@@ -107,10 +109,11 @@ END_TEST
 
 /* Right ones, of every setting but the two lists. */
 static const char *const lonely[] = {
-    "PPSHIM_PORTS=all",        "PPSHIM_TIMEOUT=3s",       "PPSHIM_VERSIONS=1,2",
-    "PPSHIM_DEFER_ACCEPT=off", "PPSHIM_UNTRUSTED=reject", "PPSHIM_CLIENT_ALLOW=192.0.2.1",
-    "PPSHIM_CLIENT_DENY=::/0", "PPSHIM_INHERITED=on",     "PPSHIM_LOCAL_ADDR=socket",
-    "PPSHIM_MAX_PENDING=7",    "PPSHIM_LOG=auto",         "PPSHIM_LOG_TLVS=0xEA",
+    "PPSHIM_PORTS=all",         "PPSHIM_TIMEOUT=3s",       "PPSHIM_VERSIONS=1,2",
+    "PPSHIM_DEFER_ACCEPT=off",  "PPSHIM_UNTRUSTED=reject", "PPSHIM_CLIENT_ALLOW=192.0.2.1",
+    "PPSHIM_CLIENT_DENY=::/0",  "PPSHIM_INHERITED=on",     "PPSHIM_LOCAL_ADDR=socket",
+    "PPSHIM_MAX_PENDING=7",     "PPSHIM_LOG=auto",         "PPSHIM_LOG_TLVS=0xEA",
+    "PPSHIM_STATS=/run/ppshim",
 };
 _Static_assert(sizeof lonely / sizeof *lonely == PPS_SET_COUNT - 2, "all but the lists");
 
@@ -374,6 +377,9 @@ static const struct {
     {"PPSHIM_MAX_PENDING=1000001", "PPSHIM_MAX_PENDING=1000001" PENDING},
     {"PPSHIM_MAX_PENDING=10k", "PPSHIM_MAX_PENDING=10k" PENDING},
     {"PPSHIM_MAX_PENDING=unlimited", "PPSHIM_MAX_PENDING=unlimited" PENDING},
+    {"PPSHIM_STATS=", "PPSHIM_STATS=: set but empty: write a value, or leave it unset"},
+    {"PPSHIM_STATS=run/ppshim", "PPSHIM_STATS=run/ppshim: not an absolute path: write a directory, like /run/ppshim"},
+    {"PPSHIM_STATS=on", "PPSHIM_STATS=on: not an absolute path: write a directory, like /run/ppshim"},
     {"PPSHIM_LOG=", "PPSHIM_LOG=: set but empty: write a value like auto:notice, or leave it unset"},
     {"PPSHIM_LOG=file", "PPSHIM_LOG=file" TARGET},
     {"PPSHIM_LOG=var/log/ppshim", "PPSHIM_LOG=var/log/ppshim" TARGET},
