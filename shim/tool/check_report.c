@@ -6,6 +6,7 @@
  * UTF-8 whatever the bytes.
  */
 #include "check_report.h"
+#include "json.h"
 #include "options.h"
 #include "tool.h"
 #include <stdlib.h>
@@ -98,51 +99,18 @@ static void print_text(const struct tool_report *r)
 
 /* --- JSON --- */
 
-/* Bytes of the well-formed UTF-8 sequence that `text` begins with; 0: none. */
-static int utf8_length(const unsigned char *text)
-{
-    int n = *text < 0x80 ? 1 : *text >= 0xc2 && *text < 0xe0 ? 2 : (*text & 0xf0) == 0xe0 ? 3 : *text < 0xf5 ? 4 : 0;
-    if (*text >= 0x80 && *text < 0xc2)
-        return 0;
-    for (int i = 1; i < n; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((*text == 0xe0 && text[1] < 0xa0) || (*text == 0xed && text[1] >= 0xa0)) /* too long a form; a surrogate */
-        return 0;
-    if ((*text == 0xf0 && text[1] < 0x90) || (*text == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return n;
-}
-
-static void put_json(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)(text ? text : "");
-    putchar('"');
-    while (*at) {
-        int n = utf8_length(at);
-        if (n == 0)
-            printf("\\ufffd");
-        else if (*at < ' ' || *at == 0x7f)
-            printf("\\u%04x", *at);
-        else
-            printf("%s%.*s", *at == '"' || *at == '\\' ? "\\" : "", n, (const char *)at);
-        at += n ? n : 1;
-    }
-    putchar('"');
-}
-
 static void print_json(const struct tool_report *r)
 {
     printf("{\"verdict\": \"%s\", \"status\": %d, \"subject\": ", verdicts[r->verdict].word,
            verdicts[r->verdict].status);
-    put_json(r->subject);
+    tool_json_put(stdout, r->subject);
     printf(", \"because\": ");
-    put_json(r->because);
+    tool_json_put(stdout, r->because);
     printf(", \"facts\": [");
     for (unsigned i = 0; i < r->count; i++) {
         printf("%s{\"name\": \"%s\", \"warning\": %s, \"text\": ", i ? ", " : "", r->facts[i].name,
                r->facts[i].warning ? "true" : "false");
-        put_json(r->facts[i].text);
+        tool_json_put(stdout, r->facts[i].text);
         printf("}");
     }
     printf("]}\n");

@@ -15,6 +15,7 @@ static const struct verb {
     {"header", "write a PROXY header to stdout, or explain one read from stdin", tool_header},
     {"check", "say whether a program, a process or a systemd unit is served, or could be", tool_check},
     {"unit", "give a systemd service the preload and its settings, or take them away", tool_unit},
+    {"status", "say what became of the connections of servers that count them", tool_status},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
