@@ -218,7 +218,9 @@ __attribute__((cold, noinline)) static struct pps_stats_file *begin(void)
 
 /* --- counting --- */
 
-static void name_listener(struct pps_stats_listener *l, const struct pps_origin *origin, bool is_last)
+/* Once a listener; apart, or each count would pay for the line's room on the stack. */
+__attribute__((cold, noinline)) static void name_listener(struct pps_stats_listener *l, const struct pps_origin *origin,
+                                                          bool is_last)
 {
     struct pps_line text = {.length = 0};
     if (is_last)

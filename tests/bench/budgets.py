@@ -44,11 +44,16 @@ def instructions(row, column):
     return counting.accept_instructions(row, column)
 
 
+def counters(row, column):
+    return counting.accept_instructions(f"{row}, counted", column) - counting.accept_instructions(row, column)
+
+
 # How a table's numbers are measured, and how near to the number here it must be: nothing, or a share of it.
 MEASURED = {
     "System calls": (lambda row, column: counting.system_calls(row, column)[0], 0),
     "Four threads": (lambda row, column: counting.system_calls_of_threads(row), .5),
     "Instructions": (instructions, .1),
+    "Counters": (counters, .1),
     "Other calls": (call, .1),
     "Other programs": (program, .1),
     "Silent peers": (lambda row, column: counting.memory_of_a_parked_peer(), .1),

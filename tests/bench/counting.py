@@ -4,16 +4,19 @@
 Counts depend on no clock. Whatever has to be so before the next step is waited for: that the server has taken the
 connection and sleeps, that a peer is parked, that what was sent is there.
 """
+import atexit
 import contextlib
 import fcntl
 import functools
 import os
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from collections import Counter
 from pathlib import Path
@@ -28,6 +31,8 @@ from wire import inode_of  # noqa: E402
 
 TRUSTED = "127.0.0.2"
 TRUSTING = {"TRUST": TRUSTED, "TIMEOUT": "60s", "LOG": "stderr:error"}
+COUNTING = {**TRUSTING, "STATS": tempfile.mkdtemp(prefix="ppshim-counted-", dir="/dev/shm")}
+atexit.register(shutil.rmtree, COUNTING["STATS"], ignore_errors=True)
 HEADERS = {"v1": proxy_v1(), "v2": proxy_v2()}
 WARM_UP = 2  # connections: what a process does once is not what each costs
 
@@ -178,8 +183,10 @@ CASES = {
     "there, and getpeername": Case(getpeername),
     "there, after one was parked": Case(after_parked),
     "there, 100 silent": Case(among_silent),
+    "there, counted": Case(settings=COUNTING),
     "late": Case(late, cheapest=True),
     "parked": Case(parked, count=8),
+    "parked, counted": Case(parked, count=8, settings=COUNTING),
     "direct": Case(version=None, settings={**TRUSTING, "TRUST": "203.0.113.1"}),
     "unset": Case(version=None, settings={}),
     "off": Case(version=None, settings={"TRUST": "none"}),

@@ -7,6 +7,7 @@
 #include "../../shim/preload/client_table.h"
 #include "../../shim/preload/lock.h"
 #include "../../shim/preload/process.h"
+#include <ppshim/stats.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@ static void after_fork(bool at_once)
 {
     pps_lock_after_fork();
     pps_client_table_after_fork();
+    pps_stats_after_fork();
     pps_acquire_after_fork(at_once);
 }
 

@@ -27,6 +27,7 @@ int main(void)
     srunner_add_suite(runner, suite_usage());
     srunner_add_suite(runner, suite_own_fds());
     srunner_add_suite(runner, suite_slot());
+    srunner_add_suite(runner, suite_stats());
     srunner_add_suite(runner, suite_late());
     srunner_add_suite(runner, suite_leader());
     srunner_add_suite(runner, suite_acquire());

@@ -22,6 +22,7 @@ Suite *suite_own_fds(void);
 Suite *suite_peer(void);
 Suite *suite_pending(void);
 Suite *suite_slot(void);
+Suite *suite_stats(void);
 Suite *suite_trust_files(void);
 Suite *suite_trust_listeners(void);
 Suite *suite_trust_reload(void);

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""counters.py: a directory for PPSHIM_STATS, and what `ppshim status` says of it."""
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+
+import wire
+from place import ROOT, lacks
+
+TOOL = os.environ.get("PPSHIM_TOOL") or ROOT / "build/ppshim"
+TMPFS = "/dev/shm"
+
+
+@contextlib.contextmanager
+def directory(mode=0o1777):
+    """On a tmpfs, or nothing is counted."""
+    with open("/proc/mounts") as mounts:
+        if not any(line.split()[1:3] == [TMPFS, "tmpfs"] for line in mounts):
+            lacks(f"a tmpfs at {TMPFS}")
+    path = tempfile.mkdtemp(prefix="ppshim-stats-", dir=TMPFS)
+    os.chmod(path, mode)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def status(path, *arguments, given="", check=True):
+    """What the tool prints."""
+    done = subprocess.run([TOOL, "status", "--stats", path, *map(str, arguments)], input=given, capture_output=True,
+                          text=True, timeout=wire.PATIENCE, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+    assert not check or (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout if check else done
+
+
+def groups(path, *arguments):
+    return json.loads(status(path, "--json", *arguments))["groups"]
+
+
+def counted(path, *arguments):
+    """{counter: n} of all groups together, without those that are zero, and without how long headers took."""
+    total = Counter()
+    for group in groups(path, *arguments):
+        total.update(group["counters"])
+    return {key: n for key, n in total.items() if n and not key.startswith("wait")}
+
+
+def waits(path):
+    """{upper bound: n} of those that are not zero, of all groups together."""
+    total = Counter()
+    for group in groups(path):
+        total.update({key.removeprefix("wait."): n for key, n in group["counters"].items() if key.startswith("wait.")})
+    return {bound: n for bound, n in total.items() if n}
