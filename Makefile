@@ -107,7 +107,8 @@ format: ## lay out all C as .clang-format says
 # What is installed; musl's library where `make musl` built it.
 LIBS = $(B)/libppshim.so $(B)/libppconnect.so $(wildcard $(B)/libppshim-musl.so)
 DOCS = README.md CHANGELOG.md LICENSE
-EXAMPLES = scripts/examples/ppshim.conf scripts/examples/kubernetes.yaml
+EXAMPLES = $(addprefix scripts/examples/,ppshim.conf kubernetes.yaml ppshim-metrics.socket ppshim-metrics@.service \
+	grafana.json alerts.yml)
 # By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
 put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
 	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)
@@ -124,6 +125,7 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 	$(call put,644,$(DOCDIR),$(DOCS))
 	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
 	$(Q)sed -i 's|@LIBDIR@|$(LIBDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim.conf"
+	$(Q)sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim-metrics@.service"
 	$(renew_linker_cache)
 	@$(if $(filter /usr/local/%,$(LIBDIR)),echo "$(NOTE)")
 uninstall: ## what install put there

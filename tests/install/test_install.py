@@ -35,7 +35,9 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
     expected = {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1", f"{share}/man/man8/libppshim.8",
                 *(f"{libraries}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")),
                 *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
-                *(f"{share}/doc/libppshim/examples/{name}" for name in ("ppshim.conf", "kubernetes.yaml"))}
+                *(f"{share}/doc/libppshim/examples/{name}" for name in (
+                    "ppshim.conf", "kubernetes.yaml", "ppshim-metrics.socket", "ppshim-metrics@.service", "grafana.json",
+                    "alerts.yml"))}
     assert files(root) == expected
 
 
@@ -70,6 +72,12 @@ def test_drop_in_names_the_library_that_was_installed(tree, root):
     library = re.search(r"^Environment=LD_PRELOAD=(.*)$", drop_in, re.M)[1]
     assert (root / library.lstrip("/")).exists()
     assert "@" not in drop_in
+
+
+def test_service_that_answers_prometheus_names_the_tool_that_was_installed(tree, root):
+    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+    service = (root / "usr/share/doc/libppshim/examples/ppshim-metrics@.service").read_text()
+    assert (root / re.search(r"^ExecStart=/(\S+) ", service, re.M)[1]).exists()
 
 
 def test_settings_of_the_drop_in_are_good(tree, root):

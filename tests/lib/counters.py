@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -55,3 +56,26 @@ def waits(path):
     for group in groups(path):
         total.update({key.removeprefix("wait."): n for key, n in group["counters"].items() if key.startswith("wait.")})
     return {bound: n for bound, n in total.items() if n}
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+_STRING = r'"((?:[^"\\]|\\.)*)"'
+
+
+def _header(name):
+    return (ROOT / "include/ppshim" / name).read_text().replace("\\\n", "\n")
+
+
+def metrics():
+    """(name, type, unit, help) of each, from include/ppshim/stats.h."""
+    return re.findall(rf"\bX\(\w+,\s*{_STRING},\s*([A-Z]+),\s*{_STRING},\s*{_STRING}\)", _header("stats.h"))
+
+
+def keys():
+    """Of all counters, in the order in which they lie in the file."""
+    plain = re.findall(rf"\bX\(\w+,\s*{_STRING},\s*\w+,\s*{_STRING}\)", _header("stats.h"))
+    waits = re.findall(r'\bX\("([^"]*)", [\w]+\)', _header("stats.h"))
+    reasons = re.findall(rf"\bX\(\w+,\s*{_STRING},\s*{_STRING}\)", _header("reason.h"))[1:]  # without "none"
+    return [*(key for key, _ in plain), *(f"wait.{bound}" for bound in waits),
+            *(f"rejected.{reason}" for reason, _ in reasons)]
