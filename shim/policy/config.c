@@ -265,16 +265,25 @@ static bool read_trust(const struct setting *s)
     return is_only_word(s->value, "none") || read_list(s);
 }
 
+/* clang-format off */
 static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
-    [PPS_SET_TRUST] = read_trust,           [PPS_SET_HEADER_OPTIONAL] = read_list,
-    [PPS_SET_PORTS] = read_ports,           [PPS_SET_TIMEOUT] = read_timeout,
-    [PPS_SET_VERSIONS] = read_versions,     [PPS_SET_DEFER_ACCEPT] = read_defer_accept,
-    [PPS_SET_UNTRUSTED] = read_untrusted,   [PPS_SET_CLIENT_ALLOW] = read_list,
-    [PPS_SET_CLIENT_DENY] = read_list,      [PPS_SET_INHERITED] = read_inherited,
-    [PPS_SET_LOCAL_ADDR] = read_local_addr, [PPS_SET_MAX_PENDING] = read_max_pending,
-    [PPS_SET_STATS] = read_stats,           [PPS_SET_LOG] = read_log,
+    [PPS_SET_TRUST] = read_trust,
+    [PPS_SET_HEADER_OPTIONAL] = read_list,
+    [PPS_SET_PORTS] = read_ports,
+    [PPS_SET_TIMEOUT] = read_timeout,
+    [PPS_SET_VERSIONS] = read_versions,
+    [PPS_SET_DEFER_ACCEPT] = read_defer_accept,
+    [PPS_SET_UNTRUSTED] = read_untrusted,
+    [PPS_SET_CLIENT_ALLOW] = read_list,
+    [PPS_SET_CLIENT_DENY] = read_list,
+    [PPS_SET_INHERITED] = read_inherited,
+    [PPS_SET_LOCAL_ADDR] = read_local_addr,
+    [PPS_SET_MAX_PENDING] = read_max_pending,
+    [PPS_SET_STATS] = read_stats,
+    [PPS_SET_LOG] = read_log,
     [PPS_SET_LOG_TLVS] = read_log_tlvs,
 };
+/* clang-format on */
 
 /* --- names --- */
 
