@@ -7,6 +7,7 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib$(if $(filter /usr,$(PREFIX)),$(addprefix /,$(shell $(CC) -print-multiarch)))
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/libppshim
+SYSCONFDIR ?= /etc
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
@@ -107,8 +108,7 @@ format: ## lay out all C as .clang-format says
 # What is installed; musl's library where `make musl` built it.
 LIBS = $(B)/libppshim.so $(B)/libppconnect.so $(wildcard $(B)/libppshim-musl.so)
 DOCS = README.md CHANGELOG.md LICENSE
-EXAMPLES = $(addprefix scripts/examples/,ppshim.conf kubernetes.yaml ppshim-metrics.socket ppshim-metrics@.service \
-	grafana.json alerts.yml)
+EXAMPLES = $(wildcard scripts/examples/*)
 # By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
 put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
 	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)
@@ -124,8 +124,8 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 	$(call put,644,$(MANDIR)/man1,shim/tool/ppshim.1)
 	$(call put,644,$(DOCDIR),$(DOCS))
 	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
-	$(Q)sed -i 's|@LIBDIR@|$(LIBDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim.conf"
 	$(Q)sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim-metrics@.service"
+	$(Q)install -d "$(DESTDIR)$(SYSCONFDIR)/ppshim" # for list files
 	$(renew_linker_cache)
 	@$(if $(filter /usr/local/%,$(LIBDIR)),echo "$(NOTE)")
 uninstall: ## what install put there
@@ -133,7 +133,7 @@ uninstall: ## what install put there
 	$(call take,$(BINDIR),ppshim)
 	$(call take,$(MANDIR),man8/libppshim.8 man1/ppshim.1)
 	$(call take,$(DOCDIR),$(DOCS) $(EXAMPLES:scripts/%=%))
-	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(SYSCONFDIR)/ppshim" 2>/dev/null || :
 	$(renew_linker_cache)
 
 deb: ## Debian packages in build/deb

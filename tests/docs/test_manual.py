@@ -92,13 +92,21 @@ def test_what_headers_say_is_that_of_header_tlv_h():
     assert [tag for tag, _ in entries(part(LIBRARY_PAGE, "What headers say"))] == [*words, "tlv.0xNN"]
 
 
-def test_log_lines_are_those_of_the_readme():
-    table = (ROOT / "README.md").read_text().partition("| line | level | when |")[2].partition("\n\n")[0]
-    events = [event for cell in re.findall(r"^\| (.*?) \|", table, re.M) for event in re.findall(r"`([\w-]+)", cell)]
+def test_events_are_words_that_the_library_writes():
+    source = "".join(path.read_text() for path in (ROOT / "shim").glob("*/*.c")
+                     if path.parent.name not in ("tool", "connect"))
     told = [event for tag, _ in entries(part(LIBRARY_PAGE, "LOG").partition("The events:")[2])
-            for event in re.findall(r"[\w-]+", tag)]
-    assert len(events) >= 8
-    assert [event for event in events if event not in told] == []
+            for event in re.findall(r"[a-z-]{3,}", tag)]
+    assert len(told) >= 8
+    assert [event for event in told if f'"{event}' not in source] == []
+
+
+def test_every_event_that_the_library_writes_is_told():
+    begun = {event for path in (ROOT / "shim").glob("*/*.c") if path.parent.name not in ("tool", "connect")
+             for event in re.findall(r'pps_line_begin\([^,]*, "([^"]+)"', path.read_text())}
+    assert len(begun) >= 4
+    page = plain(part(LIBRARY_PAGE, "LOG"))
+    assert {event for event in begun if event not in page} == set()
 
 
 # --- the tool ---------------------------------------------------------------------------------------------------------

@@ -1,31 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""README.md and `make help` say what the source says. A table that differs is shown as it should be, ready to paste."""
+"""README.md and `make help` say what the source and the manual say. A table that differs is shown as it should be, ready to
+paste."""
 import re
 
 import pytest
-from source import ROOT, journal_fields, reasons, run, settings
+from source import ROOT, journal_fields, run, settings
 
 README = (ROOT / "README.md").read_text()
-
-
-def code(text):
-    return f"`{text}`" if text else ""
-
-
-def markdown(heading, rows):
-    return "\n".join("| " + " | ".join(row) + " |" if any(row) else "" for row in
-                     [heading, *rows]).replace("\n", "\n|" + "---|" * len(heading) + "\n", 1) + "\n"
 
 
 def test_no_other_setting_is_named():
     known = {name for name, *_ in settings()} | journal_fields()
     assert set(re.findall(r"\bPPSHIM_[A-Z_]*[A-Z]\b", README)) <= known
-
-
-def test_reasons_are_those_of_reason_h():
-    rows = [(code(word), meaning) for word, meaning in reasons()]
-    expected = markdown(("reason", "meaning"), rows)
-    assert expected in README, f"README.md should have this table:\n\n{expected}"
 
 
 def makefile_targets():
@@ -51,19 +37,27 @@ def test_links_lead_somewhere(link):
     assert not path or (ROOT / path).exists()
 
 
+def test_the_contents_are_its_sections():
+    """But for the last: a licence is found."""
+    contents = README[:README.index("\n## ")]
+    listed = [" ".join(title.split()) for title in re.findall(r"\[([^\]]*)\]\(#", contents)]
+    assert listed == re.findall(r"^## (.*)$", README, re.M)[:-1]
+
+
+def test_parts_of_the_manual_named_here_exist():
+    """The page that is read as text is found in by its headings."""
+    manual = (ROOT / "shim/libppshim.8").read_text()
+    headings = set(re.findall(r'^\.S[HS] "?(.*?)"?$', manual, re.M))
+    table = README.partition("| what you look for | where |")[2].partition("\n\n")[0]
+    named = [name for cell in re.findall(r"\| ([^|]*) \|$", table, re.M) for name in cell.split(", ")]
+    assert len(named) >= 5
+    assert set(named) - headings == set()
+
+
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:^ {4}|\s|`)((?:include|shim|tests|scripts|\.ci)/[\w./]*)",
                                                        README, re.M))))
 def test_paths_named_here_exist(path):
     assert (ROOT / path).exists()
-
-
-def test_log_lines_begin_with_an_event_of_the_source():
-    source = "".join(path.read_text() for path in (ROOT / "shim").glob("*/*.c")
-                     if path.parent.name not in ("tool", "connect"))
-    table = README.partition("| line | level | when |")[2].partition("\n\n")[0]
-    events = re.findall(r"^\| `([a-z-]+)", table, re.M)
-    assert len(events) >= 5
-    assert [event for event in events if f'"{event}' not in source] == []
 
 
 def test_the_demo_prints_what_is_shown_here():

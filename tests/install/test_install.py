@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """make install puts it where it belongs, under the feet of servers that run; make uninstall takes all of it away."""
 import os
-import re
 import shutil
 
 import pytest
@@ -35,29 +34,31 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
     expected = {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1", f"{share}/man/man8/libppshim.8",
                 *(f"{libraries}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")),
                 *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
-                *(f"{share}/doc/libppshim/examples/{name}" for name in (
-                    "ppshim.conf", "kubernetes.yaml", "ppshim-metrics.socket", "ppshim-metrics@.service", "grafana.json",
-                    "alerts.yml"))}
+                *(f"{share}/doc/libppshim/examples/{path.name}" for path in (ROOT / "scripts/examples").iterdir())}
     assert files(root) == expected
+    assert list((root / "etc/ppshim").iterdir()) == []  # a place for list files
 
 
 def test_every_directory_can_be_named(tree, root):
-    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d"}
+    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d", "SYSCONFDIR": "/e"}
     make(tree, "install", f"DESTDIR={root}", *(f"{name}={directory}" for name, directory in named.items()))
     assert {path.split("/")[0] for path in files(root)} <= {"a", "b", "c", "d"}
-    assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists()
+    assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists() and (root / "e/ppshim").is_dir()
+    assert not (root / "etc").exists() and not (root / "usr").exists()
 
 
 def test_uninstall_leaves_no_file_of_ours_and_every_other(tree, root):
     make(tree, "install", f"DESTDIR={root}")
-    others = {"usr/local/lib/libother.so", "usr/local/share/doc/libppshim/notes"}
+    others = {"usr/local/lib/libother.so", "usr/local/share/doc/libppshim/notes", "etc/ppshim/trust"}
     for path in others:
         (root / path).write_text("somebody else's")
     make(tree, "uninstall", f"DESTDIR={root}")
     assert files(root) == others
-    (root / "usr/local/share/doc/libppshim/notes").unlink()
+    for path in others:
+        (root / path).unlink()
     make(tree, "uninstall", f"DESTDIR={root}")  # again, when nothing is there
     assert not (root / "usr/local/share/doc/libppshim").exists()
+    assert not (root / "etc/ppshim").exists()
 
 
 def test_usr_local_is_warned_of(tree, root):
@@ -66,29 +67,10 @@ def test_usr_local_is_warned_of(tree, root):
     assert "redis-server" not in make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
 
 
-def test_drop_in_names_the_library_that_was_installed(tree, root):
-    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
-    drop_in = (root / "usr/share/doc/libppshim/examples/ppshim.conf").read_text()
-    library = re.search(r"^Environment=LD_PRELOAD=(.*)$", drop_in, re.M)[1]
-    assert (root / library.lstrip("/")).exists()
-    assert "@" not in drop_in
-
-
 def test_service_that_answers_prometheus_names_the_tool_that_was_installed(tree, root):
     make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
     service = (root / "usr/share/doc/libppshim/examples/ppshim-metrics@.service").read_text()
     assert (root / re.search(r"^ExecStart=/(\S+) ", service, re.M)[1]).exists()
-
-
-def test_settings_of_the_drop_in_are_good(tree, root):
-    """The library would stop any program whose settings it does not understand."""
-    make(tree, "install", f"DESTDIR={root}")
-    drop_in = (root / "usr/local/share/doc/libppshim/examples/ppshim.conf").read_text()
-    env = dict(re.findall(r"^Environment=(\w+)=(.*)$", drop_in, re.M))
-    assert {"PPSHIM_TRUST", "PPSHIM_PORTS"} <= env.keys()
-    env["LD_PRELOAD"] = str(root / env["LD_PRELOAD"].lstrip("/"))
-    assert run("/bin/true", env=env).stderr == ""
-    assert run("/bin/true", env={**env, "PPSHIM_PORTS": "none"}, check=False).returncode == os.EX_CONFIG
 
 
 @pytest.mark.parametrize("destdir", [False, True], ids=["into the system", "below DESTDIR"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""conftest.py: what README.md tells operators to do, done to real servers while clients keep asking them."""
+"""conftest.py: what README.md and scripts/examples tell operators to do, done to real servers while clients keep asking them."""
 import contextlib
 import re
 import signal
@@ -20,12 +20,16 @@ from contract import Refused  # noqa: E402
 from harness import DEADLINE, ROOT, Process, dial, read_to_end, reserve_port, scratch, tool, until  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
+EXAMPLES = ROOT / "scripts/examples"
 
 
-def blocks(language):
-    """README.md's fenced blocks of a language, each dedented."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, re.M | re.S)
-    return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
+def example(name, *replaced):
+    """The text of a file of scripts/examples, with (what is written there, what it is here) put in place."""
+    text = (EXAMPLES / name).read_text()
+    for written, here in replaced:
+        assert written in text, f"{name} has no {written!r}"
+        text = text.replace(written, here)
+    return text
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""nginx as the balancer, and the health checks of HAProxy that come with a header and those that do not."""
+"""nginx as the balancer, and the health checks of HAProxy: those of its example file, and those that come without a
+header."""
+import re
+
 import pytest
-from conftest import RedisSession, Sidecar, blocks
+from conftest import PostgresSession, RedisSession, Sidecar, example
 from harness import BALANCER, Process, dial, reserve_port, scratch, tool, until
+from test_mariadb import MariaDB
+from test_postgresql import PostgreSQL
 from test_redis import Redis
 
 CLIENT = "127.0.0.7"
 
 
 class NginxStream(Process):
-    """README.md's snippet, on this host: other addresses, and one of its own towards the server."""
+    """scripts/examples/nginx.conf, on this host: other addresses, and one of its own towards the server."""
     name = "nginx"
 
     def __init__(self, directory, server):
         super().__init__(directory)
         self.endpoint = ("127.0.0.1", reserve_port())
         self.config = self.directory / "nginx.conf"
-        [snippet] = blocks("nginx")
-        for written, here in (("listen 5432;", f"listen {self.endpoint[0]}:{self.endpoint[1]};"),
-                              ("proxy_pass 10.108.0.7:5432;",
-                               f"proxy_pass 127.0.0.1:{server.port}; proxy_bind {BALANCER};")):
-            assert written in snippet
-            snippet = snippet.replace(written, here)
+        snippet = example("nginx.conf", ("listen 5432;", f"listen {self.endpoint[0]}:{self.endpoint[1]};"),
+                          ("proxy_pass 10.108.0.7:5432;",
+                           f"proxy_pass 127.0.0.1:{server.port}; proxy_bind {BALANCER};"))
         module = tool("ngx_stream_module.so", "/usr/lib/nginx/modules/ngx_stream_module.so")
         self.config.write_text(f"load_module {module};\npid {self.directory}/pid;\nerror_log stderr;\ndaemon off;\n"
                                f"events {{}}\n{snippet}")
@@ -48,10 +50,71 @@ def test_nginx_names_the_client(make):
 
 CHECKS = {"on_the_servers_port": ("check", True), "on_a_named_port": ("check port {port}", False),
           "on_a_named_port_with_a_header": ("check port {port} check-send-proxy", True)}
-TALKING = r"""option tcp-check
-    tcp-check send PING\r\n
-    tcp-check expect string +PONG
-    """
+def section(name, server):
+    """The lines of scripts/examples/haproxy.cfg for such a server, on this host and with checks that do not take long."""
+    lines = re.search(rf"^listen {name}\n    bind \S+\n(.*?)(?=\n\n)", example("haproxy.cfg"), re.M | re.S)[1]
+    address = re.search(r"10\.108\.0\.7:\d+", lines)[0]
+    return lines.replace(address, f"127.0.0.1:{server.port} source {BALANCER} inter 200ms fall 2")
+
+
+def prepared(pattern):
+    """The line that haproxy.cfg tells to give to the server."""
+    [line] = re.findall(rf"^# (?:.*:  )?({pattern})", example("haproxy.cfg"), re.M)
+    assert "10.108.0.9" in line
+    return line.replace("10.108.0.9", BALANCER)
+
+
+class CheckedPostgreSQL(PostgreSQL):
+    """Lets in the balancer, by the rule that is told, and a client."""
+    def __init__(self, *args):
+        super().__init__(*args)
+        (self.data / "pg_hba.conf").write_text(f"local all all trust\nhost all app {CLIENT}/32 trust\n"
+                                               + prepared("host all haproxy .*") + "\n")
+
+    def names(self, endpoint):
+        with PostgresSession(endpoint, CLIENT) as session:
+            return session.who() == CLIENT
+
+    def is_content(self):
+        return not self.log.find(r"FATAL|ERROR|incomplete|could not")
+
+
+class CheckedMariaDB(MariaDB):
+    def __init__(self, *args):
+        super().__init__(*args)
+        with (self.directory / "users.sql").open("a") as users:
+            users.write(prepared("create user haproxy.*;") + f"\ncreate user who@'{CLIENT}';\n")
+
+    def names(self, endpoint):
+        """The server greets nobody that it does not know: whom it refuses, it names."""
+        with dial(endpoint, CLIENT) as sock:
+            return sock.recv(5)[4:] == b"\n"  # a greeting, of protocol 10
+
+    def is_content(self):
+        return self.on_unix_socket("show global status like 'Aborted_connects'").split() == ["Aborted_connects", "0"]
+
+
+class CheckedRedis(Redis):
+    def names(self, endpoint):
+        with RedisSession(endpoint, CLIENT) as session:
+            return session.who() == CLIENT
+
+    def is_content(self):
+        return True
+
+
+CHECKED = {"postgresql": CheckedPostgreSQL, "mysql": CheckedMariaDB, "redis": CheckedRedis}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_the_checks_of_the_example_ask_the_server_and_leave_no_complaint(make, name):
+    server = make(CHECKED[name], {"TRUST": BALANCER, "TIMEOUT": "30s", "LOG": "stderr:info"})
+    with server, scratch("haproxy") as directory, Sidecar(directory, section(name, server)) as sidecar:
+        until(lambda: ",L7OK," in sidecar.ask("@1 show stat"), "a check has succeeded")
+        until(lambda: len(server.log.events("accept")) > 4, "some more")
+        assert server.is_content()
+        assert server.names(sidecar.endpoint)
+        assert server.log.events("reject") == [] and not sidecar.log.find("is DOWN")
 
 
 def checked(server, check):
@@ -62,7 +125,7 @@ def checked(server, check):
 @pytest.mark.parametrize("check, has_header", CHECKS.values(), ids=CHECKS)
 def test_health_checks_of_haproxy_are_fine_if_they_come_with_a_header(make, check, has_header):
     server = make(Redis, {"TRUST": BALANCER, "TIMEOUT": "500ms", "LOG": "stderr:info"})
-    line = TALKING + checked(server, check)
+    line = section("redis", server).replace("check send-proxy-v2", f"send-proxy-v2 {check.format(port=server.port)}")
     with server, scratch("haproxy") as directory, Sidecar(directory, line) as sidecar:
         if has_header:
             until(lambda: len(server.log.find(f" Accepted {BALANCER}:")) > 4, "some checks, by the balancer itself")
@@ -70,7 +133,7 @@ def test_health_checks_of_haproxy_are_fine_if_they_come_with_a_header(make, chec
                 assert session.who() == CLIENT
             assert server.log.events("reject") == [] and not sidecar.log.find("is DOWN")
         else:
-            sidecar.log.wait(r"Server sidecar/db is DOWN")
+            sidecar.log.wait(r"Server sidecar/\w+ is DOWN")
             assert {event.reason for event in server.log.events("reject")} == {"not-a-header"}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""README.md's Dockerfile and scripts/examples/kubernetes.yaml, with a root file system of its own for the server instead of
+"""The examples Dockerfile and kubernetes.yaml, with a root file system of its own for the server instead of
 a container engine: the library where the recipe puts it, the environment that the recipe gives, and nothing else of both."""
 import os
 import re
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import RedisSession, blocks
-from harness import BALANCER, CLIENT, ROOT, SHIM, clean_env, dial, proxy_v2, run, tool
+from conftest import RedisSession, example
+from harness import BALANCER, CLIENT, SHIM, clean_env, dial, proxy_v2, run, tool
 from place import needs
 from test_redis import Redis
 
-POD = yaml.safe_load((ROOT / "scripts/examples/kubernetes.yaml").read_text())["spec"]
+POD = next(yaml.safe_load_all(example("kubernetes.yaml")))["spec"]["template"]["spec"]
 
 # $1 the volume, $2 where the container has it, $3 where its files come from; the rest is run in it.
 ENTER = """\
@@ -53,8 +53,7 @@ class Contained(Redis):
 
 def docker(server):
     """COPY and ENV of the image's last stage."""
-    [text] = blocks("dockerfile")
-    stages = re.split(r"^FROM .*$", text, flags=re.M)
+    stages = re.split(r"^FROM .*$", example("Dockerfile"), flags=re.M)
     prefix, destination = re.search(r"PREFIX=(\S+) DESTDIR=(\S+)", stages[1]).groups()
     source, target = re.search(r"^COPY --from=shim (\S+) (\S+)$", stages[2], re.M).groups()
     assert source == f"{destination}{prefix}/lib/" and target == f"{prefix}/lib/"
@@ -73,7 +72,7 @@ def kubernetes(server):
     run(*server.contain({}, init["command"]), env=clean_env(**server.env))
     shutil.rmtree(server.directory / "files")
     assert [Path(path).name for path in os.listdir(server.directory / "volume")] == ["libppshim.so"]
-    return {one["name"]: one["value"] for one in POD["containers"][0]["env"]}
+    return {one["name"]: one["value"] for one in POD["containers"][0]["env"] if "value" in one}
 
 
 @pytest.mark.parametrize("recipe", [docker, kubernetes])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""fail2ban's own filter finds real clients in the log of an sshd behind HAProxy, and README.md's action bans them."""
+"""fail2ban's own filter finds real clients in the log of an sshd behind HAProxy, and the example's action bans them."""
 import re
 
 import pytest
-from conftest import blocks
+from conftest import example
 from contract import Refused, refused
 from harness import BALANCER, ROUTES, Balancer, Certificates, run, scratch, tool, until
 from test_sshd import Sshd
@@ -35,9 +35,8 @@ def test_a_failed_login_is_counted_against_the_client_and_not_the_balancer(make,
 
 
 def action(name, list_file, address):
-    """The command that fail2ban would run, from README.md."""
-    [text] = [text for text in blocks("ini") if "actionban" in text]
-    command = re.search(rf"^{name} = (.*)$", text, re.M)[1]
+    """The command that fail2ban would run."""
+    command = re.search(rf"^{name} = (.*)$", example("fail2ban-action.conf"), re.M)[1]
     assert "/etc/ppshim/banned" in command
     run(tool("sh"), "-c", command.replace("/etc/ppshim/banned", str(list_file)).replace("<ip>", address))
 
@@ -45,7 +44,8 @@ def action(name, list_file, address):
 def test_the_action_keeps_a_client_out_and_lets_it_in_again(make):
     with scratch("banned") as directory, scratch("certificates") as made, scratch("haproxy") as haproxy:
         banned = directory / "banned"
-        banned.write_text("192.0.2.1\n")
+        action("actionstart", banned, "")
+        assert banned.read_text() == "192.0.2.1\n"
         server = make(Sshd, {"TRUST": BALANCER, "CLIENT_DENY": f"@{banned}", "LOG": "stderr:info"})
         routes = {name: ROUTES[name] for name in ("stranger", "send-proxy-v2")}
         with server, Balancer(haproxy, server.endpoint, Certificates(made), routes) as balancer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""README.md's list of what to try before production, as far as one machine can: replicas in a trusted network, programs
+"""libppshim(8)'s list of what to try before production, as far as one machine can: replicas in a trusted network, programs
 that the server starts, lists and the library replaced under load."""
 import contextlib
 import os
