@@ -2,6 +2,7 @@
 """harness.py: all of it under one name, for tests of servers that are not our own."""
 from balancer import (BALANCER, COMMON_NAME, MODES, OTHER_BALANCER, ROUTES, Balancer, Certificates,  # noqa: F401
                       Route)
+from examples import EXAMPLES, example  # noqa: F401
 from log import LINES_A_SECOND, Event, Log, room_in_the_log  # noqa: F401
 from place import ROOT, SHIM, tool, unprivileged  # noqa: F401
 from process import (EndedAtStart, Process, clean_env, descendants, environment, open_files, run,  # noqa: F401

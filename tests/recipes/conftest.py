@@ -20,16 +20,6 @@ from contract import Refused  # noqa: E402
 from harness import DEADLINE, ROOT, Process, dial, read_to_end, reserve_port, scratch, tool, until  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
-EXAMPLES = ROOT / "scripts/examples"
-
-
-def example(name, *replaced):
-    """The text of a file of scripts/examples, with (what is written there, what it is here) put in place."""
-    text = (EXAMPLES / name).read_text()
-    for written, here in replaced:
-        assert written in text, f"{name} has no {written!r}"
-        text = text.replace(written, here)
-    return text
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ header."""
 import re
 
 import pytest
-from conftest import PostgresSession, RedisSession, Sidecar, example
-from harness import BALANCER, Process, dial, reserve_port, scratch, tool, until
+from conftest import PostgresSession, RedisSession, Sidecar
+from harness import BALANCER, Process, dial, example, reserve_port, scratch, tool, until
 from test_mariadb import MariaDB
 from test_postgresql import PostgreSQL
 from test_redis import Redis

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import RedisSession, example
-from harness import BALANCER, CLIENT, SHIM, clean_env, dial, proxy_v2, run, tool
+from conftest import RedisSession
+from harness import BALANCER, CLIENT, SHIM, clean_env, dial, example, proxy_v2, run, tool
 from place import needs
 from test_redis import Redis
 

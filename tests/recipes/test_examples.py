@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import EXAMPLES, README, example
-from harness import ROOT, clean_env, reserve_port, run, scratch, shim_env, tool
+from conftest import README
+from harness import EXAMPLES, ROOT, clean_env, example, reserve_port, run, scratch, shim_env, tool
 
 FILES = sorted(path.name for path in EXAMPLES.iterdir())
 INDEX = example("README.md")

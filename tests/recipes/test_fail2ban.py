@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from conftest import example
 from contract import Refused, refused
-from harness import BALANCER, ROUTES, Balancer, Certificates, run, scratch, tool, until
+from harness import BALANCER, ROUTES, Balancer, Certificates, example, run, scratch, tool, until
 from test_sshd import Sshd
 
 STRANGER = ROUTES["stranger"]

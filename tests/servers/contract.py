@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, LOCAL, MODES, OTHER_BALANCER,
-                     EndedAtStart, Process, accept_queue, dial, ended_among, in_an_epoll, open_files, proxy_v1,
+                     EndedAtStart, Process, accept_queue, dial, ended_among, example, in_an_epoll, open_files, proxy_v1,
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
 
 CROWD = 300
@@ -55,6 +55,12 @@ class Server(Process):
     @property
     def listens_on(self):
         return text(self.endpoint)
+
+    def example_with_names(self, name):
+        """A file of scripts/examples that names the variables which this server leaves to its children, with those that
+        tests set beyond it."""
+        more = [variable for variable in self.env if variable not in example(name)]
+        return example(name, (" PPSHIM_TRUST", " ".join(["", *more, "PPSHIM_TRUST"])))
 
     def acceptors(self):
         """The processes that accept clients."""

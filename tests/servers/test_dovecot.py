@@ -46,8 +46,7 @@ listen = {self.endpoint[0]}
 base_dir = {d}/run
 state_dir = {d}/state
 log_path = {self.log.path}
-import_environment = {" ".join(["TZ", *self.env])}
-ssl = no
+{self.example_with_names("dovecot.conf")}ssl = no
 disable_plaintext_auth = no
 first_valid_uid = 1
 passdb {{
