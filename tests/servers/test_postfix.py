@@ -6,10 +6,11 @@ import functools
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from contract import Contract, Peer, Refused, Server
-from harness import CLIENT, CLIENT6, descendants, dial, tool
+from contract import Contract, Peer, Refused, Server, TrustFile
+from harness import BALANCER, CLIENT, CLIENT6, descendants, dial, tool
 from place import needs
 
 
@@ -68,6 +69,7 @@ smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 in_flow_delay = 0
+max_use = 100000
 alias_maps =
 smtpd_hard_error_limit = 5
 {self.example_with_names("postfix.cf")}
@@ -122,11 +124,36 @@ smtpd_hard_error_limit = 5
         return self.log.find(rf"smtpd\[\d+\]: (?:lost connection|disconnect|too many errors).*\[{peer[0]}\]:{peer[1]}", since)
 
 
+class PostfixOfOne(Postfix):
+    """With one smtpd for all. (Those that start while a list file is broken have no old list to keep.)"""
+    SERVICES = Postfix.SERVICES.replace("n - - smtpd", "n - 1 smtpd")
+
+
 SERVER = Postfix
 
 
 class TestContract(Contract):
-    pass
+    list_server = PostfixOfOne
+
+    def test_clients_at_the_same_time_are_not_mixed_up(self, start, balance):
+        """As the example says, with the kernel waiting for headers: an smtpd waits for its turn at the listener, and for
+        that time nobody looks after those it has taken."""
+        server = start(DEFER_ACCEPT="on", LOG="stderr:notice")
+        balancer = balance(server)
+        expected = {"send-proxy": CLIENT, "send-proxy-v2-ssl-cn": CLIENT, "ipv6-v1": CLIENT6, "ipv6-v2": CLIENT6}
+        with ThreadPoolExecutor(8) as pool:
+            told = [(route, pool.submit(server.login, balancer[route])) for route in list(expected) * 8]
+        assert [(route, peer.result()) for route, peer in told] == [(route, expected[route]) for route, _ in told]
+
+
+def test_an_smtpd_that_starts_while_the_list_is_broken_says_so_and_serves_nobody(start, balance, trust_directory):
+    trust = TrustFile(trust_directory, BALANCER)
+    server = start(TRUST=f"@{trust.path}")
+    balancer = balance(server)
+    trust.write("127.0.0.3/99")
+    with dial(balancer["send-proxy"]):  # the first that is started
+        server.log.wait(rf"ppshim\[\d+\]: error: PPSHIM_TRUST=@{trust.path}: line 1: ")
+        server.log.wait(r"warning: process \S+/smtpd pid \d+ exit status 78")
 
 
 def test_mynetworks_judges_the_client_and_not_the_balancer(server, balancer):
