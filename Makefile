@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 # `make` builds, `make check` passes every test, `make demo` shows what it is for. `make help` lists the rest.
 
-VERSION = 0.1.0
+VERSION = 0.2.0
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib$(if $(filter /usr,$(PREFIX)),$(addprefix /,$(shell $(CC) -print-multiarch)))
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/libppshim
 SYSCONFDIR ?= /etc
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
@@ -48,8 +51,8 @@ OBJ := $(SRC:%.c=$(O)/%.o)
 TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
-.PHONY: all musl help demo lint format install uninstall deb clean
-all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim ## build everything: the same as make alone
+.PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
+all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim completions ## build everything: the same as make alone
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
@@ -92,6 +95,13 @@ $(B)/ppshim: $(TOOL_OBJ) $(B)/libpps.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
 
+# What ppshim's own --help says, for shells: the files have the names that they are installed by.
+COMPLETIONS := $(addprefix $(B)/completion/,bash/ppshim zsh/_ppshim fish/ppshim.fish)
+$(COMPLETIONS): $(B)/ppshim scripts/completion
+	@mkdir -p $(@D)
+	$(Q)scripts/completion $(notdir $(@D)) $(B)/ppshim >$@.new && mv -f $@.new $@
+completions: $(COMPLETIONS) ## what bash, zsh and fish complete, in build/completion
+
 -include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d)
 
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
@@ -122,6 +132,9 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 	$(call put,755,$(BINDIR),$(B)/ppshim)
 	$(call put,644,$(MANDIR)/man8,shim/libppshim.8)
 	$(call put,644,$(MANDIR)/man1,shim/tool/ppshim.1)
+	$(call put,644,$(BASHCOMPDIR),$(filter %bash/ppshim,$(COMPLETIONS)))
+	$(call put,644,$(ZSHCOMPDIR),$(filter %/_ppshim,$(COMPLETIONS)))
+	$(call put,644,$(FISHCOMPDIR),$(filter %.fish,$(COMPLETIONS)))
 	$(call put,644,$(DOCDIR),$(DOCS))
 	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
 	$(Q)sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim-metrics@.service"
@@ -132,12 +145,19 @@ uninstall: ## what install put there
 	$(call take,$(LIBDIR),libppshim.so libppshim-musl.so libppconnect.so)
 	$(call take,$(BINDIR),ppshim)
 	$(call take,$(MANDIR),man8/libppshim.8 man1/ppshim.1)
+	$(call take,$(BASHCOMPDIR),ppshim)
+	$(call take,$(ZSHCOMPDIR),_ppshim)
+	$(call take,$(FISHCOMPDIR),ppshim.fish)
 	$(call take,$(DOCDIR),$(DOCS) $(EXAMPLES:scripts/%=%))
 	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(SYSCONFDIR)/ppshim" 2>/dev/null || :
 	$(renew_linker_cache)
 
+dist: ## the release of this commit, build/libppshim-VERSION.tar.gz, the same bytes whenever it is made
+	$(Q)scripts/dist
 deb: ## Debian packages in build/deb
 	$(Q)scripts/deb
+rpm: ## packages for Fedora and its like in build/rpm, from what make dist made
+	$(Q)scripts/rpm
 
 clean: ## remove build/
 	rm -rf $(B)

@@ -42,11 +42,14 @@ def test_everything_is_where_debian_looks_for_it(package):
     listing = run(tool("dpkg-deb"), "--contents", package).stdout
     files = {line.split()[5].removeprefix("./") for line in listing.splitlines() if not line.startswith("d")}
     documents = {f"usr/share/doc/libppshim/{name}" for name in
-                 ("README.md.gz", "changelog.gz", "changelog.Debian.gz", "copyright", "examples/ppshim.conf",
-                  "examples/kubernetes.yaml")}
+                 ("README.md.gz", "changelog.gz", "changelog.Debian.gz", "copyright",
+                  *(f"examples/{path.name}" for path in (ROOT / "scripts/examples").iterdir()))}
+    completions = {"usr/share/bash-completion/completions/ppshim", "usr/share/zsh/vendor-completions/_ppshim",
+                   "usr/share/fish/vendor_completions.d/ppshim.fish"}
     libraries = {f"{LIBRARIES}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")}
     assert files == {"usr/bin/ppshim", "usr/share/man/man1/ppshim.1.gz", "usr/share/man/man8/libppshim.8.gz",
-                     "usr/share/lintian/overrides/libppshim", *libraries, *documents}
+                     "usr/share/lintian/overrides/libppshim", *libraries, *documents, *completions}
+    assert re.search(r"^d.* \./etc/ppshim/$", listing, re.M)
 
 
 # --- in a fresh Debian ------------------------------------------------------------------------------------------------

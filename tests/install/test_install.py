@@ -32,6 +32,8 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
     make(tree, "install", f"DESTDIR={root}", f"PREFIX={prefix}")
     share = f"{prefix[1:]}/share"
     expected = {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1", f"{share}/man/man8/libppshim.8",
+                f"{share}/bash-completion/completions/ppshim", f"{share}/zsh/site-functions/_ppshim",
+                f"{share}/fish/vendor_completions.d/ppshim.fish",
                 *(f"{libraries}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")),
                 *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
                 *(f"{share}/doc/libppshim/examples/{path.name}" for path in (ROOT / "scripts/examples").iterdir())}
@@ -40,9 +42,10 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
 
 
 def test_every_directory_can_be_named(tree, root):
-    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d", "SYSCONFDIR": "/e"}
+    named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d", "SYSCONFDIR": "/e",
+             "BASHCOMPDIR": "/f", "ZSHCOMPDIR": "/g", "FISHCOMPDIR": "/h"}
     make(tree, "install", f"DESTDIR={root}", *(f"{name}={directory}" for name, directory in named.items()))
-    assert {path.split("/")[0] for path in files(root)} <= {"a", "b", "c", "d"}
+    assert {path.split("/")[0] for path in files(root)} <= set("abcdefgh")
     assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists() and (root / "e/ppshim").is_dir()
     assert not (root / "etc").exists() and not (root / "usr").exists()
 
