@@ -190,7 +190,7 @@ static void say_off(const struct making *m, int why)
     pps_line_begin(&l, "stats-off");
     pps_line_foreign(&l, "path", directory, strlen(directory));
     pps_line_word(&l, "why", m->failed);
-    pps_line_number(&l, "errno", (uint64_t)why);
+    pps_line_errno(&l, "errno", why);
     pps_log(PPS_LOG_NOTICE, &l);
 }
 
