@@ -38,6 +38,12 @@ def journal_fields():
     return {"PPSHIM_" + key.upper().replace("-", "_") for key in keys | ports}
 
 
+def metrics():
+    """(name, type, unit, help) of each."""
+    text = (ROOT / "include/ppshim/stats.h").read_text().replace("\\\n", "\n")
+    return re.findall(rf"\bX\(\w+,\s*{STRING},\s*([A-Z]+),\s*{STRING},\s*{STRING}\)", text)
+
+
 def reasons():
     """(word, meaning) of each that a log line can have."""
     return [(word, meaning) for constant, word, meaning in x_table("reason.h", 2) if constant != "NONE"]

@@ -6,13 +6,13 @@ import shutil
 import warnings
 
 import pytest
-from source import ROOT, journal_fields, reasons, run, settings
+from source import ROOT, journal_fields, metrics, reasons, run, settings
 
 LIBRARY_PAGE = ROOT / "shim/libppshim.8"
 TOOL_PAGE = ROOT / "shim/tool/ppshim.1"
 DROP_IN = ROOT / "scripts/examples/ppshim.conf"
 TOOL = ROOT / "build/ppshim"
-VERBS = ("run", "check", "connect", "header", "unit")
+VERBS = ("run", "check", "connect", "header", "unit", "status")
 
 
 def tool(name):
@@ -90,6 +90,28 @@ def test_reasons_are_those_of_reason_h():
 def test_what_headers_say_is_that_of_header_tlv_h():
     words = re.findall(r'^ +X\(\w+, "([a-z-]+)", ', (ROOT / "include/ppshim/header_tlv.h").read_text(), re.M)
     assert [tag for tag, _ in entries(part(LIBRARY_PAGE, "What headers say"))] == [*words, "tlv.0xNN"]
+
+
+def test_metrics_are_those_of_stats_h():
+    told = dict(entries(part(LIBRARY_PAGE, "Metrics")))
+    expected = {f"ppshim_{name}{'_total' if kind == 'COUNTER' else ''}": meaning for name, kind, _, meaning in metrics()}
+    assert list(told) == list(expected)
+    for name, meaning in expected.items():
+        assert told[name].startswith(meaning + "."), name
+
+
+def test_every_reason_has_its_like_in_haproxy_or_none():
+    told = " ".join(text for _, text in entries(part(LIBRARY_PAGE, "Coming from HAProxy")))
+    known = [word for word, _ in reasons()]
+    assert [word for word in known if word not in re.findall(r"[\w-]+", told)] == []
+    assert "PRX_BAD_HDR" in dict(entries(part(LIBRARY_PAGE, "Coming from HAProxy")))
+
+
+def test_metrics_that_are_named_exist():
+    suffixes = {"COUNTER": ["_total"], "GAUGE": [""], "HISTOGRAM": ["", "_bucket", "_sum", "_count"]}
+    known = {f"ppshim_{name}{suffix}" for name, kind, *_ in metrics() for suffix in suffixes[kind]}
+    for page in LIBRARY_PAGE, TOOL_PAGE:
+        assert set(re.findall(r"\bppshim_[a-z_]+", page.read_text())) <= known, page
 
 
 def test_events_are_words_that_the_library_writes():
