@@ -93,7 +93,7 @@ struct pps_stats_head {
     uint64_t made;          /* CLOCK_BOOTTIME, nanoseconds */
     char version[16];       /* of the library */
     char pid_namespace[32]; /* "pid:[4026531836]": where `pid` counts */
-    char program[128];      /* the path of what it runs, cut at the front if it is longer */
+    char program[128];      /* the path of what it runs, cut at the front if it is longer; or what it calls itself */
     char unit[128];         /* the systemd unit it was in: "mariadb.service" */
     char keys[2048];        /* each with a NUL behind it */
 };

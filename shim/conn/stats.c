@@ -14,6 +14,7 @@
 #include <ppshim/real.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -102,6 +103,8 @@ static void describe(struct pps_stats_head *head, pid_t pid, uint64_t made)
     keep_end(head->version, sizeof head->version, PPS_VERSION, strlen(PPS_VERSION));
     keep_link(head->pid_namespace, sizeof head->pid_namespace, "/proc/self/ns/pid");
     keep_link(head->program, sizeof head->program, "/proc/self/exe");
+    if (!*head->program) /* a root directory without /proc */
+        prctl(PR_GET_NAME, head->program);
     keep_unit(head->unit, sizeof head->unit);
     memcpy(head->keys, keys, sizeof keys);
     atomic_store_explicit(&head->magic, PPS_STATS_MAGIC, memory_order_release);

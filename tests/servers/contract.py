@@ -8,9 +8,11 @@ ways names these in VARIANTS: whatever starts a server of its own to keep it wai
 import os
 import socket
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import counters
 import pytest
 from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, LOCAL, MODES, OTHER_BALANCER,
                      EndedAtStart, Process, accept_queue, dial, ended_among, example, in_an_epoll, open_files, proxy_v1,
@@ -37,6 +39,7 @@ class Server(Process):
     accept_error = None  # pattern of a log line about a failed accept
     nonsense = b"\r\n" * 20  # what this server refuses and ends the connection for
     keeps_waiting = True  # False: a process may turn from the listener, and so from those whose header it waits for
+    counts = True  # False: it changes its root directory before it accepts, and cannot make a file where it was told
     ipv6_routes = ("ipv6-v1", "ipv6-v2")  # (none: it cannot name an IPv6 client of an IPv4 listener)
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
@@ -478,5 +481,26 @@ class ListFile:
         assert server.accept_errors(first_served) == []
 
 
-class Contract(TheClient, BadHeaders, Waiting, ListFile):
+class Counted:
+    """What becomes of connections is counted, whoever of its processes accepts them, with whatever privileges."""
+
+    def test_what_comes_is_counted_once(self, start, balance):
+        with counters.directory() as stats:
+            server = start(STATS=stats)
+            balancer, before = balance(server), Counter(counters.counted(stats))
+            for mode in MODES:
+                assert server.login(balancer[mode]) == CLIENT
+            server.direct_login()
+            with dial(server.endpoint, BALANCER) as peer:
+                peer.sendall(b"nonsense, and no header at all")
+                read_to_end(peer)
+            told = Counter(counters.counted(stats)) - before
+            expected = {"connections": 5, "found.v1.inet": 1, "found.v2.inet": 2, "untrusted-passed": 1,
+                        "rejected.not-a-header": 1}
+            assert {key: told[key] for key in told if not key.startswith("park")} == (expected if server.counts else {})
+            assert [event.why for event in server.log.events("stats-off")] == (
+                [] if server.counts else ["cannot-make-a-file"])
+
+
+class Contract(TheClient, BadHeaders, Waiting, ListFile, Counted):
     """All of it."""

@@ -6,9 +6,11 @@ import functools
 import itertools
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
+import counters
 import pytest
 from contract import Contract, Peer, Refused, Server, TrustFile
 from harness import BALANCER, CLIENT, ROUTES, descendants, dial, run, tool, until
@@ -25,6 +27,7 @@ class Dovecot(Server):
     ready_line = r"master: Info: Dovecot v\S+ .*starting up"
     stop_signal = signal.SIGTERM
     accept_error = r".*accept\(.*\) failed.*|.*(?:Panic|Fatal):.*"
+    counts = False
     service = "service_count = 0\n  process_min_avail = 1"
     admitted = ""
 
@@ -149,6 +152,24 @@ class TestContract(Contract):
 def test_a_list_file_is_read_before_imap_login_changes_its_root(start, balance, trust_directory):
     server = start(TRUST=f"@{TrustFile(trust_directory, BALANCER).path}")
     assert server.login(balance(server)["send-proxy"]) == CLIENT
+
+
+def test_it_counts_in_a_directory_below_its_own_root(start, balance):
+    with counters.directory(0o755) as home:
+        class AtHome(Dovecot):
+            """On a tmpfs, as /run/dovecot is."""
+            def __init__(self, _, *more, **options):
+                super().__init__(home, *more, **options)
+
+        server = start(kind=AtHome, STATS="/ppshim")
+        stats = Path(home) / "run/login/ppshim"
+        stats.mkdir(mode=0o755)
+        shutil.chown(stats, "dovenull")
+        assert server.login(balance(server)["send-proxy"]) == CLIENT
+        told = counters.counted(stats)
+        assert (told["connections"], told["found.v1.inet"]) == (1, 1)
+        assert counters.groups(stats)[0]["program"] == "imap-login"
+        assert server.log.events("stats-off") == []
 
 
 @contextlib.contextmanager
