@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`ppshim unit` and `ppshim check` with Debian's own services under a real systemd: each gets the preload through its
 distribution's start script or unit, sees the client, and is as before when it is taken away."""
+import re
 import shutil
 from typing import NamedTuple
 
 import pytest
 from check_fixtures import FILE_LINES, IGNORED_LINES, TRUST, UNIT_LINES
 from conftest import LIBRARY
-from harness import SHIM, proxy_v1, until
+from harness import ROOT, SHIM, proxy_v1, until
 
 CLIENT = "203.0.113.7"
 
@@ -147,6 +148,41 @@ def test_a_library_that_the_sandbox_keeps_from_being_executed_is_told(machine):
         machine.path(dropin).unlink()
         machine.systemctl("daemon-reload")
         machine.systemctl("restart", "redis-server")
+
+
+def test_a_service_is_counted_and_prometheus_answered(machine):
+    """By the pair of the examples, in its sandbox: what it reads, and that it clears away what is left behind."""
+    mariadb = SERVICES["mariadb"]
+    machine.run("install", "-d", "-m", "1777", "/run/ppshim")
+    for name in "ppshim-metrics.socket", "ppshim-metrics@.service":
+        machine.put(f"/etc/systemd/system/{name}",
+                    (ROOT / "scripts/examples" / name).read_text().replace("@BINDIR@", "/usr/bin"))
+    install(machine, mariadb, "--stats", "/run/ppshim")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "ppshim-metrics.socket")
+    machine.systemctl("restart", mariadb.unit)
+
+    def told(metric):
+        answer = machine.send(9147, b"GET /metrics HTTP/1.1\r\n\r\n").decode()
+        assert answer.startswith("HTTP/1.1 200 OK\r\n") and answer.endswith("# EOF\n"), answer
+        labels = 'unit="mariadb.service",program="mariadbd",user="mysql",listener=":3306"'
+        return [int(line.split()[-1]) for line in answer.splitlines() if line.startswith(f"ppshim_{metric}{{{labels}")]
+
+    try:
+        machine.send(mariadb.port, proxy_v1(src=(CLIENT, 4711), dst=("127.0.0.1", mariadb.port)))
+        assert (told("connections_total"), told("processes"), told("processes_ended_total")) == ([1], [1], [0])
+        assert re.search(r"^  proxy proto found 1 inet +1$", machine.ppshim("status", "mariadb").out, re.M)
+        machine.systemctl("stop", mariadb.unit)
+        assert (told("connections_total"), told("processes"), told("processes_ended_total")) == ([1], [0], [1])
+        totals = machine.path("/run/ppshim/totals")
+        totals.write_text(re.sub(r"^(ended\t\S+)\t\d+", r"\1\t0", totals.read_text(), flags=re.M))
+        assert told("connections_total") == [1] and list(machine.path("/run/ppshim").glob("[0-9]*")) == []
+        assert told("connections_total") == [1]
+    finally:
+        machine.systemctl("stop", "ppshim-metrics.socket")
+        machine.ppshim("unit", mariadb.unit, "--remove")
+        machine.systemctl("daemon-reload")
+        machine.systemctl("restart", mariadb.unit)
 
 
 def test_systemd_finds_nothing_wrong_with_the_drop_ins(machine):
