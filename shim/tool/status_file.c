@@ -185,26 +185,44 @@ static const char *wrong_file(const struct stat *st)
     return (size_t)st->st_size > SIZE_MAX_READ ? "it is too large" : NULL;
 }
 
-static void take(struct status_file *f, const char *bytes, size_t size, uid_t user, uid_t owner)
+/* Its process is about to write it. */
+static bool is_being_made(const struct pps_stats_head *h, size_t size)
+{
+    return size == 0 || (size >= sizeof *h && !atomic_load(&h->magic));
+}
+
+static bool is_strangers(const struct status_file *f, const char *namespace, uid_t user, uid_t owner)
+{
+    return f->alive && user != 0 && user != owner && is_our_namespace(namespace) && !is_a_user_of(f->pid, user);
+}
+
+static void take_all(struct status_file *f, const char *bytes, uid_t user)
 {
     const struct pps_stats_head *h = (const struct pps_stats_head *)(const void *)bytes;
-    char namespace[sizeof h->pid_namespace + 1] = "";
-    f->refused = wrong_shape(h, size);
-    if (!f->refused)
-        copy_text(namespace, sizeof namespace, h->pid_namespace, sizeof h->pid_namespace);
-    f->alive = is_alive(f->pid, f->made, namespace);
-    if (f->refused)
-        return;
-    if (h->pid != (uint32_t)f->pid || h->made != f->made)
-        f->refused = "its name is another's";
-    else if (f->alive && user != 0 && user != owner && is_our_namespace(namespace) && !is_a_user_of(f->pid, user))
-        f->refused = "it was not made by that process";
-    if (f->refused)
-        return;
     take_program(f, h);
     copy_text(f->unit, sizeof f->unit, h->unit, sizeof h->unit);
     take_user(f, user);
     take_listeners(f, bytes);
+}
+
+static void take(struct status_file *f, const char *bytes, size_t size, uid_t user, uid_t owner)
+{
+    const struct pps_stats_head *h = (const struct pps_stats_head *)(const void *)bytes;
+    char namespace[sizeof h->pid_namespace + 1] = "";
+    const char *wrong = wrong_shape(h, size);
+    if (!wrong)
+        copy_text(namespace, sizeof namespace, h->pid_namespace, sizeof h->pid_namespace);
+    f->alive = is_alive(f->pid, f->made, namespace);
+    if (is_strangers(f, namespace, user, owner))
+        f->refused = "it was not made by that process";
+    else if (f->alive && is_being_made(h, size))
+        return;
+    else if (!wrong && (h->pid != (uint32_t)f->pid || h->made != f->made))
+        f->refused = "its name is another's";
+    else
+        f->refused = wrong;
+    if (!f->refused)
+        take_all(f, bytes, user);
 }
 
 bool status_file_read(int directory, uid_t owner, struct status_file *f)

@@ -386,6 +386,24 @@ def test_file_of_a_living_process_that_somebody_else_made_is_left_out(serve, sta
     assert left_out(stats, path.name, "it was not made by that process") == []
 
 
+def test_file_that_is_being_made_is_nothing_yet(serve, stats):
+    server = some_of_each(serve())
+    pid, made = file_of(stats, server.pid).name.split(".")
+    (stats / f"{pid}.{int(made) + 1}").touch()
+    assert without_parks(counted(stats)) == SOME
+
+
+def test_empty_file_of_a_stranger_does_not_end_a_living_process(serve, stats):
+    needs("root")
+    server = some_of_each(serve())
+    pid, made = file_of(stats, server.pid).name.split(".")
+    name = f"{pid}.{int(made) + 1}"
+    (stats / name).touch()
+    os.chown(stats / name, NOBODY, NOBODY)
+    [group] = left_out(stats, name, "it was not made by that process")
+    assert group["processes"] == [server.pid]
+
+
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "directory", "fifo"])
 def test_what_is_no_plain_file_is_left_out(ended, stats, kind):
     data = ended.read_bytes()
