@@ -36,6 +36,18 @@ static inline bool pps_text_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Digits without a leading zero, at most `most`. Returns the byte after them, NULL if that is no such number. */
+static inline const char *pps_text_number(const char *at, unsigned long most, unsigned long *n)
+{
+    const char *start = at;
+    for (*n = 0; pps_text_is_digit(*at); at++) {
+        *n = *n * 10 + (unsigned long)(*at - '0');
+        if (*n > most)
+            return NULL;
+    }
+    return at == start || (at - start > 1 && *start == '0') ? NULL : at;
+}
+
 static inline size_t pps_text_span(struct pps_text t, bool separators)
 {
     size_t n = 0;

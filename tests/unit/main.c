@@ -24,6 +24,8 @@ int main(void)
     srunner_add_suite(runner, suite_line());
     srunner_add_suite(runner, suite_peer());
     srunner_add_suite(runner, suite_pending());
+    srunner_add_suite(runner, suite_limit());
+    srunner_add_suite(runner, suite_limit_tables());
     srunner_add_suite(runner, suite_usage());
     srunner_add_suite(runner, suite_own_fds());
     srunner_add_suite(runner, suite_slot());

@@ -17,6 +17,8 @@ Suite *suite_header_build(void);
 Suite *suite_header_tlv(void);
 Suite *suite_late(void);
 Suite *suite_leader(void);
+Suite *suite_limit(void);
+Suite *suite_limit_tables(void);
 Suite *suite_line(void);
 Suite *suite_own_fds(void);
 Suite *suite_peer(void);
