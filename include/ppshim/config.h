@@ -8,6 +8,7 @@
 #ifndef PPSHIM_CONFIG_H
 #define PPSHIM_CONFIG_H
 
+#include <ppshim/limit.h>
 #include <ppshim/settings.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,14 +22,15 @@ enum pps_log_level { PPS_LOG_ERROR, PPS_LOG_NOTICE, PPS_LOG_INFO, PPS_LOG_DEBUG 
 struct pps_config {
     bool on; /* one of the two lists is set, and PPSHIM_TRUST is not `none` */
     /* List texts, syntax checked; NULL: not set, or the shim is off. */
-    const char *trust, *header_optional, *client_allow, *client_deny;
+    const char *trust, *header_optional, *client_allow, *client_deny, *limit_exempt;
     unsigned timeout_ms;      /* 100 to 60000 */
     bool version_accepted[3]; /* by version number; [0] unused */
     bool defer_accept;
     bool reject_untrusted;
     bool inherited;
     bool local_from_header; /* getsockname tells the header's destination; false if the shim is off */
-    unsigned max_pending;   /* 0: the default, computed at the first park */
+    struct pps_limit client_rate, client_max;
+    unsigned max_pending; /* 0: the default, computed at the first park */
     enum pps_log_target log_target;
     enum pps_log_level log_level;
     const char *log_path;      /* with PPS_LOG_FILE */

@@ -31,6 +31,8 @@
     X(SRC_BROADCAST, "src-broadcast", "the client's address is 255.255.255.255")                                       \
     X(SRC_LOOPBACK, "src-loopback", "a loopback client claimed by a proxy on another host")                            \
     X(CLIENT_DENIED, "client-denied", "the client is in PPSHIM_CLIENT_DENY, or not in PPSHIM_CLIENT_ALLOW")            \
+    X(CLIENT_RATE, "client-rate", "the client makes new connections faster than PPSHIM_CLIENT_RATE")                   \
+    X(CLIENT_MAX, "client-max", "the client has as many connections open as PPSHIM_CLIENT_MAX")                        \
     X(CLIENT_NEEDS_INET6, "client-needs-inet6",                                                                        \
       "an IPv6 client on an AF_INET socket whose server reads 16-byte addresses: make it listen on [::]")              \
     /* what the connection did: admit.h */                                                                             \

@@ -21,6 +21,9 @@
     X(LOCAL_ADDR, "PPSHIM_LOCAL_ADDR", "socket header", "socket",                                                      \
       "own address of connections: the socket's or the header's destination")                                          \
     X(MAX_PENDING, "PPSHIM_MAX_PENDING", "NUMBER", "", "most connections waiting for a header per process")            \
+    X(CLIENT_RATE, "PPSHIM_CLIENT_RATE", "NUMBER/TIME", "", "new connections that a client may make in a time")        \
+    X(CLIENT_MAX, "PPSHIM_CLIENT_MAX", "NUMBER", "", "connections that a client may have open at once")                \
+    X(LIMIT_EXEMPT, "PPSHIM_LIMIT_EXEMPT", "LIST", "", "clients that the two limits leave alone")                      \
     X(STATS, "PPSHIM_STATS", "DIRECTORY", "", "where counters are kept, for ppshim status")                            \
     X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")                             \
     X(LOG_TLVS, "PPSHIM_LOG_TLVS", "TYPES", "", "types of TLVs whose bytes are logged as they are")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * trust.h: the lists in force (PPSHIM_TRUST, PPSHIM_HEADER_OPTIONAL, PPSHIM_CLIENT_ALLOW, PPSHIM_CLIENT_DENY) and the
- * files behind them.
+ * trust.h: the lists in force (PPSHIM_TRUST, PPSHIM_HEADER_OPTIONAL, PPSHIM_CLIENT_ALLOW, PPSHIM_CLIENT_DENY,
+ * PPSHIM_LIMIT_EXEMPT) and the files behind them.
  *
  * A list text holds entries separated by commas or white space: addresses and CIDRs as in cidr.h,
  * `unix:/path` or `unix:@name` for a listening AF_UNIX socket of the server's, whose peers then all belong to the list
@@ -53,6 +53,7 @@ bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed);
 /* Only after a successful load. */
 enum pps_trust pps_trust_of(const struct pps_addr *peer);
 bool pps_client_allowed(const struct pps_addr *client);
+bool pps_client_exempt(const struct pps_addr *client); /* from limits */
 /* What the peers of this listener are; its name as a list has it. */
 enum pps_trust pps_trust_of_listener(const struct pps_unix_name *name);
 /* Entries of PPSHIM_TRUST and PPSHIM_HEADER_OPTIONAL together, for the `active` line. */

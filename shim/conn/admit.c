@@ -8,6 +8,7 @@
 #include <ppshim/admit.h>
 #include <ppshim/deadline.h>
 #include <ppshim/header.h>
+#include <ppshim/limits.h>
 #include <ppshim/real.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,7 +29,7 @@ static enum pps_reason judge(const struct pps_conn *c, const struct pps_config *
         return PPS_REASON_SRC_BROADCAST;
     if (pps_addr_is_loopback(&h->src) && !pps_addr_is_loopback(&c->peer))
         return PPS_REASON_SRC_LOOPBACK;
-    return pps_client_allowed(&h->src) ? PPS_REASON_NONE : PPS_REASON_CLIENT_DENIED;
+    return pps_client_allowed(&h->src) ? pps_limits_judge(c, config, &h->src) : PPS_REASON_CLIENT_DENIED;
 }
 
 /* What is no host's address cannot have been connected to, and no proxy elsewhere speaks of this host's loopback. */
@@ -59,8 +60,24 @@ static bool remember(const struct pps_conn *c)
     return c->origin.unix_name || pps_client_remember(c->fd, &c->peer, &c->client);
 }
 
-static enum pps_admission without_header(const struct pps_conn *c)
+static enum pps_admission gone(enum pps_reason why, enum pps_reason *reason)
 {
+    *reason = why;
+    return PPS_ADMIT_GONE;
+}
+
+/* Whom the server takes for the client is limited as one. The peers of an AF_UNIX listener are nobody. */
+static bool is_within_limits(const struct pps_conn *c, const struct pps_config *config, enum pps_reason *reason)
+{
+    *reason = c->origin.unix_name ? PPS_REASON_NONE : pps_limits_judge(c, config, &c->peer);
+    return *reason == PPS_REASON_NONE;
+}
+
+static enum pps_admission without_header(const struct pps_conn *c, const struct pps_config *config,
+                                         enum pps_reason *reason)
+{
+    if (!is_within_limits(c, config, reason))
+        return PPS_ADMIT_GONE;
     remember(c);
     pps_event_passed_without_header(c);
     return PPS_ADMIT_READY;
@@ -83,12 +100,6 @@ static enum pps_reason take(struct pps_conn *c, const struct pps_config *config,
     return PPS_REASON_NONE;
 }
 
-static enum pps_admission gone(enum pps_reason why, enum pps_reason *reason)
-{
-    *reason = why;
-    return PPS_ADMIT_GONE;
-}
-
 static enum pps_admission wait_for(struct pps_conn *c, uint32_t need)
 {
     c->need = need;
@@ -106,7 +117,8 @@ static enum pps_admission verdict(struct pps_conn *c, const struct pps_config *c
     case PPS_HEADER_NEED:
         return wait_for(c, (uint32_t)need);
     case PPS_HEADER_INVALID:
-        return *reason == PPS_REASON_NOT_A_HEADER && c->trust == PPS_OPTIONAL ? without_header(c) : PPS_ADMIT_GONE;
+        return *reason == PPS_REASON_NOT_A_HEADER && c->trust == PPS_OPTIONAL ? without_header(c, config, reason)
+                                                                              : PPS_ADMIT_GONE;
     case PPS_HEADER_COMPLETE:
         break;
     }
@@ -164,7 +176,7 @@ enum pps_admission pps_admit_timeout(struct pps_conn *c, const struct pps_config
     if (a != PPS_ADMIT_WAIT)
         return a;
     if (c->trust == PPS_OPTIONAL && c->have == 0)
-        return without_header(c);
+        return without_header(c, config, reason);
     return gone(PPS_REASON_TIMEOUT, reason);
 }
 
@@ -180,8 +192,17 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_config *
         return pps_admit_look(c, config, buf, size, reason);
     if (config->reject_untrusted)
         return gone(PPS_REASON_UNTRUSTED, reason);
+    if (!is_within_limits(c, config, reason))
+        return PPS_ADMIT_GONE;
     pps_event_passed_untrusted(c);
     return PPS_ADMIT_READY;
+}
+
+/* With its close it is gone from the kernel too. */
+static void set_reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
@@ -190,6 +211,8 @@ void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
         pps_event_probe(c);
     else
         pps_event_rejected(c, reason);
+    if (pps_limits_reset(reason))
+        set_reset(c->fd);
     shutdown(c->fd, SHUT_RDWR);
     real_close(c->fd);
 }

@@ -132,3 +132,15 @@ void pps_conn_log_reject(const struct pps_conn *c, enum pps_reason reason)
         pps_line_exe(&l, "not-started");
     pps_log(PPS_LOG_NOTICE, &l);
 }
+
+void pps_conn_log_would_reject(const struct pps_conn *c, enum pps_reason reason, const struct pps_addr *client)
+{
+    struct pps_line l;
+    if (!pps_log_wants(PPS_LOG_NOTICE))
+        return;
+    begin_line(&l, "would-reject", c);
+    pps_line_word(&l, "reason", pps_reason_word(reason));
+    pps_line_addr(&l, "client", client);
+    pps_line_text(&l, " dry-run");
+    pps_log(PPS_LOG_NOTICE, &l);
+}

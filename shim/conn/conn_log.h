@@ -15,6 +15,7 @@
 void pps_conn_log_accept(const struct pps_conn *conn, const struct pps_header *h);
 
 void pps_conn_log_reject(const struct pps_conn *conn, enum pps_reason reason);
+void pps_conn_log_would_reject(const struct pps_conn *conn, enum pps_reason reason, const struct pps_addr *client);
 
 /* Connections that need no line each, but whose number tells an operator what is going on: shown at debug. */
 void pps_conn_log_pass_untrusted(const struct pps_conn *conn);

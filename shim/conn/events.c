@@ -49,3 +49,8 @@ void pps_event_unparked(const struct pps_conn *c)
 {
     pps_stats_unparked(c);
 }
+
+void pps_event_would_reject(const struct pps_conn *c, enum pps_reason reason, const struct pps_addr *client)
+{
+    pps_conn_log_would_reject(c, reason, client);
+}

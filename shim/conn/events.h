@@ -28,6 +28,8 @@ void pps_event_passed_without_header(const struct pps_conn *conn);
 /* It ends here. A probe connected and left without a byte. */
 void pps_event_probe(const struct pps_conn *conn);
 void pps_event_rejected(const struct pps_conn *conn, enum pps_reason reason);
+/* It would end here if its limit were not a dry run. */
+void pps_event_would_reject(const struct pps_conn *conn, enum pps_reason reason, const struct pps_addr *client);
 
 /* It waits for its header among the pending ones (pending.h); and, whatever becomes of it, does no longer. Under the
    caller's lock. */

@@ -39,19 +39,7 @@ __attribute__((format(printf, 4, 5))) static bool refuse(char *error, const char
     return false;
 }
 
-/* --- words and numbers --- */
-
-/* Digits without a leading zero, at most `most`. Returns the byte after them, NULL if that is no such number. */
-static const char *read_number(const char *at, unsigned long most, unsigned long *n)
-{
-    const char *start = at;
-    for (*n = 0; pps_text_is_digit(*at); at++) {
-        *n = *n * 10 + (unsigned long)(*at - '0');
-        if (*n > most)
-            return NULL;
-    }
-    return at == start || (at - start > 1 && *start == '0') ? NULL : at;
-}
+/* --- words --- */
 
 static bool is_only_word(const char *value, const char *text)
 {
@@ -86,10 +74,10 @@ struct setting {
 static bool read_port(const struct setting *s, struct pps_text w)
 {
     unsigned long first, last;
-    const char *end = w.at + w.length, *at = read_number(w.at, 65535, &first);
+    const char *end = w.at + w.length, *at = pps_text_number(w.at, 65535, &first);
     last = first;
     if (at && at < end && *at == '-')
-        at = read_number(at + 1, 65535, &last);
+        at = pps_text_number(at + 1, 65535, &last);
     char shown[SHOWN];
     pps_cidr_quote(shown, sizeof shown, w.at, w.length);
     if (pps_text_is(w, "all"))
@@ -121,7 +109,7 @@ static bool read_ports(const struct setting *s)
 static bool read_timeout(const struct setting *s)
 {
     unsigned long n;
-    const char *unit = read_number(s->value, 100000000, &n);
+    const char *unit = pps_text_number(s->value, 100000000, &n);
     bool seconds = unit && strcmp(unit, "s") == 0;
     if (unit && !*unit) {
         bool meant_ms = n >= 100 && n <= 60000, meant_s = n && n <= 60;
@@ -179,11 +167,23 @@ static bool read_max_pending(const struct setting *s)
     s->out->max_pending = 0;
     if (!*s->value)
         return true;
-    const char *end = read_number(s->value, PENDING_MAX, &n);
+    const char *end = pps_text_number(s->value, PENDING_MAX, &n);
     if (!end || *end || !n)
         return REFUSE(s, "not a number of connections: write one from 1 to %d, like 1024", PENDING_MAX);
     s->out->max_pending = (unsigned)n;
     return true;
+}
+
+static bool read_client_rate(const struct setting *s)
+{
+    char why[PPS_ERROR_TEXT / 2];
+    return !*s->value || pps_limit_read_rate(s->value, &s->out->client_rate, why, sizeof why) || REFUSE(s, "%s", why);
+}
+
+static bool read_client_max(const struct setting *s)
+{
+    char why[PPS_ERROR_TEXT / 2];
+    return !*s->value || pps_limit_read_max(s->value, &s->out->client_max, why, sizeof why) || REFUSE(s, "%s", why);
 }
 
 static bool read_stats(const struct setting *s)
@@ -279,6 +279,9 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
     [PPS_SET_INHERITED] = read_inherited,
     [PPS_SET_LOCAL_ADDR] = read_local_addr,
     [PPS_SET_MAX_PENDING] = read_max_pending,
+    [PPS_SET_CLIENT_RATE] = read_client_rate,
+    [PPS_SET_CLIENT_MAX] = read_client_max,
+    [PPS_SET_LIMIT_EXEMPT] = read_list,
     [PPS_SET_STATS] = read_stats,
     [PPS_SET_LOG] = read_log,
     [PPS_SET_LOG_TLVS] = read_log_tlvs,
@@ -401,6 +404,7 @@ static bool keep_texts(struct pps_config *out)
         {&out->header_optional, length_of(out->header_optional)},
         {&out->client_allow, length_of(out->client_allow)},
         {&out->client_deny, length_of(out->client_deny)},
+        {&out->limit_exempt, length_of(out->limit_exempt)},
         {&out->stats, length_of(out->stats)},
         {&out->log_path, out->log_path ? log_target(out->log_path, &level).length : 0},
     };
@@ -461,6 +465,7 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
         out->header_optional = optional;
         out->client_allow = values[PPS_SET_CLIENT_ALLOW];
         out->client_deny = values[PPS_SET_CLIENT_DENY];
+        out->limit_exempt = values[PPS_SET_LIMIT_EXEMPT];
     }
     if (out->trust && out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
         return false;

@@ -25,7 +25,7 @@
 #define LOOK_EVERY_MS 1000
 #define SETTLE_MS 500 /* half of it: a file still being written costs one look more */
 
-enum { TRUST, OPTIONAL, ALLOW, DENY, LISTS };
+enum { TRUST, OPTIONAL, ALLOW, DENY, EXEMPT, LISTS };
 
 /* In a mapping of its own. Once published, readers read the sets, which never change; the rest is the looker's. */
 struct lists {
@@ -47,14 +47,14 @@ static enum pps_list_verdict tried; /* what came of reloading the files as they 
 
 static const char *text_of(const struct pps_config *c, int list)
 {
-    const char *const text[LISTS] = {c->trust, c->header_optional, c->client_allow, c->client_deny};
+    const char *const text[LISTS] = {c->trust, c->header_optional, c->client_allow, c->client_deny, c->limit_exempt};
     return text[list];
 }
 
 static const char *name_of(int list)
 {
     static const enum pps_setting of[LISTS] = {PPS_SET_TRUST, PPS_SET_HEADER_OPTIONAL, PPS_SET_CLIENT_ALLOW,
-                                               PPS_SET_CLIENT_DENY};
+                                               PPS_SET_CLIENT_DENY, PPS_SET_LIMIT_EXEMPT};
     return pps_settings[of[list]].name;
 }
 
@@ -321,6 +321,14 @@ bool pps_client_allowed(const struct pps_addr *client)
     bool allowed = !pps_cidr_has(&l->list[DENY].set, client) && (!allow->count || pps_cidr_has(allow, client));
     leave();
     return allowed;
+}
+
+bool pps_client_exempt(const struct pps_addr *client)
+{
+    const struct lists *l = enter();
+    bool exempt = pps_cidr_has(&l->list[EXEMPT].set, client);
+    leave();
+    return exempt;
 }
 
 size_t pps_trust_prefixes(void)

@@ -95,6 +95,11 @@ static bool is_trust(const struct reading *r)
     return strcmp(r->list->setting, "PPSHIM_TRUST") == 0;
 }
 
+static bool is_of_clients(const struct reading *r)
+{
+    return strncmp(r->list->setting, "PPSHIM_CLIENT_", 14) == 0 || strcmp(r->list->setting, "PPSHIM_LIMIT_EXEMPT") == 0;
+}
+
 /* --- entries that name somebody --- */
 
 #define UNIX "unix:"
@@ -113,7 +118,7 @@ static bool check_listener(struct reading *r, struct pps_text e, struct pps_text
     pps_cidr_quote(shown, sizeof shown, e.at, e.length);
     if (*e.at == '!')
         return refuse(r, "%s: a listener is not taken out of a list: leave its unix: entry away", shown);
-    if (strncmp(r->list->setting, "PPSHIM_CLIENT_", 14) == 0)
+    if (is_of_clients(r))
         return refuse(r, "%s: a listener is no client: unix: entries go into PPSHIM_TRUST or PPSHIM_HEADER_OPTIONAL",
                       shown);
     if (name.length < 2 || (*name.at != '/' && *name.at != '@'))

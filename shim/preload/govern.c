@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <ppshim/client.h>
+#include <ppshim/limits.h>
 #include <ppshim/log.h>
 #include <ppshim/trust.h>
 #include <stdatomic.h>
@@ -49,7 +50,8 @@ void pps_govern_begin(int fd, const struct pps_probe *p)
 {
     static atomic_bool said;
     char error[PPS_ERROR_TEXT];
-    if (!pps_trust_load(&pps_config, error))
+    if (!pps_trust_load(&pps_config, error) || !pps_limits_begin(&pps_config, error) ||
+        !pps_limits_suit(&pps_config, fd, error))
         pps_stop_misconfigured(error);
     if (!atomic_load(&said) && !atomic_exchange(&said, true))
         say_active(p);
@@ -61,6 +63,8 @@ void pps_govern_prepare(int fd)
 {
     struct pps_probe p;
     char error[PPS_ERROR_TEXT];
-    if (pps_probe(fd, &p) && p.listens && pps_govern_wants(&p))
-        pps_trust_load(&pps_config, error);
+    if (!pps_probe(fd, &p) || !p.listens || !pps_govern_wants(&p))
+        return;
+    pps_trust_load(&pps_config, error);
+    pps_limits_begin(&pps_config, error);
 }

@@ -13,12 +13,13 @@
 /* An AF_UNIX listener takes the name that its list has for it. */
 bool pps_govern_wants(struct pps_probe *p);
 
-/* Loads the lists, says `active` once, and does what settings ask of such a listener. Ends the process, status 78, over
-   a bad list. */
+/* Loads the lists, makes the clients' accounts, says `active` once, and does what settings ask of such a listener. Ends
+   the process, status 78, over a bad list or a limit that cannot be held. */
 void pps_govern_begin(int fd, const struct pps_probe *p);
 
-/* A server that is given its listener may change its root before it accepts: the lists are read while they can be. What
-   is wrong with them is said, and fatal, when it waits or accepts. */
+/* A server that is given its listener may change its root before it accepts, and fork: the lists are read while they
+   can be, and the accounts made while all who will accept have them. What is wrong with them is said, and fatal, when
+   it waits or accepts. */
 void pps_govern_prepare(int fd);
 
 #endif

@@ -70,7 +70,7 @@ static char *preloaded(const struct tool_unit *unit)
 static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
 {
     static const char *const lists[] = {"PPSHIM_TRUST", "PPSHIM_HEADER_OPTIONAL", "PPSHIM_CLIENT_ALLOW",
-                                        "PPSHIM_CLIENT_DENY"};
+                                        "PPSHIM_CLIENT_DENY", "PPSHIM_LIMIT_EXEMPT"};
     static const char *const homes[] = {"@/home/", "@/root/", "@/run/user/"}, *const temporary[] = {"@/tmp/",
                                                                                                     "@/var/tmp/"};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

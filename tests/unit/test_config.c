@@ -47,6 +47,9 @@ START_TEST(without_settings_the_shim_is_off_and_every_default_holds)
     ck_assert(!config.reject_untrusted);
     ck_assert(!config.inherited);
     ck_assert(!config.local_from_header);
+    ck_assert_uint_eq(config.client_rate.count, 0);
+    ck_assert_uint_eq(config.client_max.count, 0);
+    ck_assert_ptr_null(config.limit_exempt);
     ck_assert_uint_eq(config.max_pending, 0);
     ck_assert_ptr_null(config.stats);
     ck_assert_int_eq(config.log_target, PPS_LOG_AUTO);
@@ -109,11 +112,14 @@ END_TEST
 
 /* Right ones, of every setting but the two lists. */
 static const char *const lonely[] = {
-    "PPSHIM_PORTS=all",         "PPSHIM_TIMEOUT=3s",       "PPSHIM_VERSIONS=1,2",
-    "PPSHIM_DEFER_ACCEPT=off",  "PPSHIM_UNTRUSTED=reject", "PPSHIM_CLIENT_ALLOW=192.0.2.1",
-    "PPSHIM_CLIENT_DENY=::/0",  "PPSHIM_INHERITED=on",     "PPSHIM_LOCAL_ADDR=socket",
-    "PPSHIM_MAX_PENDING=7",     "PPSHIM_LOG=auto",         "PPSHIM_LOG_TLVS=0xEA",
-    "PPSHIM_STATS=/run/ppshim",
+    "PPSHIM_PORTS=all",         "PPSHIM_TIMEOUT=3s",
+    "PPSHIM_VERSIONS=1,2",      "PPSHIM_DEFER_ACCEPT=off",
+    "PPSHIM_UNTRUSTED=reject",  "PPSHIM_CLIENT_ALLOW=192.0.2.1",
+    "PPSHIM_CLIENT_DENY=::/0",  "PPSHIM_INHERITED=on",
+    "PPSHIM_LOCAL_ADDR=socket", "PPSHIM_MAX_PENDING=7",
+    "PPSHIM_LOG=auto",          "PPSHIM_LOG_TLVS=0xEA",
+    "PPSHIM_STATS=/run/ppshim", "PPSHIM_CLIENT_RATE=20/10s",
+    "PPSHIM_CLIENT_MAX=50",     "PPSHIM_LIMIT_EXEMPT=192.0.2.1",
 };
 _Static_assert(sizeof lonely / sizeof *lonely == PPS_SET_COUNT - 2, "all but the lists");
 
@@ -324,6 +330,12 @@ static const struct {
     {"PPSHIM_CLIENT_ALLOW=", "PPSHIM_CLIENT_ALLOW=" EMPTY_LIST},
     {"PPSHIM_CLIENT_ALLOW=!10.0.0.1",
      "PPSHIM_CLIENT_ALLOW=!10.0.0.1: exclusions only: write what they are taken out of as well"},
+    {"PPSHIM_CLIENT_RATE=", "PPSHIM_CLIENT_RATE=: set but empty: write a value, or leave it unset"},
+    {"PPSHIM_CLIENT_RATE=20", "PPSHIM_CLIENT_RATE=20: a rate needs a time: write 20/10s"},
+    {"PPSHIM_CLIENT_MAX=0", "PPSHIM_CLIENT_MAX=0: nobody would ever get in: write 1 or more"},
+    {"PPSHIM_LIMIT_EXEMPT=unix:/run/x.sock",
+     "PPSHIM_LIMIT_EXEMPT=unix:/run/x.sock: a listener is no client: unix: entries go into PPSHIM_TRUST or "
+     "PPSHIM_HEADER_OPTIONAL"},
     {"PPSHIM_CLIENT_DENY=\t", "PPSHIM_CLIENT_DENY=\\x09" EMPTY_LIST},
     {"PPSHIM_CLIENT_DENY=10.0.0.0/33", "PPSHIM_CLIENT_DENY=10.0.0.0/33: an IPv4 prefix is /0 to /32"},
     {"PPSHIM_PORTS=", "PPSHIM_PORTS=: set but empty: write a value like all, or leave it unset"},
