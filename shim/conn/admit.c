@@ -198,11 +198,11 @@ enum pps_admission pps_admit_begin(struct pps_conn *c, const struct pps_config *
     return PPS_ADMIT_READY;
 }
 
-/* With its close it is gone from the kernel too. */
-static void set_reset(int fd)
+/* To connect to nobody is to reset: nothing of it stays in the kernel, whoever holds a copy. */
+static bool reset(int fd)
 {
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    return connect(fd, &nobody, sizeof nobody) == 0;
 }
 
 void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
@@ -211,8 +211,7 @@ void pps_admit_close(struct pps_conn *c, enum pps_reason reason)
         pps_event_probe(c);
     else
         pps_event_rejected(c, reason);
-    if (pps_limits_reset(reason))
-        set_reset(c->fd);
-    shutdown(c->fd, SHUT_RDWR);
+    if (!pps_limits_reset(reason) || !reset(c->fd))
+        shutdown(c->fd, SHUT_RDWR);
     real_close(c->fd);
 }
