@@ -17,6 +17,7 @@ import pytest
 from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, LOCAL, MODES, OTHER_BALANCER,
                      EndedAtStart, Process, accept_queue, dial, ended_among, example, in_an_epoll, open_files, proxy_v1,
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
+from wire import inode_of
 
 CROWD = 300
 
@@ -40,6 +41,7 @@ class Server(Process):
     nonsense = b"\r\n" * 20  # what this server refuses and ends the connection for
     keeps_waiting = True  # False: a process may turn from the listener, and so from those whose header it waits for
     counts = True  # False: it changes its root directory before it accepts, and cannot make a file where it was told
+    shares_accounts = True  # False: those who accept were executed, and each counts its clients for itself
     ipv6_routes = ("ipv6-v1", "ipv6-v2")  # (none: it cannot name an IPv6 client of an IPv4 listener)
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
@@ -502,5 +504,62 @@ class Counted:
                 [] if server.counts else ["cannot-make-a-file"])
 
 
-class Contract(TheClient, BadHeaders, Waiting, ListFile, Counted):
+class Limits:
+    """Clients that make or have too many connections, whichever process accepts them."""
+
+    def test_a_client_has_no_more_connections_than_it_may_and_nobody_else_less(self, start, balance, variant):
+        server = start(kind=variant, CLIENT_MAX="5", CLIENT_RATE="10/1h")
+        if not variant.shares_accounts:
+            self.assert_each_process_counts(server)
+            return
+        balancer = balance(server)
+        socks = [as_client(server, CLIENT) for _ in range(8)]
+        self.assert_rejected(server, {"client-max": 3})
+        assert server.direct_login().address == "127.0.0.1"
+        self.end(server, self.let_in(socks, 5)[0])
+        assert server.login(balancer["send-proxy-v2"]) == CLIENT
+        # One token is left, and so perhaps a slot; whether that session's is free again by now is the server's affair.
+        socks += [as_client(server, CLIENT) for _ in range(3)]
+        until(lambda: len(server.log.events("reject")) >= 5, "the last two are refused")
+        assert [e.reason for e in server.log.events("reject")].count("client-rate") == 2
+        assert all(e.client.startswith(CLIENT[0] + ":") for e in server.log.events("reject"))
+
+    def assert_each_process_counts(self, server):
+        socks = [as_client(server, CLIENT) for _ in range(13)]
+        until(lambda: len(server.log.events("accept")) + len(server.log.events("reject")) == len(socks), "all are judged")
+        assert max(Counter(e.pid for e in server.log.events("accept")).values()) <= 5
+
+    def assert_rejected(self, server, expected):
+        until(lambda: len(server.log.events("reject")) >= sum(expected.values()), f"rejected: {expected}")
+        assert Counter(e.reason for e in server.log.events("reject")) == expected
+
+    def let_in(self, socks, count):
+        """That many of these, when the others are reset."""
+        left = list(socks)
+        for sock in socks:
+            sock.setblocking(False)
+
+        def is_reset(sock):
+            try:
+                sock.recv(1, socket.MSG_PEEK)
+            except ConnectionResetError:
+                return True
+            except BlockingIOError:
+                pass
+            return False
+
+        def others_are_gone():
+            left[:] = [sock for sock in left if not is_reset(sock)]
+            return len(left) == count
+        until(others_are_gone, "the others are reset")
+        return left
+
+    def end(self, server, sock):
+        name = sock.getsockname()
+        inode = inode_of(server.endpoint, name)
+        sock.close()
+        until(lambda: inode_of(server.endpoint, name) != inode, "the server closes its end")
+
+
+class Contract(TheClient, BadHeaders, Waiting, ListFile, Counted, Limits):
     """All of it."""

@@ -124,6 +124,7 @@ class DovecotPerClient(Dovecot):
     process that waits for a header and gets another client first has no further use for the late one."""
     service = "service_count = 1"
     keeps_waiting = False
+    shares_accounts = False
 
 
 class DovecotPrestarted(DovecotPerClient):

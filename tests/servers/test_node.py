@@ -65,6 +65,7 @@ class ClusterHanded(Node):
 
 class ClusterShared(ClusterHanded):
     how = "shared"
+    shares_accounts = False
 
     def acceptors(self):
         return [pid for pid, _ in descendants(self.pid)]
