@@ -127,7 +127,7 @@ class Session:
         assert self.status() == EX_CONFIG
         line, = self.lines()
         found = wire.fields(line)
-        wanted = {"reason": reason, "peer": self.peer.text, "local": f":{self.port}", **wanted}
+        wanted = {"reason": reason, "peer": self.peer.text, "local": f"127.0.0.1:{self.port}", **wanted}
         assert {key: found.get(key) for key in wanted} == wanted, line
         assert found["not-started"]
         return found
@@ -280,14 +280,14 @@ def test_bad_header_ends_the_service_before_it_begins(session, reason, log):
     one = session()
     one.peer.send(BAD[reason])
     found = one.start(log=f"{one.path}:{log}").refused(reason, got=str(len(BAD[reason])))
-    assert found["not-started"] == os.path.realpath(service()[0])
+    assert found["not-started"] == service()[0]
 
 
 def test_first_program_of_a_chain_is_the_one_that_is_not_started(session):
     one = session()
     one.peer.send(b"nonsense")
     found = one.start(chain("touch %s; exec SERVICE" % (one.path.parent / "began"))).refused("not-a-header")
-    assert found["not-started"] == os.path.realpath("/bin/sh")
+    assert found["not-started"] == "/bin/sh"
     assert not (one.path.parent / "began").exists()
 
 

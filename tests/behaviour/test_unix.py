@@ -99,7 +99,7 @@ def test_peer_that_leaves_without_a_byte_is_a_probe(listed, path):
 
 def test_client_is_in_the_log(listed, path):
     server = listed(log="stderr:info")
-    served(path, wire.v2(tlvs=wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"app"))))
+    served(path, wire.v2(tlvs=wire.ssl_tlv(wire.tlv(wire.SSL_CN, b"app"), client=3)))
     server.logged("accept", peer=f"unix:{path}", v="2", client=CLIENT_TEXT, cn="app")
 
 

@@ -310,7 +310,7 @@ class BadHeaders:
         received, name = misbehave(server, bad)
         assert received == b"", "the server heard of it"
         event = server.log.wait_event("reject", mark, peer=text(name))
-        assert (event.reason, event.local, event.got) == (bad.reason, f":{server.port}", str(len(bad.sent)))
+        assert (event.reason, event.local, event.got) == (bad.reason, text(server.endpoint), str(len(bad.sent)))
         assert BALANCER not in own_lines(server, mark)
         return event
 
