@@ -114,8 +114,8 @@ class Balancer(Process):
         if route.tls:
             inner = "{}:{}".format(*self.inner[name])
             certs = self.certificates
-            before = (f"listen {name}-client\n  bind {bind}\n"
-                      f"  server tls {inner} ssl crt {certs.client} ca-file {certs.ca} verify required\n")
+            before = (f"listen {name}-client\n  bind {bind}\n  server tls {inner} ssl sni str(localhost) "
+                      f"crt {certs.client} ca-file {certs.ca} verify required\n")
             bind = f"{inner} ssl crt {certs.server} ca-file {certs.ca} verify required"
         if isinstance(self.target, str):  # "unix@/path"; one connection for each client, though it is closed at once
             target, source, retries = self.target, "", "  retries 0\n"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PostgreSQL: select(), then a blocking accept(), then a fork for each client; pg_hba decides by accept's address."""
 import functools
+import re
 import shutil
 import signal
 import subprocess
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from contract import V1, Contract, Peer, Refused, Server, refused, text
-from harness import (BALANCER, CLIENT, CLIENT6, DEADLINE, MODES, ROUTES, clean_env, dial, run, tool, unprivileged,
-                     until)
+from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, DEADLINE, MODES, ROUTES, Balancer, Route, clean_env, dial,
+                     run, scratch, tool, unprivileged, until)
 
 STRANGER = ROUTES["stranger"].client
 
@@ -148,6 +149,17 @@ def test_an_ipv4_client_matches_an_ipv4_line_on_an_ipv6_only_socket(start, balan
     assert server.login(balancer[mode]) == CLIENT
     assert server.log_names(CLIENT, 0)
     assert server.login(balancer["ipv6-v2"]) == CLIENT6
+
+
+def test_what_the_balancer_knows_of_a_clients_tls_is_logged(server, certificates):
+    route = Route("send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,authority")
+    with scratch("haproxy") as place, Balancer(place, server.endpoint, certificates, {"tls": route}) as balancer:
+        mark = server.log.mark()
+        assert server.login(balancer["tls"]) == CLIENT
+        told = server.log.wait_event("accept", mark)
+    assert (told.client, told.dst, told.local) == (text(CLIENT), text(balancer.outside("tls")), text(server.endpoint))
+    assert (told.cn, told.sni, told.ssl) == (COMMON_NAME.replace(" ", r"\x20"), "localhost", "TLSv1.3")
+    assert re.fullmatch(r"TLS_[A-Z0-9_]+", told.cipher)
 
 
 def test_clients_on_the_unix_socket_are_let_be(server):
