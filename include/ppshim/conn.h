@@ -32,9 +32,10 @@ struct pps_conn {
     uint64_t inode;               /* of an AF_UNIX socket: its peers look all alike */
     uint64_t arrived;             /* deadline.h; 0: its header was there at the first look */
     enum pps_trust trust;
-    uint32_t have, need;      /* bytes of the header seen so far; least number with which to look again */
-    bool claims_client;       /* its header names the one in client.addr, believed or not: for the log */
-    bool inherited;           /* the process was started for it and ends with it: for the log */
+    uint32_t have, need;          /* bytes of the header seen so far; least number with which to look again */
+    bool claims_client;           /* its header names the one in client.addr, believed or not: for the log */
+    struct pps_name_text refused; /* the name in its header by which lists of clients refused it: for the log */
+    bool inherited;               /* the process was started for it and ends with it: for the log */
     struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address; an AF_UNIX peer never has */
 };
 

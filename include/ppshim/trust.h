@@ -5,7 +5,8 @@
  *
  * A list text holds entries separated by commas or white space: addresses and CIDRs as in cidr.h,
  * `unix:/path` or `unix:@name` for a listening AF_UNIX socket of the server's, whose peers then all belong to the list
- * (not in lists of clients, and not with `!`; 64 at most), and `@/path/file`. A file's lines hold the same entries (no
+ * (not in lists of clients, and not with `!`; 64 at most), names of clients as in name.h (in lists of clients alone,
+ * and not with `!`), and `@/path/file`. A file's lines hold the same entries (no
  * further `@`), `#` begins a comment, lines may end in CRLF. Files are regular, 64 MiB at most, and 16 at most a list.
  * A list without an entry, or whose exclusions leave nothing, is an error, and so is a file without an entry: a file
  * that was emptied by mistake must not change who is trusted.
@@ -19,6 +20,7 @@
 
 #include <ppshim/addr.h>
 #include <ppshim/config.h>
+#include <ppshim/name.h>
 #include <ppshim/unix_name.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,7 +54,14 @@ bool pps_trust_refresh(char news[PPS_ERROR_TEXT], bool *failed);
 
 /* Only after a successful load. */
 enum pps_trust pps_trust_of(const struct pps_addr *peer);
-bool pps_client_allowed(const struct pps_addr *client);
+/*
+ * Whether the lists of clients let in whom the header names, by its source or by what its TLVs say (name.h). Deny wins.
+ * Of a client that has no address there (UNKNOWN) names alone are judged: it is let in by an allow list that has
+ * addresses, and by one of names alone if it says one of them. Not to be asked of LOCAL headers: they speak for no
+ * client. Otherwise *name is by which name it was refused: of the deny list, or the first that an allow list could
+ * have; left as it is where it was by address.
+ */
+bool pps_client_allowed(const struct pps_header *h, struct pps_name_text *name);
 bool pps_client_exempt(const struct pps_addr *client); /* from limits */
 /* What the peers of this listener are; its name as a list has it. */
 enum pps_trust pps_trust_of_listener(const struct pps_unix_name *name);

@@ -15,12 +15,8 @@
 
 /* --- what a complete header says, and whether it may be believed --- */
 
-static enum pps_reason judge(const struct pps_conn *c, const struct pps_config *config, const struct pps_header *h)
+static enum pps_reason judge_source(const struct pps_conn *c, const struct pps_header *h)
 {
-    if (!config->version_accepted[h->version])
-        return PPS_REASON_VERSION_REFUSED;
-    if (!h->has_client)
-        return PPS_REASON_NONE;
     if (pps_addr_is_unspecified(&h->src))
         return PPS_REASON_SRC_UNSPECIFIED;
     if (pps_addr_is_multicast(&h->src))
@@ -29,7 +25,20 @@ static enum pps_reason judge(const struct pps_conn *c, const struct pps_config *
         return PPS_REASON_SRC_BROADCAST;
     if (pps_addr_is_loopback(&h->src) && !pps_addr_is_loopback(&c->peer))
         return PPS_REASON_SRC_LOOPBACK;
-    return pps_client_allowed(&h->src) ? pps_limits_judge(c, config, &h->src) : PPS_REASON_CLIENT_DENIED;
+    return PPS_REASON_NONE;
+}
+
+/* A LOCAL header is the balancer's own: no list of clients is about it. */
+static enum pps_reason judge(struct pps_conn *c, const struct pps_config *config, const struct pps_header *h)
+{
+    enum pps_reason wrong = h->has_client ? judge_source(c, h) : PPS_REASON_NONE;
+    if (!config->version_accepted[h->version])
+        return PPS_REASON_VERSION_REFUSED;
+    if (wrong != PPS_REASON_NONE || h->local)
+        return wrong;
+    if (!pps_client_allowed(h, &c->refused))
+        return PPS_REASON_CLIENT_DENIED;
+    return h->has_client ? pps_limits_judge(c, config, &h->src) : PPS_REASON_NONE;
 }
 
 /* What is no host's address cannot have been connected to, and no proxy elsewhere speaks of this host's loopback. */

@@ -126,6 +126,8 @@ void pps_conn_log_reject(const struct pps_conn *c, enum pps_reason reason)
     pps_line_word(&l, "reason", pps_reason_word(reason));
     if (c->claims_client)
         pps_line_addr(&l, "client", &c->client.addr);
+    if (c->refused.length)
+        pps_line_foreign(&l, "name", c->refused.text, c->refused.length);
     if (reason == PPS_REASON_TIMEOUT && c->have == 0)
         pps_line_word(&l, "hint", "peer-sent-nothing");
     if (c->inherited)

@@ -97,15 +97,15 @@ bool pps_trust_check_apart(const char *trust, const char *header_optional, char 
         return true;
     bool good = pps_list_read(&a, error) == PPS_LIST_GOOD && pps_list_read(&b, error) == PPS_LIST_GOOD;
     good = good && apart(&a, &b, error);
-    pps_cidr_free(&a.set);
-    pps_cidr_free(&b.set);
+    pps_list_free(&a);
+    pps_list_free(&b);
     return good;
 }
 
 static void destroy(struct lists *l)
 {
     for (int i = 0; i < LISTS; i++)
-        pps_cidr_free(&l->list[i].set);
+        pps_list_free(&l->list[i]);
     munmap(l, sizeof *l);
 }
 
@@ -314,12 +314,41 @@ enum pps_trust pps_trust_of_listener(const struct pps_unix_name *name)
     return trusted ? PPS_TRUSTED : optional ? PPS_OPTIONAL : PPS_UNTRUSTED;
 }
 
-bool pps_client_allowed(const struct pps_addr *client)
+/* --- clients --- */
+
+/* By its address, if the header tells one, or by a name: then *found. */
+static bool has_client(const struct pps_list *l, const struct pps_header *h, const struct pps_facts *facts,
+                       enum pps_fact_kind *found)
+{
+    if (h->has_client && pps_cidr_has(&l->set, &h->src)) {
+        *found = PPS_FACT_COUNT;
+        return true;
+    }
+    return pps_name_has(&l->names, facts, found);
+}
+
+/* Addresses say nothing of a client that is not told; a list of names alone does. */
+static bool lets_in(const struct pps_list *allow, const struct pps_header *h, const struct pps_facts *facts)
+{
+    enum pps_fact_kind found;
+    return !allow->text || (allow->set.count && !h->has_client) || has_client(allow, h, facts, &found);
+}
+
+bool pps_client_allowed(const struct pps_header *h, struct pps_name_text *name)
 {
     const struct lists *l = enter();
-    const struct pps_cidr_set *allow = &l->list[ALLOW].set; /* never empty when the setting is set */
-    bool allowed = !pps_cidr_has(&l->list[DENY].set, client) && (!allow->count || pps_cidr_has(allow, client));
+    struct pps_facts facts = {0};
+    enum pps_fact_kind kind = PPS_FACT_COUNT;
+    bool by_name = l->list[ALLOW].names.count || l->list[DENY].names.count;
+    if (by_name)
+        pps_facts_read(h, &facts);
+    bool denied = has_client(&l->list[DENY], h, &facts, &kind);
+    bool allowed = !denied && lets_in(&l->list[ALLOW], h, &facts);
     leave();
+    if (!allowed && !denied && !pps_name_first(&facts, &kind))
+        kind = PPS_FACT_COUNT;
+    if (!allowed && kind != PPS_FACT_COUNT)
+        *name = pps_name_text(kind, &facts.of[kind]);
     return allowed;
 }
 

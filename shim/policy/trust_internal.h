@@ -7,6 +7,7 @@
 
 #include <ppshim/cidr.h>
 #include <ppshim/config.h>
+#include <ppshim/name.h>
 #include <ppshim/unix_name.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,8 @@ struct pps_list_file {
 struct pps_list {
     const char *setting, *text; /* whoever reads it fills in these; both must live as long. The rest begins as zeros */
     struct pps_cidr_set set;
+    struct pps_name_set names; /* of clients; in lists of clients alone */
+    unsigned names_written;
     struct pps_list_file files[PPS_LIST_FILES_MAX];
     unsigned file_count;
     struct pps_unix_name listeners[PPS_LIST_LISTENERS_MAX]; /* of unix: entries, each once */
@@ -51,7 +54,7 @@ enum pps_list_verdict {
     PPS_LIST_NOT_NOW, /* a file or memory cannot be had, which can pass by itself */
 };
 
-/* Reads the text and its files into the set. On failure one line in `error`, and the set is empty. Call it with signals
+/* Reads the text and its files into the sets. On failure one line in `error`, and they are empty. Call it with signals
    blocked and cancellation off if there may be files: nothing else closes the descriptor it has open meanwhile. */
 enum pps_list_verdict pps_list_read(struct pps_list *l, char error[PPS_ERROR_TEXT]);
 
@@ -59,15 +62,17 @@ enum pps_list_verdict pps_list_read(struct pps_list *l, char error[PPS_ERROR_TEX
    yet. */
 void pps_list_read_listeners(struct pps_list *l);
 
+void pps_list_free(struct pps_list *l);
+
 bool pps_list_has_listener(const struct pps_list *l, const struct pps_unix_name *name);
 
 /* Entries that include somebody, as the operator wrote them. */
 static inline size_t pps_list_entries(const struct pps_list *l)
 {
-    return l->set.prefixes + l->listeners_written;
+    return l->set.prefixes + l->listeners_written + l->names_written;
 }
 
-/* Compares the files with what was read. Leaves the set alone: others may be reading it. */
+/* Compares the files with what was read. Leaves the sets alone: others may be reading them. */
 void pps_list_look(struct pps_list *l, unsigned settle_ms);
 
 /* --- for unit tests --- */

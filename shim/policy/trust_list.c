@@ -95,9 +95,14 @@ static bool is_trust(const struct reading *r)
     return strcmp(r->list->setting, "PPSHIM_TRUST") == 0;
 }
 
+static bool takes_names(const struct reading *r)
+{
+    return strncmp(r->list->setting, "PPSHIM_CLIENT_", 14) == 0;
+}
+
 static bool is_of_clients(const struct reading *r)
 {
-    return strncmp(r->list->setting, "PPSHIM_CLIENT_", 14) == 0 || strcmp(r->list->setting, "PPSHIM_LIMIT_EXEMPT") == 0;
+    return takes_names(r) || strcmp(r->list->setting, "PPSHIM_LIMIT_EXEMPT") == 0;
 }
 
 /* --- entries that name somebody --- */
@@ -147,6 +152,26 @@ static bool add_listener(struct reading *r, struct pps_text e)
     return true;
 }
 
+static bool add_name(struct reading *r, struct pps_text e)
+{
+    char why[280], shown[96];
+    pps_cidr_quote(shown, sizeof shown, e.at, e.length);
+    if (!takes_names(r))
+        return refuse(r,
+                      "%s: a client's name: such go into PPSHIM_CLIENT_ALLOW or PPSHIM_CLIENT_DENY, and here stand "
+                      "addresses",
+                      shown);
+    if (*e.at == '!')
+        return refuse(r,
+                      "%s: a name is not taken out of a list: leave it away, or write it into PPSHIM_CLIENT_DENY, "
+                      "which wins",
+                      shown);
+    if (!pps_name_add(&r->list->names, e.at, e.length, why, sizeof why))
+        return refuse(r, "%s", why);
+    r->list->names_written++;
+    return true;
+}
+
 static bool add_prefix(struct reading *r, struct pps_text e)
 {
     char why[280];
@@ -160,6 +185,9 @@ static bool add_entry(struct reading *r, struct pps_text e)
             add_listener(r, e);
         return true;
     }
+    size_t mark = *e.at == '!';
+    if (pps_name_is(e.at + mark, e.length - mark))
+        return add_name(r, e);
     return pps_text_begins(e, UNIX) || pps_text_begins(e, "!" UNIX) ? add_listener(r, e) : add_prefix(r, e);
 }
 
@@ -184,7 +212,8 @@ static bool read_line(struct reading *r, struct pps_text line)
 
 static size_t added(const struct reading *r)
 {
-    return r->builder.include.prefixes + r->builder.exclude.prefixes + r->list->listeners_written;
+    return r->builder.include.prefixes + r->builder.exclude.prefixes + r->list->listeners_written +
+           r->list->names_written;
 }
 
 static bool read_lines(struct reading *r, const char *at, size_t length)
@@ -347,15 +376,15 @@ static bool finish(struct reading *r)
 {
     char why[96];
     bool has_more = r->list->file_count && !r->opens_files; /* in files that were not read */
-    bool has_listeners = r->list->listener_count;
-    if (!r->builder.include.prefixes && !has_more && (!has_listeners || r->builder.exclude.prefixes))
+    bool has_names = r->list->listener_count || r->list->names.count;
+    if (!r->builder.include.prefixes && !has_more && (!has_names || r->builder.exclude.prefixes))
         return refuse_empty(r);
     if (!pps_cidr_finish(&r->builder, &r->list->set, why, sizeof why)) {
         refuse_list(r, why);
         r->verdict = PPS_LIST_NOT_NOW;
         return false;
     }
-    return r->list->set.count || has_more || has_listeners ||
+    return r->list->set.count || has_more || has_names ||
            refuse_list(r, "nobody is left: the exclusions take every address out again");
 }
 
@@ -367,9 +396,17 @@ static enum pps_list_verdict read_list(struct pps_list *l, bool opens_files, cha
     bool good = true;
     while (good && pps_text_next(&rest, &e))
         good = read_entry(&r, e);
-    if (!good || !finish(&r))
+    if (!good || !finish(&r)) {
         pps_cidr_abandon(&r.builder);
+        pps_list_free(l);
+    }
     return r.verdict;
+}
+
+void pps_list_free(struct pps_list *l)
+{
+    pps_cidr_free(&l->set);
+    pps_name_free(&l->names);
 }
 
 enum pps_list_verdict pps_list_read(struct pps_list *l, char error[PPS_ERROR_TEXT])
@@ -391,7 +428,7 @@ bool pps_trust_check(const char *setting, const char *text, char error[PPS_ERROR
 {
     struct pps_list l = {.setting = setting, .text = text};
     enum pps_list_verdict verdict = read_list(&l, false, error);
-    pps_cidr_free(&l.set);
+    pps_list_free(&l);
     return verdict == PPS_LIST_GOOD;
 }
 

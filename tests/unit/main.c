@@ -19,6 +19,7 @@ int main(void)
     srunner_add_suite(runner, suite_trust_text());
     srunner_add_suite(runner, suite_trust_files());
     srunner_add_suite(runner, suite_trust_listeners());
+    srunner_add_suite(runner, suite_trust_names());
     srunner_add_suite(runner, suite_trust_reload());
     srunner_add_suite(runner, suite_trust_threads());
     srunner_add_suite(runner, suite_line());

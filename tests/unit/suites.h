@@ -27,6 +27,7 @@ Suite *suite_slot(void);
 Suite *suite_stats(void);
 Suite *suite_trust_files(void);
 Suite *suite_trust_listeners(void);
+Suite *suite_trust_names(void);
 Suite *suite_trust_reload(void);
 Suite *suite_trust_text(void);
 Suite *suite_trust_threads(void);

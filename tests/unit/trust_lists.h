@@ -146,8 +146,9 @@ static inline enum pps_trust trust_of(const char *text)
 
 static inline bool allowed(const char *text)
 {
-    struct pps_addr a = addr(text);
-    return pps_client_allowed(&a);
+    struct pps_header h = {.version = 1, .has_client = true, .src = addr(text)};
+    struct pps_name_text name;
+    return pps_client_allowed(&h, &name);
 }
 
 static inline int lowest_free_fd(void)
