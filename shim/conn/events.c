@@ -5,6 +5,7 @@
 #include "events.h"
 #include "conn_log.h"
 #include "stats.h"
+#include "trace.h"
 
 void pps_event_arrived(const struct pps_conn *c)
 {
@@ -13,18 +14,21 @@ void pps_event_arrived(const struct pps_conn *c)
 
 void pps_event_accepted(const struct pps_conn *c, const struct pps_header *h)
 {
+    pps_trace_accepted(c, h);
     pps_stats_found(c, h);
     pps_conn_log_accept(c, h);
 }
 
 void pps_event_passed_untrusted(const struct pps_conn *c)
 {
+    pps_trace_passed(c);
     pps_stats_count(c, PPS_STAT_UNTRUSTED_PASSED);
     pps_conn_log_pass_untrusted(c);
 }
 
 void pps_event_passed_without_header(const struct pps_conn *c)
 {
+    pps_trace_passed(c);
     pps_stats_count(c, PPS_STAT_NOT_FOUND_ALLOWED);
 }
 
@@ -36,12 +40,14 @@ void pps_event_probe(const struct pps_conn *c)
 
 void pps_event_rejected(const struct pps_conn *c, enum pps_reason reason)
 {
+    pps_trace_rejected(c, reason);
     pps_stats_count(c, PPS_STAT_REJECTED + reason);
     pps_conn_log_reject(c, reason);
 }
 
 void pps_event_parked(const struct pps_conn *c)
 {
+    pps_trace_parked(c);
     pps_stats_parked(c);
 }
 
@@ -53,4 +59,9 @@ void pps_event_unparked(const struct pps_conn *c)
 void pps_event_would_reject(const struct pps_conn *c, enum pps_reason reason, const struct pps_addr *client)
 {
     pps_conn_log_would_reject(c, reason, client);
+}
+
+void pps_event_recalled(int fd, const struct pps_client *client)
+{
+    pps_trace_recalled(fd, client);
 }

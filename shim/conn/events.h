@@ -36,4 +36,7 @@ void pps_event_would_reject(const struct pps_conn *conn, enum pps_reason reason,
 void pps_event_parked(const struct pps_conn *conn);
 void pps_event_unparked(const struct pps_conn *conn);
 
+/* The server asked for its connection's peer, and is told this client. */
+void pps_event_recalled(int fd, const struct pps_client *client);
+
 #endif

@@ -2,6 +2,7 @@
  *
  * sockname.c: copy-out, getpeername and getsockname (sockname.h).
  */
+#include "events.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <ppshim/real.h>
@@ -59,8 +60,10 @@ int pps_sockname_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
     int saved = errno, result = real_getpeername(fd, sa, len);
     if (result == 0 && is_inet_length(*len) &&
         (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer)) &&
-        pps_client_recall(fd, &peer, &client) && client.has_addr)
+        pps_client_recall(fd, &peer, &client) && client.has_addr) {
         result = replace(&client.addr, client.v6only, room, sa, len);
+        pps_event_recalled(fd, &client);
+    }
     if (result == 0)
         errno = saved;
     return result;

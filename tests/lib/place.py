@@ -68,6 +68,7 @@ ABILITIES = {
                    lambda: _succeeds("unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "true")),
     "users": ("a user namespace (unshare --user)",
               lambda: _succeeds("unshare", "--mount", "--user", "--map-root-user", "true")),
+    "tracing": ("probes that a tracer can set (bpftrace)", lambda: _succeeds("bpftrace", "-e", "BEGIN { exit(); }")),
     "terminals": ("pseudo-terminals (/dev/ptmx)", _has_terminals),
     "mptcp": ("MPTCP in its kernel", _speaks_mptcp),
     "foreign": ("an address that is not a loopback one", foreign_address),
