@@ -235,15 +235,20 @@ static void resign(const struct call *c)
     errno = saved;
 }
 
-/* Late ones are the next wait's, or the next leader's. */
+/* Late ones are the next wait's, or the next leader's. Only who leads may park them: one that came to lead meanwhile would
+   see nobody waiting, and sleep in the real call. */
 static void leave_late(const struct call *c)
 {
     struct pps_late late;
     int saved = errno;
+    bool leads = pps_leader_is_me(leader_of(c));
     pps_late_gather_none(&late);
     pps_late_gather(&late, &c->l);
-    if (late.count && !pps_leader_has_followers(leader_of(c)))
+    if (late.count && !pps_leader_has_followers(leader_of(c)) && (leads || pps_leader_try(leader_of(c)))) {
         pps_acquire_leave_late(&late);
+        if (!leads)
+            resign(c);
+    }
     errno = saved;
 }
 
@@ -251,8 +256,8 @@ static void leave_late(const struct call *c)
 static void abandon(void *call)
 {
     struct call *c = call;
-    resign(c);
     leave_late(c);
+    resign(c);
     pps_signals_restore(&c->signals);
 }
 
@@ -374,6 +379,8 @@ static enum step lead(struct call *c)
         step = AGAIN;
     else
         step = others_wait(c) ? lead_among_waiting(c) : lead_in_kernel(c);
+    if (step != AGAIN)
+        leave_late(c);
     if (!led_already)
         resign(c);
     return step;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * hold.h: a thread that is held where it looks at what a client sent, while others go on: the moment between taking a
- * connection from the kernel and telling the server of it, made as long as a case needs. By seccomp: whatever is
- * inside the library, it must make a system call to look.
+ * hold.h: a thread that is held at one of its system calls, while others go on: mostly where it looks at what a client
+ * sent, the moment between taking a connection from the kernel and telling the server of it, made as long as a case
+ * needs. By seccomp: whatever is inside the library, it must make a system call to look.
  */
 #ifndef HOLD_H
 #define HOLD_H
@@ -13,13 +13,13 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
-/* This thread stops at its next recv; the answer is a descriptor for the other functions. */
-static inline int hold_at_recv(void)
+/* This thread stops at its next call of either; the answer is a descriptor for the other functions. */
+static inline int hold_at(uint32_t call, uint32_t other)
 {
     struct sock_filter look[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_recvfrom, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_recvmsg, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -32,6 +32,11 @@ static inline int hold_at_recv(void)
         _exit(77);
     }
     return held;
+}
+
+static inline int hold_at_recv(void)
+{
+    return hold_at(SYS_recvfrom, SYS_recvmsg);
 }
 
 static inline void until_held(int held)

@@ -3,6 +3,7 @@
  * accept_threads.c: several threads that block in accept on one listener: how they end, what signals do, and who is
  * left when some are cancelled.
  */
+#include "hold.h"
 #include "testing.h"
 
 static void shutdown_ends_accept_in_every_thread(void)
@@ -155,6 +156,39 @@ static void late_peer_is_served_although_its_watcher_was_cancelled(void)
     thread_given(a, &silent);
 }
 
+/* Accepts, and stops where it first parks somebody. */
+struct parker {
+    struct accepter accepter;
+    _Atomic int held;
+};
+
+static void *accept_and_stop(void *parker)
+{
+    struct parker *p = parker;
+    p->held = hold_at(SYS_epoll_create1, SYS_epoll_create1);
+    return accept_one(&p->accepter);
+}
+
+static void late_peer_is_served_although_its_thread_left_while_another_came(void)
+{
+    int l = listener(0);
+    struct accepter next;
+    struct parker first = {.accepter.listener = l};
+    warm(l);
+    IS(0, pthread_create(&first.accepter.thread, NULL, accept_and_stop, &first));
+    struct client silent = dial(l), live = introduced(l); /* or, on a slow machine, it is parked before: then the thread leads on */
+    while (!first.held)
+        usleep(200);
+    until_held(first.held);
+    block_one_in_accept(&next, l);
+    let_go(first.held);
+    IS(0, pthread_join(first.accepter.thread, NULL));
+    MUST(works(first.accepter.fd, &live));
+    speak(&silent);
+    join_one(&next);
+    MUST(works(next.fd, &silent));
+}
+
 static const struct test cases[] = {
     CASE(shutdown_ends_accept_in_every_thread),
     CASE(receive_timeout_bounds_accept_in_every_thread),
@@ -163,6 +197,7 @@ static const struct test cases[] = {
     CASE(threads_that_are_left_after_a_cancellation_are_served),
     CASE(threads_that_are_left_after_a_cancellation_serve_live_clients),
     CASE(late_peer_is_served_although_its_watcher_was_cancelled),
+    CASE(late_peer_is_served_although_its_thread_left_while_another_came),
 };
 
 int main(int argc, char **argv)
