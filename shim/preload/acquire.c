@@ -373,6 +373,8 @@ static enum pps_acquired acquire(struct acquiring *a)
         result = PPS_ACQUIRED_READY;
     else if (a->said != PPS_SAID_PARKED)
         result = some_from_kernel(a);
+    if (result == PPS_ACQUIRED_ERROR) /* by the time the server asks, it may have passed, and leave a silent peer */
+        pps_usage_pass(a->usage);
     if (result != PPS_ACQUIRED_READY) {
         pps_slot_release(a->held, a->claim);
         return result;
