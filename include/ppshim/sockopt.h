@@ -37,10 +37,14 @@ static inline uint64_t pps_sockopt_cookie(int fd)
 }
 
 /* TCP or MPTCP. */
+static inline bool pps_protocol_is_tcp(int protocol)
+{
+    return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
 static inline bool pps_sockopt_is_tcp(int fd)
 {
-    int protocol = pps_sockopt(fd, SOL_SOCKET, SO_PROTOCOL);
-    return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+    return pps_protocol_is_tcp(pps_sockopt(fd, SOL_SOCKET, SO_PROTOCOL));
 }
 
 #endif

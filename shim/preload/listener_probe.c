@@ -16,11 +16,14 @@ bool pps_probe_is_no_listener(int fd, bool *no_socket)
     return listens == 0 || *no_socket;
 }
 
-static void ask_tcp(int fd, const struct sockaddr_storage *own, struct pps_probe *p)
+static bool ask_tcp(int fd, const struct sockaddr_storage *own, struct pps_probe *p)
 {
-    p->tcp = pps_sockopt_is_tcp(fd);
+    int protocol = pps_sockopt(fd, SOL_SOCKET, SO_PROTOCOL);
+    p->tcp = pps_protocol_is_tcp(protocol);
     p->inet6 = own->ss_family == AF_INET6;
-    p->v6only = p->inet6 && pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+    int v6only = p->inet6 ? pps_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
+    p->v6only = v6only > 0;
+    return protocol >= 0 && v6only >= 0;
 }
 
 uint64_t pps_probe_cookie(int fd)
@@ -38,12 +41,13 @@ bool pps_probe(int fd, struct pps_probe *p)
     if (!p->listens)
         return listens == 0 || errno == ENOTSOCK;
     if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
-        return true;
+        return false;
+    bool told = true;
     if (pps_addr_from_sockaddr(&p->local, (struct sockaddr *)&ss, len))
-        ask_tcp(fd, &ss, p);
+        told = ask_tcp(fd, &ss, p);
     else if (pps_unix_name_from_sockaddr(&p->name, (struct sockaddr *)&ss, len))
         p->is_unix = pps_sockopt(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
     p->cookie = pps_probe_cookie(fd);
     p->lowat = pps_sockopt(fd, SOL_SOCKET, SO_RCVLOWAT);
-    return true;
+    return told && p->lowat >= 0;
 }
