@@ -32,8 +32,9 @@ struct pps_client {
    misnamed. false: the kernel refused, and no memory is left for a table. */
 bool pps_client_remember(int fd, const struct pps_addr *peer, const struct pps_client *client);
 
-/* false: nothing is remembered: no header was ever taken from this socket. */
-bool pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
+/* NOTHING: no header was ever taken from this socket. FAILED: it would not tell, and there may be a client. */
+enum pps_recalled { PPS_RECALLED_NOTHING, PPS_RECALLED, PPS_RECALL_FAILED };
+enum pps_recalled pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out);
 
 /* Whether this connection's own socket keeps what is remembered, so that the next image finds it. Asks by writing
    nothing into it: only for a connection of which nothing is remembered. */

@@ -28,13 +28,16 @@ bool pps_client_remember(int fd, const struct pps_addr *peer, const struct pps_c
     return (to_socket(fd, sum, client, &partly) && !partly) || (fallback && fallback->remember(fd, sum, client));
 }
 
-bool pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
+enum pps_recalled pps_client_recall(int fd, const struct pps_addr *peer, struct pps_client *out)
 {
     uint32_t sum = sum_of(peer);
-    bool partly, known = !leave_sockets_alone && pps_client_from_socket(fd, sum, out, &partly);
-    if (known && !partly)
-        return true;
-    return (fallback && fallback->recall(fd, sum, out)) || known;
+    bool partly;
+    enum pps_recalled told = PPS_RECALLED_NOTHING;
+    if (!leave_sockets_alone)
+        told = pps_client_from_socket(fd, sum, out, &partly);
+    if (told == PPS_RECALLED && !partly)
+        return told;
+    return fallback && fallback->recall(fd, sum, out) ? PPS_RECALLED : told;
 }
 
 bool pps_client_outlives_exec(int fd)

@@ -3,6 +3,7 @@
  * client_sockopt.c: the client's address in the socket's 32 bytes (client_internal.h).
  */
 #include "client_internal.h"
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -90,17 +91,25 @@ static bool genuine(const struct tag *tag, uint32_t peer_sum)
            memcmp(tag->peer_sum, &peer_sum, sizeof tag->peer_sum) == 0;
 }
 
-bool pps_client_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
+/* As a kernel without such bytes, or a socket of another kind, answers. */
+static bool keeps_nothing(int error)
+{
+    return error == ENOPROTOOPT || error == EOPNOTSUPP || error == ENOTCONN || error == EINVAL;
+}
+
+enum pps_recalled pps_client_from_socket(int fd, uint32_t peer_sum, struct pps_client *out, bool *partly)
 {
     struct tag tag;
     socklen_t len = sizeof tag;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) != 0 || len != sizeof tag || !genuine(&tag, peer_sum))
-        return false;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, &len) != 0)
+        return keeps_nothing(errno) ? PPS_RECALLED_NOTHING : PPS_RECALL_FAILED;
+    if (len != sizeof tag || !genuine(&tag, peer_sum))
+        return PPS_RECALLED_NOTHING;
     *out = (struct pps_client){.has_addr = false};
     if (tag.has_addr)
         get_client(&tag, out);
     *partly = tag.local == ELSEWHERE;
-    return true;
+    return PPS_RECALLED;
 }
 
 bool pps_client_socket_keeps(int fd)
