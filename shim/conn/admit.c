@@ -109,6 +109,22 @@ static enum pps_reason take(struct pps_conn *c, const struct pps_config *config,
     return PPS_REASON_NONE;
 }
 
+/* Why a look failed that saw no bytes: the peer's going is nobody's fault, nor worth a line if it never spoke. */
+static enum pps_reason unseen(const struct pps_conn *c, int error)
+{
+    switch (error) {
+    case ENOMEM:
+    case ENOBUFS:
+        return PPS_REASON_NO_ROOM;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK:
+        return PPS_REASON_HEADER_STUCK;
+    }
+    return c->have ? PPS_REASON_PEER_LEFT : PPS_REASON_NONE;
+}
+
 static enum pps_admission wait_for(struct pps_conn *c, uint32_t need)
 {
     c->need = need;
@@ -162,7 +178,7 @@ enum pps_admission pps_admit_look(struct pps_conn *c, const struct pps_config *c
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return wait_for(c, c->have + 1);
     if (n <= 0)
-        return gone(c->have ? PPS_REASON_PEER_LEFT : PPS_REASON_NONE, reason);
+        return gone(unseen(c, n < 0 ? errno : 0), reason);
     c->have = (uint32_t)n;
     return verdict(c, config, buf, reason);
 }

@@ -175,11 +175,17 @@ bool pps_pending_begin(struct pps_pending *p, const struct pps_config *config)
     return pps_pending_watch_timer(p, config);
 }
 
+/* Closed, no epoll, nothing that an epoll takes, or an epoll that does not know it. */
+static bool are_strangers(int error)
+{
+    return error == EBADF || error == EINVAL || error == EPERM || error == ENOENT;
+}
+
 /* An epoll that knows our timer is ours. */
 bool pps_pending_is_intact(const struct pps_pending *p)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = TAG_TIMER};
-    return p->epoll && real_epoll_ctl(p->epoll - 1, EPOLL_CTL_MOD, p->timer - 1, &e) == 0;
+    return p->epoll && (real_epoll_ctl(p->epoll - 1, EPOLL_CTL_MOD, p->timer - 1, &e) == 0 || !are_strangers(errno));
 }
 
 void pps_pending_wake(struct pps_pending *p)
