@@ -141,6 +141,18 @@ void pps_interest_attach(const struct pps_listener *l, int private_epoll)
     }
 }
 
+bool pps_interest_announces(const struct pps_listener *l)
+{
+    for (struct registration *r = registrations; r < end(); r++) {
+        if (!is_of(r, l) || !is_live(r) || r->beside)
+            continue;
+        update_beside(r);
+        if (!r->beside && holds(atomic_load(&r->epfd) - 1, atomic_load(&r->fd) - 1))
+            return false;
+    }
+    return true;
+}
+
 void pps_interest_lost(const struct pps_listener *l)
 {
     atomic_store(&pps_record_of(l)->beside, 0);

@@ -72,6 +72,9 @@ int pps_interest_private(const struct pps_listener *l);
 
 /* The listener's private epoll came to be, or is about to be closed (-1). */
 void pps_interest_attach(const struct pps_listener *l, int private_epoll);
+/* Whether it stands in each of the server's epolls that hold the listener; where it could not be put it is tried again.
+   Else what is parked in it would not be heard of. */
+bool pps_interest_announces(const struct pps_listener *l);
 /* The private epoll is no longer ours to touch: closed behind our back, or the parent's of a fork. */
 void pps_interest_lost(const struct pps_listener *l);
 /* `fd`, an epoll or a listener of some registration, is about to be closed. */

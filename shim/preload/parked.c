@@ -77,7 +77,7 @@ static void note_due(uint64_t deadline)
 static bool put(struct pps_record *r, const struct pps_listener *l, struct pps_conn *conn, int flags)
 {
     struct pps_pending *p = &r->parked.pending;
-    if (!pps_listener_is_open(l) || (!p->epoll && !have_epoll(r, l)))
+    if (!pps_listener_is_open(l) || (!p->epoll && !have_epoll(r, l)) || !pps_interest_announces(l))
         return false;
     conn->fd = pps_own_fd_raise(conn->fd);
     /* What is no epoll of ours any more refuses: one of the server's would have to be put up there on purpose. */
