@@ -14,6 +14,13 @@ $(B)/asan/%.o: %.c Makefile tests/tests.mk
 $(B)/unit-tests: $(UNIT_OBJ)
 	$(Q)$(CC) $(ASAN) -o $@ $(UNIT_OBJ) $$(pkg-config --libs check) -ldl
 
+# The library under the same two, for servers that are not, and come first in the link order. Handlers of theirs would
+# have accept believe that the server has some that do not restart it.
+ASAN_OPTIONS := verify_asan_link_order=0:detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0
+ASAN_LIBRARY := $(B)/asan-library/libppshim.so
+$(ASAN_LIBRARY): FORCE
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan-library CFLAGS="-O1 -g $(ASAN)" HARDEN=-fno-strict-aliasing $@
+
 # The library's sources and the program in one image: its hooks are found before libtsan's, and theirs next.
 TSAN_OBJ := $(SRC:%.c=$(B)/tsan/%.o) $(B)/tsan/tests/behaviour/many_threads.o
 TSAN := -fsanitize=thread -pthread
@@ -36,6 +43,11 @@ $(B)/tests/%: tests/behaviour/%.c $(wildcard tests/behaviour/*.h) Makefile tests
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) -Itests/behaviour $(CFLAGS) -pthread -o $@ $<
 
+# Behind the library (tests/faults/faults.c).
+$(B)/tests/faults.so: tests/faults/faults.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -U_FORTIFY_SOURCE -fPIC -shared -o $@ $<
+
 TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/tool/*.c))
 $(B)/tests/tool/%: tests/tool/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -46,7 +58,7 @@ $(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
 
 # --- what is run ---
 
-.PHONY: check check-quick check-build check-unit check-core check-behaviour check-servers check-tool
+.PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-servers check-tool
 .PHONY: check-docs check-install check-deb check-recipes check-systemd
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
@@ -68,6 +80,9 @@ check-behaviour: all $(BUILT) ## small servers of our own that accept in every w
 	$(Q)$(SEVERAL) tests/behaviour
 check-core: all $(HELPERS) ## the core of check-behaviour: the contract, readiness, settings
 	$(Q)$(SEVERAL) $(CORE_TESTS)
+check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(Q)LIBPPSHIM=$(abspath $(ASAN_LIBRARY)) ASAN_OPTIONS=$(ASAN_OPTIONS) $(SEVERAL) \
+		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-servers: all ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
@@ -106,19 +121,32 @@ budgets: all $(BENCH_PROGRAMS) ## tests/bench/budgets.md written anew, from what
 
 # --- fuzzers ---
 
-.PHONY: fuzz
-# Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in $(B)/fuzz/corpus.
-FUZZ_SECONDS ?= 60
-FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_CC := clang $(BASE) -Itests -O1 -g -DPPS_INTERP='"$(INTERP)"' -fno-sanitize-recover=all -fsanitize=address,undefined
-$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter-out shim/preload/hooks.c,$(SRC)) $(wildcard include/ppshim/*.h)
+.PHONY: fuzz fuzz-tools $(FUZZERS:%=fuzz-%)
+.PRECIOUS: $(B)/fuzz/%.o
+# Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in
+# $(B)/fuzz/corpus; the vectors are what those of headers begin with.
+FUZZ_SECONDS ?= 30
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CC = clang $(BASE) -Itests -Ishim -O1 -g -DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"/none"' \
+	-fno-sanitize-recover=all -fsanitize=address,undefined
+FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) $(wildcard shim/tool/*.c))
+$(B)/fuzz/shim/tool/main.o: BASE += -Dmain=tool_main
+$(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
+	@echo "  CC    $< (fuzz)"
+	$(Q)$(FUZZ_CC),fuzzer-no-link -MMD -MP -c -o $@ $<
+$(FUZZ_OBJ): | fuzz-tools
+fuzz-tools:
 	$(Q)scripts/need fuzz
-	$(Q)$(FUZZ_CC),fuzzer -o $@ $(filter %.c,$^) -ldl
-$(B)/fuzz/seeds: tests/fuzz/seeds.c tests/unit/vectors.c tests/unit/vectors.h $(filter-out shim/preload/hooks.c,$(SRC))
-	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) -o $@ $(filter %.c,$^) -ldl
-fuzz: $(FUZZERS) $(B)/fuzz/seeds ## arbitrary bytes for the parsers, FUZZ_SECONDS (60) each
-	$(Q)mkdir -p $(B)/fuzz/corpus $(B)/fuzz/vectors && $(B)/fuzz/seeds $(B)/fuzz/vectors
-	$(Q)set -e; for fuzzer in $(FUZZERS); do \
-		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus $(B)/fuzz/vectors; done
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	$(Q)$(FUZZ_CC),fuzzer -o $@ $^ -ldl
+$(B)/fuzz/seeds: $(addprefix $(B)/fuzz/tests/,fuzz/seeds.o unit/vectors.o) $(FUZZ_OBJ)
+	$(Q)$(FUZZ_CC) -o $@ $^ -ldl
+-include $(FUZZ_OBJ:.o=.d) $(FUZZERS:%=$(B)/fuzz/tests/fuzz/fuzz_%.d)
+fuzz: $(FUZZERS:%=fuzz-%) ## arbitrary bytes for every parser, FUZZ_SECONDS (30) each
+$(FUZZERS:%=fuzz-%): fuzz-%: $(B)/fuzz/fuzz_% $(B)/fuzz/seeds $(B)/libppconnect.so
+	$(Q)mkdir -p $(B)/fuzz/corpus/$* $(B)/fuzz/seed/$*
+	$(Q)$(if $(filter header decode build log,$*),$(B)/fuzz/seeds $(B)/fuzz/seed/$*,$(B)/fuzz/seeds $(B)/fuzz/seed/$* $*)
+	$(Q)$(if $(filter elf,$*),$(OBJCOPY) --strip-all $(B)/libppconnect.so $(B)/fuzz/seed/$*/library)
+	$(Q)$(B)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 \
+		-artifact_prefix=$(B)/fuzz/$*- $(B)/fuzz/corpus/$* $(B)/fuzz/seed/$* && echo "fuzz $*: nothing found"

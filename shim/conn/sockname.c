@@ -66,8 +66,7 @@ int pps_sockname_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
     int saved = errno, result = 0;
     if (real_getpeername(fd, sa, len) != 0)
         return -1;
-    bool inet = is_inet_length(*len) &&
-                (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer));
+    bool inet = is_inet_length(*len) && (*len <= room ? pps_addr_from_sockaddr(&peer, sa, *len) : real_peer(fd, &peer));
     enum pps_recalled told = inet ? pps_client_recall(fd, &peer, &client) : PPS_RECALLED_NOTHING;
     if (told == PPS_RECALL_FAILED)
         return fail();

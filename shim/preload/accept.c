@@ -235,8 +235,8 @@ static void resign(const struct call *c)
     errno = saved;
 }
 
-/* Late ones are the next wait's, or the next leader's. Only who leads may park them: one that came to lead meanwhile would
-   see nobody waiting, and sleep in the real call. */
+/* Late ones are the next wait's, or the next leader's. Only who leads may park them: one that came to lead meanwhile
+   would see nobody waiting, and sleep in the real call. */
 static void leave_late(const struct call *c)
 {
     struct pps_late late;

@@ -176,7 +176,8 @@ static void late_peer_is_served_although_its_thread_left_while_another_came(void
     struct parker first = {.accepter.listener = l};
     warm(l);
     IS(0, pthread_create(&first.accepter.thread, NULL, accept_and_stop, &first));
-    struct client silent = dial(l), live = introduced(l); /* or, on a slow machine, it is parked before: then the thread leads on */
+    struct client silent = dial(l),
+                  live = introduced(l); /* or, on a slow machine, it is parked before: then the thread leads on */
     while (!first.held)
         usleep(200);
     until_held(first.held);
