@@ -53,6 +53,7 @@ $(B)/tests/tool/%: tests/tool/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $(filter %.c %.o,$^)
 $(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
+$(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 
 -include $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d)
 
@@ -83,7 +84,7 @@ check-core: all $(HELPERS) ## the core of check-behaviour: the contract, readine
 check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)LIBPPSHIM=$(abspath $(ASAN_LIBRARY)) ASAN_OPTIONS=$(ASAN_OPTIONS) $(SEVERAL) \
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
-check-servers: all ## real servers behind a real HAProxy
+check-servers: all $(TOOL_HELPERS) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(SHARING) tests/tool
