@@ -6,9 +6,11 @@
  * the constructor of every image the preload reaches, most of which will never listen. Called once, before other
  * threads; fork copies what it made.
  */
+#include "near.h"
 #include "text.h"
 #include <ppshim/cidr.h>
 #include <ppshim/config.h>
+#include <ppshim/header.h>
 #include <ppshim/trust.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -298,34 +300,6 @@ static int find_setting(struct pps_text name)
     return -1;
 }
 
-static char upper(char c)
-{
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
-
-static unsigned least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-/* How many bytes to insert, drop or change to make `b` of `a`; case does not count. Only the first 63 of `a` matter. */
-static unsigned edit_distance(struct pps_text a, const char *b)
-{
-    unsigned row[64];
-    size_t columns = a.length < 63 ? a.length : 63;
-    for (unsigned i = 0; i <= columns; i++)
-        row[i] = i;
-    for (; *b; b++) {
-        unsigned diagonal = row[0]++;
-        for (size_t i = 1; i <= columns; i++) {
-            unsigned changed = diagonal + (upper(a.at[i - 1]) != *b);
-            diagonal = row[i];
-            row[i] = least(changed, least(row[i], row[i - 1]) + 1);
-        }
-    }
-    return row[columns];
-}
-
 /* A name that leaves a word out (PPSHIM_OPTIONAL) is nearest to the one it is part of, whatever the distance says. */
 static const char *nearest_setting(struct pps_text name)
 {
@@ -335,7 +309,7 @@ static const char *nearest_setting(struct pps_text name)
         if (memmem(pps_settings[i].name, strlen(pps_settings[i].name), tail.at, tail.length))
             return pps_settings[i].name;
     for (int i = 1; i < PPS_SET_COUNT; i++)
-        if (edit_distance(name, pps_settings[i].name) < edit_distance(name, pps_settings[best].name))
+        if (pps_near_distance(name, pps_settings[i].name) < pps_near_distance(name, pps_settings[best].name))
             best = i;
     return pps_settings[best].name;
 }
@@ -437,6 +411,18 @@ static bool read_all(const char *const values[PPS_SET_COUNT], struct pps_config 
     return true;
 }
 
+/* Of what was set, as it was written. */
+static uint32_t sum_of(const char *const values[PPS_SET_COUNT])
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < PPS_SET_COUNT; i++)
+        if (values[i]) {
+            sum = pps_crc32c(sum, pps_settings[i].name, strlen(pps_settings[i].name) + 1);
+            sum = pps_crc32c(sum, values[i], strlen(values[i]) + 1);
+        }
+    return sum;
+}
+
 /* Whoever sets anything wants the shim, and without a list it would silently do nothing. */
 static bool has_list_or_nothing(const char *const values[PPS_SET_COUNT], char *error)
 {
@@ -460,6 +446,7 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
     const char *trust = values[PPS_SET_TRUST], *optional = values[PPS_SET_HEADER_OPTIONAL];
     out->on = trust ? !is_only_word(trust, "none") : optional != NULL;
     out->local_from_header &= out->on;
+    out->checksum = sum_of(values);
     if (out->on) {
         out->trust = trust;
         out->header_optional = optional;

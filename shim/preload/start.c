@@ -34,6 +34,7 @@ static void after_fork(bool at_once)
     pps_client_table_after_fork();
     pps_stats_after_fork();
     pps_acquire_after_fork(at_once);
+    atomic_store(&ppshim_status.accepts, 0);
 }
 
 _Noreturn static void stop(const char *error)
@@ -58,6 +59,7 @@ static void read_settings_and_begin(void)
     char error[PPS_ERROR_TEXT];
     if (!pps_config_read(environ, &pps_config, error))
         stop(error);
+    ppshim_status.settings = pps_config.checksum;
     if (!pps_config.on)
         return;
     pps_client_fall_back_on(&pps_client_table);
@@ -69,6 +71,7 @@ static void read_settings_and_begin(void)
     pps_inherited_take();
     pps_stats_start(pps_config.stats); /* a process that serves one connection makes no file for it */
     atomic_store(&pps_on, true);
+    atomic_store(&ppshim_status.on, 1);
 }
 
 __attribute__((constructor)) static void start(void)

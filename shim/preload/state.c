@@ -8,6 +8,7 @@
 
 atomic_bool pps_on;
 struct pps_config pps_config;
+__attribute__((visibility("default"))) struct pps_status ppshim_status = {.size = sizeof ppshim_status};
 
 _Noreturn void pps_stop_misconfigured(const char *error)
 {

@@ -4,6 +4,7 @@
  */
 #include "usage.h"
 #include "record.h"
+#include "state.h"
 #include <fcntl.h>
 
 static struct pps_usage nowhere;
@@ -23,8 +24,10 @@ static void set(atomic_bool *flag)
 
 bool pps_usage_accepts(struct pps_usage *u, int flags)
 {
-    if (atomic_load(&u->accepting) != flags + 1)
+    if (atomic_load(&u->accepting) != flags + 1) {
         atomic_store(&u->accepting, flags + 1);
+        atomic_store(&ppshim_status.accepts, 1);
+    }
     return atomic_load(&u->passed) && atomic_exchange(&u->passed, false);
 }
 

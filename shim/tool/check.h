@@ -6,6 +6,7 @@
 #define PPSHIM_CHECK_H
 
 #include "check_report.h"
+#include "processes.h"
 #include "unit_env.h"
 #include "unit_file.h"
 #include <ppshim/config.h>
@@ -22,11 +23,9 @@ void tool_check_program(struct tool_report *r, const char *path, const char *lib
 /* Whether a running process is served. `unit`: its environment, where the process has overwritten its own; or NULL. */
 void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit);
 
-/* Notes each TCP listener of a process and, if `config` is not NULL, whether it is governed. */
-struct tool_listeners {
-    unsigned all, governed;
-};
-struct tool_listeners tool_note_listeners(struct tool_report *r, pid_t pid, const struct pps_config *config);
+/* Warns of each governed listener of the marked processes that nobody in the lists can connect to. */
+void tool_warn_unreachable(struct tool_report *r, const struct tool_processes *all, const struct tool_sockets *sockets,
+                           const struct pps_config *config);
 
 /* Whether the library would accept these variables, and each line that was meant to set one does; the list files are
    read as `user` ("" or NULL: as we are), below `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes

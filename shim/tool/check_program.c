@@ -101,16 +101,6 @@ struct libraries {
     unsigned count;
 };
 
-static bool is_libc(const char *name)
-{
-    static const char *const own[] = {"libc.so",  "libc.musl", "ld-linux", "ld-musl",     "libpthread.so",
-                                      "libdl.so", "librt.so",  "libm.so",  "libgcc_s.so", "libresolv.so"};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strncmp(name, own[i], strlen(own[i])) == 0)
-            return true;
-    return false;
-}
-
 /* One directory of a RUNPATH, with $ORIGIN as the directory of whoever names it. */
 static bool read_from_runpath(const char *runpath, const char *origin, const char *name, const struct tool_elf *like,
                               struct tool_elf *out)
@@ -152,7 +142,7 @@ static void add_needed(struct libraries *l, const struct tool_elf *of, const cha
 {
     for (unsigned i = 0; i < of->needed_count; i++) {
         const char *name = of->needed[i];
-        bool known = is_libc(name) || l->count == LIBRARIES_MAX;
+        bool known = tool_elf_is_libc(name) || l->count == LIBRARIES_MAX;
         for (unsigned k = 0; k < l->count && !known; k++)
             known = strcmp(l->list[k].name, name) == 0;
         if (known)

@@ -244,6 +244,8 @@ static void take_symbol(const struct image *m, const Elf64_Sym *s, struct tool_e
     for (size_t i = 0; s->st_shndx == SHN_UNDEF && i < sizeof known_imports / sizeof *known_imports; i++)
         if (strcmp(name, known_imports[i].name) == 0)
             e->imports |= known_imports[i].bit;
+    if (s->st_shndx != SHN_UNDEF && strcmp(name, "ppshim_status") == 0)
+        e->status_at = s->st_value;
     const char *version = NULL;
     if (s->st_shndx != SHN_UNDEF && strcmp(name, "ppshim_version") == 0)
         version = text_at(m, offset_of(m, s->st_value), m->size);
@@ -408,6 +410,16 @@ void tool_elf_imports(const struct tool_elf *e, char *out, size_t size)
             left &= ~(unsigned)known_imports[i].bit;
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", known_imports[i].name);
         }
+}
+
+bool tool_elf_is_libc(const char *name)
+{
+    static const char *const own[] = {"libc.so",  "libc.musl", "ld-linux", "ld-musl",     "libpthread.so",
+                                      "libdl.so", "librt.so",  "libm.so",  "libgcc_s.so", "libresolv.so"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strncmp(name, own[i], strlen(own[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool is_program(const char *path)

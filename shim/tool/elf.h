@@ -41,6 +41,7 @@ struct tool_elf {
     bool has_io_uring;      /* liburing is among `needed` */
     char build_id[65];      /* hexadecimal; "" if there is none */
     char version[32];       /* ppshim_version, if it is our library */
+    uint64_t status_at;     /* the address of ppshim_status in it (status.h); 0: it has none */
     char *needed[TOOL_ELF_NEEDED_MAX];
     unsigned needed_count;
     char *runpath; /* DT_RUNPATH or DT_RPATH; NULL */
@@ -56,6 +57,9 @@ const char *tool_elf_machine(const struct tool_elf *e);
 
 /* "accept4 poll": the calls of `imports` that the library stands in for, those of one kind by the name of the first. */
 void tool_elf_imports(const struct tool_elf *e, char *out, size_t size);
+
+/* "libc.so.6" and what else comes with a libc or a compiler: that they accept tells nothing of a program. */
+bool tool_elf_is_libc(const char *name);
 
 /* PATH look-up of a name without a slash; one with a slash is itself. NULL: there is none. The caller frees it. */
 char *tool_find_program(const char *name);

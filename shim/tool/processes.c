@@ -110,6 +110,14 @@ int tool_process_fd(const struct tool_process *p, unsigned long inode)
     return lowest;
 }
 
+bool tool_socket_is_held(const struct tool_processes *all, const struct tool_socket *s)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->list[i].belongs && tool_process_fd(&all->list[i], s->inode) >= 0)
+            return true;
+    return false;
+}
+
 /* --- what belongs together --- */
 
 /* The cgroup's path up to the service it is of, "/system.slice/mariadb.service"; false: of none. */

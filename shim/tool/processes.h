@@ -60,6 +60,9 @@ const struct tool_process *tool_process_find(const struct tool_processes *all, p
 /* The lowest of its descriptors for this socket; -1: it has none. */
 int tool_process_fd(const struct tool_process *p, unsigned long inode);
 
+/* By one of those that are marked. */
+bool tool_socket_is_held(const struct tool_processes *all, const struct tool_socket *s);
+
 /* The sockets of the network namespace that this process is in. Then tool_sockets_free. */
 void tool_sockets_read(pid_t pid, struct tool_sockets *out);
 void tool_sockets_free(struct tool_sockets *s);

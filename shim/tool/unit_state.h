@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 struct tool_unit_state {
-    pid_t main_pid; /* 0: none runs */
+    pid_t main_pid; /* or, where systemd knows of none, the first of its processes; 0: none runs */
     bool reload;    /* its files changed since systemd read them */
     char active[32];
 };

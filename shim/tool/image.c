@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * image.c: see image.h. Owns what /proc/PID/maps, environ, auxv and the memory behind ppshim_status look like.
+ */
+#include "image.h"
+#include "processes.h"
+#include "tool.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
+{
+    return snprintf(out, PATH_MAX, "/proc/%d/%s", (int)pid, rest) < PATH_MAX;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+const char *tool_image_name(const struct tool_image *i)
+{
+    return last_part(i->program);
+}
+
+/* Cuts the kernel's mark of a file that is gone. */
+static bool cut_deleted(char *path)
+{
+    static const char gone[] = " (deleted)";
+    size_t length = strlen(path), tail = sizeof gone - 1;
+    if (length <= tail || strcmp(path + length - tail, gone) != 0)
+        return false;
+    path[length - tail] = 0;
+    return true;
+}
+
+/* --- what it has mapped --- */
+
+static void take_ours(struct tool_image *i, const char *path, bool deleted, const char *range, bool executable)
+{
+    i->deleted |= deleted;
+    if (!*i->library) {
+        snprintf(i->library, sizeof i->library, "%s", path);
+        snprintf(i->range, sizeof i->range, "%s", range);
+    }
+    i->mapped = true;
+    i->loaded |= executable;
+}
+
+/* A library that it may accept by; libc itself is no sign. */
+static void take_other(struct tool_image *i, const char *path)
+{
+    struct tool_elf e;
+    char full[PATH_MAX + 8], proc[PATH_MAX], error[256];
+    snprintf(full, sizeof full, "root%s", path);
+    if (i->accepts != TOOL_ACCEPTS_NEVER || tool_elf_is_libc(last_part(path)) || !tool_proc_path(proc, i->pid, full) ||
+        !tool_elf_read(proc, &e, error))
+        return;
+    if (e.imports & TOOL_IMPORTS_ANY_ACCEPT)
+        i->accepts = TOOL_ACCEPTS_PERHAPS;
+    tool_elf_free(&e);
+}
+
+static void take_mapping(struct tool_image *i, char *line)
+{
+    char range[64], permissions[8];
+    int at = 0;
+    line[strcspn(line, "\n")] = 0;
+    if (sscanf(line, "%63s %7s %*s %*s %*s %n", range, permissions, &at) < 2 || !at || line[at] != '/')
+        return;
+    char *path = line + at;
+    bool deleted = cut_deleted(path), executable = permissions[2] == 'x';
+    if (strncmp(last_part(path), "libppshim", 9) == 0)
+        take_ours(i, path, deleted, range, executable);
+    else if (executable && strcmp(path, i->program) != 0)
+        take_other(i, path);
+}
+
+static bool read_maps(struct tool_image *i)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *file = tool_proc_open(i->pid, "maps");
+    while (file && getline(&line, &size, file) > 0)
+        take_mapping(i, line);
+    free(line);
+    bool good = file && !ferror(file);
+    if (file)
+        fclose(file);
+    return good;
+}
+
+/* --- how it was started --- */
+
+static bool read_secure(const struct tool_image *i)
+{
+    unsigned long pair[2];
+    uint32_t small[2];
+    bool secure = false;
+    FILE *file = tool_proc_open(i->pid, "auxv");
+    if (i->elf.bits == 32 && sizeof(long) == 8)
+        while (file && fread(small, sizeof small, 1, file) == 1)
+            secure |= small[0] == AT_SECURE && small[1];
+    else
+        while (file && fread(pair, sizeof pair, 1, file) == 1)
+            secure |= pair[0] == AT_SECURE && pair[1];
+    if (file)
+        fclose(file);
+    return secure;
+}
+
+static bool read_environment(struct tool_image *i)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = tool_proc_open(i->pid, "environ");
+    while (file && getdelim(&text, &size, 0, file) > 0)
+        if ((strncmp(text, "PPSHIM_", 7) == 0 || strncmp(text, "LD_PRELOAD=", 11) == 0) && strchr(text, '=') &&
+            !tool_env_find(&i->env, text)) /* the first counts, as getenv has it */
+            tool_env_set(&i->env, text, "its environment", 0);
+    free(text);
+    bool good = file && !ferror(file);
+    if (file)
+        fclose(file);
+    i->sees_env = i->env.count;
+    return good;
+}
+
+/* --- what the library says --- */
+
+/* The very file that is mapped, where it can be had. */
+static bool read_mapped(const struct tool_image *i, struct tool_elf *e)
+{
+    char path[PATH_MAX], rest[PATH_MAX + 8], error[256];
+    snprintf(rest, sizeof rest, "map_files/%s", i->range);
+    if (tool_proc_path(path, i->pid, rest) && tool_elf_read(path, e, error))
+        return true;
+    snprintf(rest, sizeof rest, "root%s", i->library);
+    return !i->deleted && tool_proc_path(path, i->pid, rest) && tool_elf_read(path, e, error);
+}
+
+static void read_status(struct tool_image *i)
+{
+    struct tool_elf e;
+    struct pps_status status = {0};
+    unsigned long base;
+    if (!i->loaded || sscanf(i->range, "%lx", &base) != 1 || !read_mapped(i, &e))
+        return;
+    struct iovec here = {&status, sizeof status}, there = {(void *)(base + e.status_at), sizeof status};
+    bool good = e.status_at && process_vm_readv(i->pid, &here, 1, &there, 1, 0) == (ssize_t)sizeof status;
+    tool_elf_free(&e);
+    i->tells = good && status.size >= sizeof status;
+    i->settings = status.settings;
+    i->on = status.on;
+    i->has_accepted = status.accepts;
+}
+
+/* --- the whole --- */
+
+static enum tool_accepts accepts_of(const struct tool_elf *e)
+{
+    if (e->elf && (e->is_go || !e->dynamic))
+        return TOOL_ACCEPTS_UNHINDERED;
+    return e->imports & TOOL_IMPORTS_ANY_ACCEPT ? TOOL_ACCEPTS_ITSELF : TOOL_ACCEPTS_NEVER;
+}
+
+bool tool_image_read(struct tool_image *out, pid_t pid)
+{
+    char path[PATH_MAX], error[256];
+    *out = (struct tool_image){.pid = pid};
+    tool_proc_path(path, pid, "exe");
+    ssize_t n = readlink(path, out->program, sizeof out->program - 1);
+    if (n < 0)
+        return false;
+    out->program[n] = 0;
+    cut_deleted(out->program);
+    tool_elf_read(path, &out->elf, error);
+    out->accepts = accepts_of(&out->elf);
+    out->secure = read_secure(out);
+    errno = EACCES; /* where stdio does not say */
+    if (!read_maps(out) || !read_environment(out))
+        return false;
+    read_status(out);
+    return true;
+}
+
+void tool_image_free(struct tool_image *i)
+{
+    tool_env_free(&i->env);
+    tool_elf_free(&i->elf);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * image.h: the program that a process runs: what it has mapped, how it was started, and what a library of ours in it
+ * says of itself. Read from outside: the process is not disturbed. One thread; malloc freely.
+ */
+#ifndef PPSHIM_IMAGE_H
+#define PPSHIM_IMAGE_H
+
+#include "elf.h"
+#include "unit_env.h"
+#include <limits.h>
+#include <ppshim/status.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Whether the program calls accept of libc. */
+enum tool_accepts {
+    TOOL_ACCEPTS_NEVER,     /* nothing in it imports that */
+    TOOL_ACCEPTS_PERHAPS,   /* a library that it has loaded does: so do masters that let their children accept */
+    TOOL_ACCEPTS_ITSELF,    /* the program does */
+    TOOL_ACCEPTS_UNHINDERED /* static, or Go: by system calls of its own */
+};
+
+struct tool_image {
+    pid_t pid;
+    char program[PATH_MAX]; /* without a " (deleted)" of the kernel's */
+    struct tool_elf elf;    /* of the program */
+    struct tool_env env;    /* PPSHIM_ and LD_PRELOAD, as it started */
+    bool sees_env;          /* false: the program has written over it, or set none */
+    bool secure;            /* AT_SECURE */
+    enum tool_accepts accepts;
+    /* The library: an executable mapping; any mapping; of a file that is gone. */
+    bool loaded, mapped, deleted;
+    char library[PATH_MAX], range[64];
+    bool tells; /* `status` is what the library in it says */
+    uint32_t settings;
+    bool on, has_accepted;
+};
+
+/* false: it is gone, or may not be looked at (errno says which: ENOENT or ESRCH, EACCES or EPERM). After either,
+   tool_image_free. */
+bool tool_image_read(struct tool_image *out, pid_t pid);
+void tool_image_free(struct tool_image *i);
+
+/* The last part of its program's path. */
+const char *tool_image_name(const struct tool_image *i);
+
+/* "/proc/PID/rest"; false: too long. */
+bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest);
+
+#endif
