@@ -9,6 +9,7 @@
 #ifndef PPSHIM_STATUS_H
 #define PPSHIM_STATUS_H
 
+#include <ppshim/config.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ struct pps_status {
     uint32_t settings;        /* pps_config.checksum; 0 with nothing set */
     _Atomic uint32_t on;      /* 1: the shim is on */
     _Atomic uint32_t accepts; /* 1: this very process has called accept on a governed listener */
+    uint32_t config_size;     /* of what `config` points to: another size is another build's */
+    const struct pps_config *config;
 };
 
 #endif

@@ -8,7 +8,8 @@
 
 atomic_bool pps_on;
 struct pps_config pps_config;
-__attribute__((visibility("default"))) struct pps_status ppshim_status = {.size = sizeof ppshim_status};
+__attribute__((visibility("default"))) struct pps_status ppshim_status = {
+    .size = sizeof ppshim_status, .config = &pps_config, .config_size = sizeof pps_config};
 
 _Noreturn void pps_stop_misconfigured(const char *error)
 {

@@ -33,13 +33,16 @@ struct look {
 
 static void put_names(FILE *to, const struct tool_env *env)
 {
+    bool any = false;
     fputs(" LD_PRELOAD", to);
     for (size_t i = 0; env && i < env->count; i++) {
         const char *text = env->variables[i].text;
-        if (strncmp(text, "PPSHIM_", 7) == 0)
+        bool ours = strncmp(text, "PPSHIM_", 7) == 0;
+        any |= ours;
+        if (ours)
             fprintf(to, " %.*s", (int)strcspn(text, "="), text);
     }
-    if (!env || !env->count)
+    if (!any)
         fputs(" PPSHIM_TRUST PPSHIM_PORTS", to);
 }
 
@@ -60,7 +63,7 @@ void tool_note_handing_on(struct tool_report *r, const char *program, const stru
                   names);
     if (postfix)
         tool_note(r, "do",
-                  "its children, which accept, get of its environment what main.cf names: "
+                  "it and its children, which accept, get of the environment what main.cf names: "
                   "postconf \"import_environment = $(postconf -dh import_environment)%s\"",
                   names);
     free(names);
@@ -107,10 +110,10 @@ static char *difference(const struct tool_image *i, const struct tool_env *wante
 static char *other_settings(const struct look *look, const struct tool_image *i)
 {
     const struct tool_expected *x = look->expected;
-    if (i->tells && x->config && i->settings == x->config->checksum)
+    if (i->tells && x->sum && i->settings == *x->sum)
         return NULL;
     char *what = i->sees_env && x->env ? difference(i, x->env) : NULL;
-    bool differs = what || (i->tells && x->config);
+    bool differs = what || (i->tells && x->sum);
     char *text = differs ? tool_text("it runs with other settings%s%s", what ? ": " : "", what ? what : "") : NULL;
     free(what);
     return text;
@@ -172,7 +175,8 @@ static void count_holder(struct look *look, struct tally *t, const struct holder
     size_t n = strlen(t->names);
     t->holders++;
     t->accepted += i->has_accepted;
-    t->sure += i->has_accepted || i->accepts >= TOOL_ACCEPTS_ITSELF || was_handed_it(look, h, inode);
+    t->sure += i->has_accepted || i->accepts >= TOOL_ACCEPTS_ITSELF ||
+               (i->accepts == TOOL_ACCEPTS_PERHAPS && was_handed_it(look, h, inode));
     if (t->named++ < NAMED_MAX)
         snprintf(t->names + n, sizeof t->names - n, "%s%.40s %d", n ? ", " : "", tool_image_name(i), (int)i->pid);
 }
@@ -260,7 +264,7 @@ static void take_listener(struct look *look, const struct tool_socket *s, struct
               !config    ? ""
               : governed ? ", governed"
                          : ", not in PPSHIM_PORTS");
-    if (governed)
+    if (governed || look->expected->unseen)
         judge_holders(look, s);
 }
 

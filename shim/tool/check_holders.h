@@ -15,7 +15,9 @@
 struct tool_expected {
     const struct tool_image *main;   /* of the process that was asked for */
     const struct tool_env *env;      /* the settings that shall be in force; NULL: unknown */
-    const struct pps_config *config; /* the same, read; NULL: unknown, or wrong */
+    const struct pps_config *config; /* the same, read; NULL: unknown, wrong, or off */
+    const uint32_t *sum;             /* their checksum; NULL: unknown */
+    bool unseen;                     /* the library is on, and nobody can say for which ports: all are looked at */
 };
 
 struct tool_listeners {

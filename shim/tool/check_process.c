@@ -99,50 +99,67 @@ static void judge_ages(struct tool_report *r, const struct tool_image *p, const 
     }
 }
 
-/* What the unit gives now against what is in force: by their sums, where the process tells its own. */
-static void judge_unit(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit,
-                       const struct pps_config *config)
+static bool sum_of(const struct tool_env *env, uint32_t *sum)
 {
+    static struct pps_config config;
+    char error[PPS_ERROR_TEXT];
+    char **vector = tool_env_vector(env);
+    bool good = pps_config_read(vector, &config, error);
+    free(vector);
+    *sum = config.checksum;
+    return good;
+}
+
+/* What the unit gives now against what is in force: by their sums, where the process tells its own. */
+static void judge_unit(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit)
+{
+    uint32_t given;
     if (p->sees_env)
         judge_changes(r, p, unit);
-    else if (p->tells && config && p->settings != config->checksum)
+    else if (p->tells && sum_of(unit, &given) && p->settings != given)
         tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it runs with other settings than its unit gives now");
     else if (!p->tells)
         judge_ages(r, p, unit);
 }
 
-/* The settings in force, as far as they can be seen; else NULL. */
-static const struct tool_env *settings_of(struct tool_report *r, const struct tool_image *p,
-                                          const struct tool_env *unit)
-{
-    if (p->sees_env) {
-        for (size_t i = 0; i < p->env.count; i++)
-            tool_note(r, "setting", "%s", p->env.variables[i].text);
-        return &p->env;
-    }
-    if (unit)
-        tool_note(r, "setting", "it has overwritten its environment: %s",
-                  p->tells ? "its unit's settings were compared with those in force, by their checksum"
-                           : "its unit's settings are taken to be in force");
-    else
-        tool_judge(r, TOOL_VERDICT_UNSURE,
-                   "the library is loaded, but the program has overwritten its environment, so its "
-                   "settings cannot be seen: check its unit");
-    return unit;
-}
+/* What is in force: of the environment, of the memory of the process, or of its unit. */
+struct settings {
+    const struct tool_env *env;      /* NULL: cannot be seen */
+    const struct pps_config *config; /* NULL: neither, or wrong */
+};
 
-static const struct pps_config *read_config(struct tool_report *r, const struct tool_env *env)
+static const struct pps_config *read_config(struct tool_report *r, const struct tool_env *env,
+                                            struct pps_config *config)
 {
-    static struct pps_config config;
     char error[PPS_ERROR_TEXT];
-    if (!env)
-        return NULL;
     char **vector = tool_env_vector(env);
-    bool good = pps_config_read(vector, &config, error);
+    bool good = pps_config_read(vector, config, error);
     free(vector);
     if (!good)
         tool_judge(r, TOOL_VERDICT_CONFIG, "%s", error);
-    return good ? &config : NULL;
+    return good ? config : NULL;
+}
+
+static struct settings settings_of(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit)
+{
+    static struct pps_config config;
+    if (p->sees_env) {
+        for (size_t i = 0; i < p->env.count; i++)
+            tool_note(r, "setting", "%s", p->env.variables[i].text);
+        return (struct settings){&p->env, read_config(r, &p->env, &config)};
+    }
+    if (tool_image_config(p, &config)) {
+        tool_note(r, "setting", "it has overwritten its environment: what is in force was read in its memory");
+        return (struct settings){unit, &config};
+    }
+    if (!unit) {
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "the library is loaded, but the program has overwritten its environment, so its "
+                   "settings cannot be seen: check its unit");
+        return (struct settings){0};
+    }
+    tool_note(r, "setting", "it has overwritten its environment: its unit's settings are taken to be in force");
+    return (struct settings){unit, read_config(r, unit, &config)};
 }
 
 static void judge_main(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit)
@@ -161,6 +178,7 @@ static void judge_main(struct tool_report *r, const struct tool_image *p, const 
         tool_judge(r, TOOL_VERDICT_NO, "a restart is needed: it was started without the library");
     else
         tool_judge(r, TOOL_VERDICT_NO, "%s", why);
+    tool_note_handing_on(r, p->program, unit);
     free(why);
 }
 
@@ -168,13 +186,20 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
 {
     struct tool_processes all;
     struct tool_sockets sockets;
-    const struct tool_env *env = settings_of(r, p, unit);
-    const struct pps_config *config = read_config(r, env);
+    struct settings now = settings_of(r, p, unit);
+    const struct pps_config *config = now.config;
     tool_processes_read(&all);
     tool_processes_mark(&all, p->pid);
     tool_sockets_read(p->pid, &sockets);
     const struct tool_process *self = tool_process_find(&all, p->pid);
-    struct tool_listeners found = tool_check_holders(r, &all, &sockets, &(struct tool_expected){p, env, config});
+    struct tool_expected expected = {.main = p,
+                                     .env = now.env,
+                                     .config = config && config->on ? config : NULL,
+                                     .sum = config     ? &config->checksum
+                                            : p->tells ? &p->settings
+                                                       : NULL,
+                                     .unseen = !config && p->tells && p->on};
+    struct tool_listeners found = tool_check_holders(r, &all, &sockets, &expected);
     if (config && !config->on)
         tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none, or no list is set");
     else if (p->tells && !p->on)
@@ -189,7 +214,7 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
     if (config)
         tool_warn_unreachable(r, &all, &sockets, config);
     if (unit)
-        judge_unit(r, p, unit, config);
+        judge_unit(r, p, unit);
     tool_sockets_free(&sockets);
     tool_processes_free(&all);
 }

@@ -13,6 +13,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define TEXT_MAX (1 << 20) /* of a list */
+
 bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
 {
     return snprintf(out, PATH_MAX, "/proc/%d/%s", (int)pid, rest) < PATH_MAX;
@@ -53,14 +55,23 @@ static void take_ours(struct tool_image *i, const char *path, bool deleted, cons
     i->loaded |= executable;
 }
 
+/* A file that it has mapped: itself, as root alone may have it; else by its name, in the process' root or in ours, for
+   the root of a process that changed it later holds none of its libraries. */
+static bool read_file(pid_t pid, const char *range, const char *name, struct tool_elf *e)
+{
+    char path[PATH_MAX], rest[PATH_MAX + 16], error[256];
+    snprintf(rest, sizeof rest, "map_files/%s", range);
+    if (tool_proc_path(path, pid, rest) && tool_elf_read(path, e, error))
+        return true;
+    snprintf(rest, sizeof rest, "root%s", name);
+    return (tool_proc_path(path, pid, rest) && tool_elf_read(path, e, error)) || tool_elf_read(name, e, error);
+}
+
 /* A library that it may accept by; libc itself is no sign. */
-static void take_other(struct tool_image *i, const char *path)
+static void take_other(struct tool_image *i, const char *path, const char *range)
 {
     struct tool_elf e;
-    char full[PATH_MAX + 8], proc[PATH_MAX], error[256];
-    snprintf(full, sizeof full, "root%s", path);
-    if (i->accepts != TOOL_ACCEPTS_NEVER || tool_elf_is_libc(last_part(path)) || !tool_proc_path(proc, i->pid, full) ||
-        !tool_elf_read(proc, &e, error))
+    if (i->accepts != TOOL_ACCEPTS_NEVER || tool_elf_is_libc(last_part(path)) || !read_file(i->pid, range, path, &e))
         return;
     if (e.imports & TOOL_IMPORTS_ANY_ACCEPT)
         i->accepts = TOOL_ACCEPTS_PERHAPS;
@@ -79,7 +90,7 @@ static void take_mapping(struct tool_image *i, char *line)
     if (strncmp(last_part(path), "libppshim", 9) == 0)
         take_ours(i, path, deleted, range, executable);
     else if (executable && strcmp(path, i->program) != 0)
-        take_other(i, path);
+        take_other(i, path, range);
 }
 
 static bool read_maps(struct tool_image *i)
@@ -134,15 +145,10 @@ static bool read_environment(struct tool_image *i)
 
 /* --- what the library says --- */
 
-/* The very file that is mapped, where it can be had. */
-static bool read_mapped(const struct tool_image *i, struct tool_elf *e)
+static bool read_memory(pid_t pid, const void *at, void *out, size_t size)
 {
-    char path[PATH_MAX], rest[PATH_MAX + 8], error[256];
-    snprintf(rest, sizeof rest, "map_files/%s", i->range);
-    if (tool_proc_path(path, i->pid, rest) && tool_elf_read(path, e, error))
-        return true;
-    snprintf(rest, sizeof rest, "root%s", i->library);
-    return !i->deleted && tool_proc_path(path, i->pid, rest) && tool_elf_read(path, e, error);
+    struct iovec here = {out, size}, there = {(void *)(uintptr_t)at, size};
+    return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
 static void read_status(struct tool_image *i)
@@ -150,15 +156,43 @@ static void read_status(struct tool_image *i)
     struct tool_elf e;
     struct pps_status status = {0};
     unsigned long base;
-    if (!i->loaded || sscanf(i->range, "%lx", &base) != 1 || !read_mapped(i, &e))
+    if (!i->loaded || sscanf(i->range, "%lx", &base) != 1 || (i->deleted && geteuid() != 0) ||
+        !read_file(i->pid, i->range, i->library, &e))
         return;
-    struct iovec here = {&status, sizeof status}, there = {(void *)(base + e.status_at), sizeof status};
-    bool good = e.status_at && process_vm_readv(i->pid, &here, 1, &there, 1, 0) == (ssize_t)sizeof status;
+    bool good = e.status_at && read_memory(i->pid, (const void *)(base + e.status_at), &status, sizeof status);
     tool_elf_free(&e);
     i->tells = good && status.size >= sizeof status;
     i->settings = status.settings;
     i->on = status.on;
     i->has_accepted = status.accepts;
+    i->config_there = status.config_size == sizeof *status.config ? status.config : NULL;
+}
+
+/* The text at *there, copied; byte by byte, for it may end just before a page that is not there. false: no text. */
+static bool copy_text(pid_t pid, const char **there)
+{
+    char *copy = NULL;
+    size_t size;
+    const char *at = *there;
+    bool good = true;
+    if (!at)
+        return true;
+    FILE *to = tool_or_abort(open_memstream(&copy, &size));
+    for (char c = 1; good && c; at++) {
+        good = at - *there < TEXT_MAX && read_memory(pid, at, &c, 1);
+        if (good && c)
+            fputc(c, to);
+    }
+    fclose(to);
+    *there = copy;
+    return good;
+}
+
+bool tool_image_config(const struct tool_image *i, struct pps_config *out)
+{
+    return i->tells && i->config_there && read_memory(i->pid, i->config_there, out, sizeof *out) &&
+           copy_text(i->pid, &out->trust) && copy_text(i->pid, &out->header_optional) &&
+           copy_text(i->pid, &out->client_allow) && copy_text(i->pid, &out->client_deny);
 }
 
 /* --- the whole --- */

@@ -35,12 +35,17 @@ struct tool_image {
     bool tells; /* `status` is what the library in it says */
     uint32_t settings;
     bool on, has_accepted;
+    const struct pps_config *config_there; /* its address in that process; NULL: another build's */
 };
 
 /* false: it is gone, or may not be looked at (errno says which: ENOENT or ESRCH, EACCES or EPERM). After either,
    tool_image_free. */
 bool tool_image_read(struct tool_image *out, pid_t pid);
 void tool_image_free(struct tool_image *i);
+
+/* The settings in force, from the memory of the process: its ports and, copied, the texts of its lists, which are never
+   freed. false: they cannot be had. */
+bool tool_image_config(const struct tool_image *i, struct pps_config *out);
 
 /* The last part of its program's path. */
 const char *tool_image_name(const struct tool_image *i);

@@ -193,11 +193,17 @@ def test_a_process_with_nothing_governed_is_refused(tmp_path, server, settings, 
         refused(check(process.pid), why)
 
 
-def test_a_process_that_overwrote_its_environment_is_unsure(tmp_path, server):
+def test_a_process_that_overwrote_its_environment_is_asked_in_its_memory(tmp_path, server):
+    as_root()
     with running(tmp_path, server, "overwrite", TRUST="127.0.0.2") as process:
         answer = check(process.pid)
-        assert (answer.status, answer.verdict) == (1, "unsure") and "overwritten" in answer.because, answer
-        assert answer.facts("listener") == [f"127.0.0.1:{process.port}"]
+        assert (answer.status, answer.verdict) == (0, "ok"), answer
+        assert answer.facts("listener") == [f"127.0.0.1:{process.port}, governed"]
+        assert "read in its memory" in answer.facts("setting")[0]
+    with running(tmp_path, server, "overwrite", TRUST="127.0.0.2", PORTS="1") as process:
+        refused(check(process.pid), "listens on no port")
+    with running(tmp_path, server, "overwrite") as process:
+        refused(check(process.pid), "loaded but off")
 
 
 def other_build(path):
