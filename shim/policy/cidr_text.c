@@ -155,10 +155,29 @@ static bool explain_dotted(const struct entry *e)
     return refuse(e, ": an IPv4 address is four numbers: write one like 10.0.0.1 or 10.0.0.0/8");
 }
 
+/* The words for everybody, as other software has them. */
+static bool is_everybody(struct pps_text t)
+{
+    static const char *const words[] = {"any", "all", "*", "ANY", "ALL", "Any", "All", "everyone", "anywhere"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (pps_text_is(t, words[i]))
+            return true;
+    return false;
+}
+
+static bool explain_separator(const struct entry *e)
+{
+    return refuse(e, ": entries are separated by commas or spaces, not by %c", has_byte(e->whole, ';') ? ';' : '|');
+}
+
 static bool explain_address(const struct entry *e)
 {
     struct pps_text a = e->address, port = a, host = cut(&port, ':');
     struct pps_addr ip = {0};
+    if (is_everybody(e->whole))
+        return refuse(e, ": everybody is written 0.0.0.0/0 ::/0");
+    if (has_byte(e->whole, ';') || has_byte(e->whole, '|'))
+        return explain_separator(e);
     if (!a.length)
         return refuse(e, ": an address is missing: write one like 10.0.0.0/8 or 2001:db8::/32");
     if (has_byte(e->whole, '"') || has_byte(e->whole, '\''))
@@ -195,6 +214,8 @@ static bool explain_prefix(const struct entry *e)
 {
     char network[NETWORK_TEXT];
     unsigned prefix;
+    if (has_byte(e->bits, ';') || has_byte(e->bits, '|'))
+        return explain_separator(e);
     if (e->dotted && prefix_of_netmask(e->bits, &prefix))
         return refuse(e, ": netmasks are not read: write %s", network_text(e, prefix, network));
     return refuse(e, e->dotted ? ": an IPv4 prefix is /0 to /32" : ": an IPv6 prefix is /0 to /128");

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #ifdef __GLIBC__
 #define BUILT_FOR_MUSL false
@@ -23,14 +25,20 @@ static bool runs_on_musl(void)
     return __dls3 != NULL;
 }
 
-const char *pps_libc_mismatch(void)
+bool pps_libc_is_ours(void)
 {
-    if (runs_on_musl() == BUILT_FOR_MUSL)
-        return NULL;
-    return BUILT_FOR_MUSL ? "LD_PRELOAD: this libppshim is built for musl, and the program runs on glibc: "
-                            "preload libppshim.so, built with the system's compiler"
-                          : "LD_PRELOAD: this libppshim is built for glibc, and the program runs on musl: "
-                            "preload libppshim-musl.so, built by `make musl`";
+    return runs_on_musl() == BUILT_FOR_MUSL;
+}
+
+void pps_libc_explain(char text[PPS_ERROR_TEXT])
+{
+    char program[256];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n > 0 ? n : 0] = 0;
+    snprintf(text, PPS_ERROR_TEXT, "LD_PRELOAD: this libppshim is built for %s, and %s runs on %s: preload %s",
+             BUILT_FOR_MUSL ? "musl" : "glibc", n > 0 ? program : "the program", BUILT_FOR_MUSL ? "glibc" : "musl",
+             BUILT_FOR_MUSL ? "libppshim.so, built with the system's compiler"
+                            : "libppshim-musl.so, built by `make musl`");
 }
 
 /* glibc's pthread_atfork is linked in from a static part that needs __register_atfork, which musl lacks. */

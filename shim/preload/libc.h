@@ -9,8 +9,13 @@
 #ifndef PPSHIM_LIBC_H
 #define PPSHIM_LIBC_H
 
-/* NULL where the two are one, else the line that names both and says what would be right. */
-const char *pps_libc_mismatch(void);
+#include <ppshim/config.h>
+#include <stdbool.h>
+
+/* Whether the two are one: without a system call. Where they are not: the line that names both, the program, and what
+   would be right. */
+bool pps_libc_is_ours(void);
+void pps_libc_explain(char text[PPS_ERROR_TEXT]);
 
 /* pthread_atfork(3) without a prepare handler; never in the wrong libc. */
 void pps_libc_at_fork(void (*in_parent)(void), void (*in_child)(void));

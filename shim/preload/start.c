@@ -47,11 +47,16 @@ _Noreturn static void stop(const char *error)
  */
 static bool is_at_home(void)
 {
-    const char *mismatch = pps_libc_mismatch(), *trust = getenv("PPSHIM_TRUST");
+    char error[PPS_ERROR_TEXT];
+    const char *trust = getenv("PPSHIM_TRUST");
     bool wanted = trust ? strcmp(trust, "none") != 0 : getenv("PPSHIM_HEADER_OPTIONAL") != NULL;
-    if (mismatch && wanted)
-        stop(mismatch);
-    return !mismatch;
+    if (pps_libc_is_ours())
+        return true;
+    if (wanted) {
+        pps_libc_explain(error);
+        stop(error);
+    }
+    return false;
 }
 
 static void read_settings_and_begin(void)

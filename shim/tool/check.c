@@ -4,6 +4,7 @@
  */
 #include "check.h"
 #include "elf.h"
+#include "options.h"
 #include "tool.h"
 #include "unit_find.h"
 #include <getopt.h>
@@ -11,22 +12,26 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-    "Usage: ppshim check [OPTION]... PROGRAM|PID|UNIT\n"
-    "       ppshim check --settings [OPTION]... UNIT|FILE\n"
-    "\n"
+enum { SETTINGS, JSON, LIBRARY, ROOT, OPTIONS };
+
+static const struct tool_option options_table[OPTIONS] = {
+    [SETTINGS] = {"settings", NULL, "look at settings alone"},
+    [JSON] = {"json", NULL, "one JSON object instead of lines"},
+    [LIBRARY] = {"library", "PATH", "the library to be preloaded, if not the installed one"},
+    [ROOT] = {"root", "DIR", "look for units and what they name below DIR"},
+};
+
+static const struct tool_usage usage = {
+    "check",
+    "[OPTION]... PROGRAM|PID|UNIT\n       ppshim check --settings [OPTION]... UNIT|FILE",
     "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
-    "With --settings: whether the library would accept the settings of a unit, or of a file as in EnvironmentFile=.\n"
-    "\n"
-    "  --settings      look at settings alone\n"
-    "  --library PATH  the library to be preloaded, if not the installed one\n"
-    "  --root DIR      look for units and what they name below DIR\n"
-    "  --json          one JSON object instead of lines\n"
-    "\n"
-    "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.\n"
-    "\n"
-    "Example, before and after a restart:\n"
-    "  ppshim check --settings mariadb.service && systemctl restart mariadb && ppshim check mariadb.service\n";
+    "With --settings: whether the next start of a unit would be served, or whether the library would accept the\n"
+    "settings of a file as in EnvironmentFile=. A name is a service's first, then a program's.\n"
+    "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.",
+    "  ppshim check --settings mariadb && systemctl restart mariadb && ppshim check mariadb",
+    options_table,
+    OPTIONS,
+};
 
 struct options {
     bool settings, json;
@@ -128,27 +133,25 @@ static int check_settings(const struct options *o, const char *what, struct tool
 
 /* --- the verb --- */
 
-static const struct option long_options[] = {
-    {"settings", no_argument, NULL, 's'},   {"json", no_argument, NULL, 'j'}, {"library", required_argument, NULL, 'l'},
-    {"root", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0},
-};
+static void note_option(struct options *o, int option, const char *value)
+{
+    o->settings |= option == SETTINGS;
+    o->json |= option == JSON;
+    if (option == LIBRARY)
+        o->library = value;
+    else if (option == ROOT)
+        o->root = strcmp(value, "/") == 0 ? "" : value;
+}
 
 int tool_check(int argc, char **argv)
 {
     struct options o = {.root = ""};
     struct tool_report r = {0};
-    int c;
-    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-        if (c == 'h')
-            return fputs(help, stdout) < 0 ? TOOL_NO : TOOL_OK;
-        if (c == '?')
-            return TOOL_USAGE;
-        o.settings |= c == 's';
-        o.json |= c == 'j';
-        if (c == 'l')
-            o.library = optarg;
-        else if (c == 'r')
-            o.root = strcmp(optarg, "/") == 0 ? "" : optarg;
+    const char *value;
+    for (int option; (option = tool_option_next(argc, argv, &usage, &value)) != TOOL_OPTION_END;) {
+        if (option < 0)
+            return option == TOOL_OPTION_HELP ? TOOL_OK : TOOL_USAGE;
+        note_option(&o, option, value);
     }
     if (argc - optind != 1)
         return tool_fail(TOOL_USAGE, "check", "name one program, process or unit (try ppshim check --help)");

@@ -7,6 +7,7 @@
  */
 #include "check.h"
 #include "elf.h"
+#include "loads.h"
 #include "preload.h"
 #include "tool.h"
 #include <glob.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCRIPTS_MAX 4
 #define LIBRARIES_MAX 128
 
 /* --- where the library is --- */
@@ -230,16 +230,19 @@ static void judge_io_uring(struct tool_report *r, const struct tool_elf *e)
         tool_note(r, "io_uring", "the file mentions io_uring; connections accepted that way would be out of sight");
 }
 
-static void judge_library(struct tool_report *r, const struct tool_elf *e, const char *library)
+static void judge_library(struct tool_report *r, const char *path, const struct tool_elf *e, const char *library)
 {
     struct tool_elf ours;
-    char error[256];
-    if (!library) {
-        tool_warn(r, "preload", "libppshim.so is not installed where it was looked for: name it with --library");
+    char error[256], why[TOOL_WHY];
+    if (!tool_elf_read(library ? library : "/proc/self/exe", &ours, error)) {
+        tool_judge(r, TOOL_VERDICT_NO, "the library cannot be read: %s", error);
         return;
     }
-    if (!tool_elf_read(library, &ours, error)) {
-        tool_judge(r, TOOL_VERDICT_NO, "the library cannot be read: %s", error);
+    if (!library) { /* it would be of the tool's own kind */
+        tool_warn(r, "preload", "libppshim.so is not installed where it was looked for: name it with --library");
+        if (!tool_loads(path, e, &ours, TOOL_BY_ANYBODY, why))
+            tool_judge(r, TOOL_VERDICT_NO, "%s", why);
+        tool_elf_free(&ours);
         return;
     }
     tool_note(r, "preload", "%s, version %s, %s %s", library, *ours.version ? ours.version : "unknown",
@@ -249,12 +252,8 @@ static void judge_library(struct tool_report *r, const struct tool_elf *e, const
                            : "unknown libc");
     if (!*ours.version)
         tool_judge(r, TOOL_VERDICT_NO, "%s is not libppshim", library);
-    else if (ours.machine != e->machine || ours.bits != e->bits)
-        tool_judge(r, TOOL_VERDICT_NO, "it is a %u-bit %s program, and the library is not", e->bits,
-                   tool_elf_machine(e));
-    else if (ours.musl != e->musl)
-        tool_judge(r, TOOL_VERDICT_NO, "it is built for %s, and the library for %s", e->musl ? "musl" : "glibc",
-                   ours.musl ? "musl" : "glibc");
+    else if (!tool_loads(path, e, &ours, TOOL_BY_ANYBODY, why))
+        tool_judge(r, TOOL_VERDICT_NO, "%s", why);
     tool_elf_free(&ours);
 }
 
@@ -266,44 +265,11 @@ static void judge_elf(struct tool_report *r, const char *path, const struct tool
         tool_note(r, "program", "%s: %s, dynamic, %s", path, tool_elf_machine(e), libc);
     else
         tool_note(r, "program", "%s: %s, static", path, tool_elf_machine(e));
-    if (e->is_go)
-        tool_judge(r, TOOL_VERDICT_NO, "it is a Go program: those do not call libc, so no preload reaches them");
-    if (!e->dynamic)
-        tool_judge(r, TOOL_VERDICT_NO, "it is statically linked: no preload reaches it");
-    if (e->setuid_or_setgid)
-        tool_judge(r, TOOL_VERDICT_NO, "it is setuid or setgid: the dynamic linker ignores LD_PRELOAD for it");
-    if (e->has_caps)
-        tool_judge(r, TOOL_VERDICT_NO,
-                   "it has file capabilities: the dynamic linker ignores LD_PRELOAD for it (give them by the unit's "
-                   "AmbientCapabilities= instead)");
+    judge_library(r, path, e, library);
     if (!e->dynamic || e->is_go)
         return;
-    judge_library(r, e, library);
     judge_calls(r, path, e, is_script);
     judge_io_uring(r, e);
-}
-
-/* The program of a "#!" line into `out`, behind /usr/bin/env the one it looks up. */
-static char *interpreter_of(const char *path)
-{
-    char line[512] = "", *rest = line + 2, *word, *found = NULL;
-    FILE *file = fopen(path, "re");
-    if (file) {
-        if (!fgets(line, sizeof line, file))
-            *line = 0;
-        fclose(file);
-    }
-    if (strncmp(line, "#!", 2) != 0)
-        return NULL;
-    bool env = false;
-    while (!found && (word = strsep(&rest, " \t\r\n"))) {
-        bool is_env = !env && strlen(word) >= 4 && strcmp(word + strlen(word) - 4, "/env") == 0;
-        if (is_env)
-            env = true;
-        else if (*word && !(env && (*word == '-' || strchr(word, '='))))
-            found = strchr(word, '/') ? strdup(word) : tool_find_program(word);
-    }
-    return found;
 }
 
 static void check_file(struct tool_report *r, const char *path, const char *library, int depth)
@@ -314,12 +280,12 @@ static void check_file(struct tool_report *r, const char *path, const char *libr
         tool_judge(r, TOOL_VERDICT_NO, "it cannot be read: %s", error);
         return;
     }
-    char *interpreter = e.elf ? NULL : interpreter_of(path);
+    char *interpreter = e.elf ? NULL : tool_interpreter_of(path);
     if (e.elf)
         judge_elf(r, path, &e, library, depth > 0);
-    else if (!interpreter || depth == SCRIPTS_MAX)
+    else if (!interpreter || depth == TOOL_SCRIPTS_MAX)
         tool_judge(r, TOOL_VERDICT_NO, "%s is neither an ELF program of this byte order nor a script", path);
-    if (interpreter && depth < SCRIPTS_MAX) {
+    if (interpreter && depth < TOOL_SCRIPTS_MAX) {
         tool_note(r, "script", "%s is run by %s; programs that it starts are not looked at", path, interpreter);
         check_file(r, interpreter, library, depth + 1);
     }

@@ -2,6 +2,7 @@
  *
  * main.c: finds the verb of ppshim(1) and hands over (tool.h).
  */
+#include "options.h"
 #include "tool.h"
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +58,38 @@ static int usage(FILE *to, int status)
     fputs("Usage: ppshim VERB [OPTION]...\n\nVerbs, each with a --help of its own:\n", to);
     for (int i = 0; i < VERBS; i++)
         fprintf(to, "  %-10s%s\n", verbs[i].name, verbs[i].what);
-    fputs("\nppshim --version prints the version.\n", to);
+    fputs("\nppshim help VERB is the same as ppshim VERB --help; ppshim --version prints the version.\n"
+          "The library's settings and log lines: man libppshim; this tool: man ppshim.\n",
+          to);
     return status;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    for (int i = 0; i < VERBS; i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int no_such_verb(const char *name)
+{
+    const char *names[VERBS + 1];
+    for (int i = 0; i < VERBS; i++)
+        names[i] = verbs[i].name;
+    names[VERBS] = "help";
+    const char *nearest = tool_nearest(name, names, VERBS + 1);
+    fprintf(stderr, "ppshim: no such verb: %s%s%s (try ppshim --help)\n", name, nearest ? ": the nearest is " : "",
+            nearest ? nearest : "");
+    return TOOL_USAGE;
+}
+
+static int help(const char *name)
+{
+    if (!name)
+        return usage(stdout, TOOL_OK);
+    const struct verb *verb = find_verb(name);
+    return verb ? verb->run(2, (char *[]){(char *)verb->name, (char *)"--help", NULL}) : no_such_verb(name);
 }
 
 int main(int argc, char **argv)
@@ -69,9 +100,8 @@ int main(int argc, char **argv)
         return usage(stdout, TOOL_OK);
     if (strcmp(argv[1], "--version") == 0)
         return printf("ppshim %s\n", PPS_VERSION) < 0 ? TOOL_NO : TOOL_OK;
-    for (int i = 0; i < VERBS; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "ppshim: no such verb: %s (try ppshim --help)\n", argv[1]);
-    return TOOL_USAGE;
+    if (strcmp(argv[1], "help") == 0)
+        return help(argv[2]);
+    const struct verb *verb = find_verb(argv[1]);
+    return verb ? verb->run(argc - 1, argv + 1) : no_such_verb(argv[1]);
 }

@@ -3,6 +3,7 @@
  * options.c: see options.h. Owns getopt.
  */
 #include "options.h"
+#include "../policy/near.h"
 #include "tool.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -59,6 +60,38 @@ static bool is_known(const char *word, const struct tool_usage *u)
     return false;
 }
 
+const char *tool_nearest(const char *word, const char *const *names, int count)
+{
+    struct pps_text text = {word, strcspn(word, "=")};
+    const char *best = NULL;
+    unsigned least = (unsigned)text.length / 3 + 1; /* further off it is another word */
+    for (int i = 0; i < count; i++) {
+        unsigned distance = pps_near_distance(text, names[i]);
+        bool begins = text.length > 2 && strncmp(names[i], word, text.length) == 0;
+        if (begins || distance <= least) {
+            best = names[i];
+            least = begins ? 0 : distance - (distance > 0);
+        }
+    }
+    return best;
+}
+
+static const char *nearest_option(const char *word, const struct tool_usage *u)
+{
+    const char *names[TOOL_OPTIONS_MAX + 1];
+    for (int i = 0; i < u->count; i++)
+        names[i] = u->options[i].name;
+    names[u->count] = "help";
+    return tool_nearest(word, names, u->count + 1);
+}
+
+static void refuse_option(const char *word, const struct tool_usage *u)
+{
+    const char *nearest = nearest_option(word + strspn(word, "-"), u);
+    tool_fail(0, u->verb, "no such option: %s%s%s (try ppshim %s --help)", word, nearest ? ": the nearest is --" : "",
+              nearest ? nearest : "", u->verb);
+}
+
 /* getopt's own words name no verb. */
 static int wrong(int what, const char *word, const struct tool_usage *u)
 {
@@ -69,7 +102,7 @@ static int wrong(int what, const char *word, const struct tool_usage *u)
     else if (optopt) /* a short one, which may share its word with others */
         tool_fail(0, u->verb, "no such option: -%c (try ppshim %s --help)", optopt, u->verb);
     else
-        tool_fail(0, u->verb, "no such option: %s (try ppshim %s --help)", word, u->verb);
+        refuse_option(word, u);
     return TOOL_OPTION_WRONG;
 }
 
@@ -81,7 +114,7 @@ int tool_option_next(int argc, char **argv, const struct tool_usage *u, const ch
         table[i] = (struct option){u->options[i].name, u->options[i].argument ? 1 : 0, NULL, 0};
     table[help_at] = (struct option){"help", 0, NULL, 0};
     opterr = 0;
-    int answer = getopt_long(argc, argv, "+:h", table, &which);
+    int answer = getopt_long(argc, argv, strstr(u->synopsis, "[--]") ? "+:h" : ":h", table, &which);
     *value = optarg;
     if (answer == -1)
         return TOOL_OPTION_END;
@@ -99,4 +132,22 @@ const char *tool_option_of(enum pps_setting setting)
     for (const char *at = pps_settings[setting].name + strlen("PPSHIM_"); *at; at++)
         *to++ = *at == '_' ? '-' : (char)(*at | 0x20);
     return names[setting];
+}
+
+/* "off on" as "off|on". */
+static const char *option_argument(const char *values)
+{
+    char *text = tool_text("%s", values);
+    for (char *c = text; *c; c++)
+        *c = *c == ' ' ? '|' : *c;
+    return text;
+}
+
+void tool_setting_options(struct tool_option out[PPS_SET_COUNT])
+{
+    for (int i = 0; i < PPS_SET_COUNT; i++) {
+        const struct pps_setting_row *s = &pps_settings[i];
+        out[i] = (struct tool_option){tool_option_of(i), option_argument(s->values),
+                                      *s->dflt ? tool_text("%s (%s)", s->meaning, s->dflt) : s->meaning};
+    }
 }

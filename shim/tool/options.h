@@ -17,7 +17,8 @@ struct tool_option {
 
 struct tool_usage {
     const char *verb;
-    const char *synopsis; /* behind "ppshim VERB " */
+    const char *synopsis; /* behind "ppshim VERB "; with "[--]" options end at the first word that is none, else they
+                             may stand anywhere */
     const char *what;     /* one sentence or more, each line at most 100 columns */
     const char *example;
     const struct tool_option *options;
@@ -30,9 +31,20 @@ enum { TOOL_OPTION_END = -1, TOOL_OPTION_WRONG = -2, TOOL_OPTION_HELP = -3 };
 
 /*
  * The next option of the command line: its index in the table, *value its argument. END: the rest begins at optind.
- * WRONG: told on stderr. HELP: printed on stdout. Options end at the first word that is none, or behind "--".
+ * WRONG: told on stderr. HELP: printed on stdout. What stands behind "--" is none.
  */
 int tool_option_next(int argc, char **argv, const struct tool_usage *usage, const char **value);
+
+/* An option for each setting, the first PPS_SET_COUNT of a verb's table; and what their values look like, for `what`.
+ */
+void tool_setting_options(struct tool_option out[PPS_SET_COUNT]);
+#define TOOL_SETTING_FORMS                                                                                             \
+    "LIST is addresses and CIDRs, separated by commas or spaces, like 10.0.0.0/8,2001:db8::7; !10.0.5.0/28\n"          \
+    "takes some out again, @/path/file is a file of them, unix:/path a listening Unix socket. PORTS are like\n"        \
+    "3306,8000-8010, or all. TIME has its unit: 3s or 500ms. Each setting is explained in man libppshim."
+
+/* Which of the names somebody meant who wrote `word`; NULL: none is near. */
+const char *tool_nearest(const char *word, const char *const *names, int count);
 
 /* The name of the option for a setting: "client-allow" for PPSHIM_CLIENT_ALLOW. */
 const char *tool_option_of(enum pps_setting setting);

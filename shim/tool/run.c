@@ -15,20 +15,6 @@
 
 enum { LIBRARY = PPS_SET_COUNT, OPTIONS };
 
-static const char *option_meaning(const struct pps_setting_row *s)
-{
-    return *s->dflt ? tool_text("%s (%s)", s->meaning, s->dflt) : s->meaning;
-}
-
-/* "off on" as "off|on". */
-static const char *option_argument(const char *values)
-{
-    char *text = strdup(values);
-    for (char *c = text; c && *c; c++)
-        *c = *c == ' ' ? '|' : *c;
-    return text;
-}
-
 static const struct tool_usage *make_usage(void)
 {
     static struct tool_option options[OPTIONS];
@@ -38,14 +24,12 @@ static const struct tool_usage *make_usage(void)
         "Starts PROGRAM under libppshim.so, after a look at the settings, the list files and the program.\n"
         "Who sends headers must be given, by --trust or --header-optional, and to which of its ports (or all).\n"
         "Settings in the environment count where no option is given. Exit status 78: a setting is wrong; 126:\n"
-        "PROGRAM would not load the library; 127: there is no such program; else PROGRAM's own.",
+        "PROGRAM would not load the library; 127: there is no such program; else PROGRAM's own.\n\n" TOOL_SETTING_FORMS,
         "  ppshim run --trust 10.108.0.0/24 --ports 5432 postgres -D /srv/db",
         options,
         OPTIONS,
     };
-    for (int i = 0; i < PPS_SET_COUNT; i++)
-        options[i] = (struct tool_option){tool_option_of(i), option_argument(pps_settings[i].values),
-                                          option_meaning(&pps_settings[i])};
+    tool_setting_options(options);
     options[LIBRARY] =
         (struct tool_option){"library", "PATH", "libppshim.so, if not beside this tool or where it was installed"};
     return &usage;

@@ -17,8 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_SETTING = 1000, INSTALL = 2000, REMOVE, PRINT, LIBRARY, ROOT };
-enum { OTHERS = 7 };
+enum { PRINT = PPS_SET_COUNT, INSTALL, REMOVE, LIBRARY, ROOT, OPTIONS };
 
 struct job {
     int what; /* INSTALL, REMOVE, PRINT */
@@ -27,45 +26,28 @@ struct job {
     struct tool_unit unit;
 };
 
-/* --- options, from the table of settings --- */
-
-static void fill_options(struct option options[PPS_SET_COUNT + OTHERS])
+static const struct tool_usage *make_usage(void)
 {
-    static const struct option others[OTHERS] = {
-        {"install", no_argument, NULL, INSTALL},
-        {"remove", no_argument, NULL, REMOVE},
-        {"print", no_argument, NULL, PRINT},
-        {"library", required_argument, NULL, LIBRARY},
-        {"root", required_argument, NULL, ROOT},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+    static struct tool_option options[OPTIONS] = {
+        [PRINT] = {"print", NULL, "print what --install would write, and where (this is the default)"},
+        [INSTALL] = {"install", NULL, "write it"},
+        [REMOVE] = {"remove", NULL, "take it away"},
+        [LIBRARY] = {"library", "PATH", "the library, if not the installed one; it must be in /usr/lib or /lib"},
+        [ROOT] = {"root", "DIR", "work on the system below DIR"},
     };
-    for (int i = 0; i < PPS_SET_COUNT; i++)
-        options[i] = (struct option){tool_option_of(i), required_argument, NULL, FIRST_SETTING + i};
-    memcpy(options + PPS_SET_COUNT, others, sizeof others);
-}
-
-static int help(void)
-{
-    printf("Usage: ppshim unit NAME[.service] --trust LIST --ports PORTS [SETTING]... [--print|--install]\n"
-           "       ppshim unit NAME[.service] --remove\n"
-           "\n"
-           "Gives a systemd service the preload and its settings by a drop-in; a PostgreSQL cluster of Debian's\n"
-           "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing. In place of\n"
-           "--trust, or beside it, --header-optional will do.\n"
-           "\n"
-           "  --print         print what --install would write, and where (this is the default)\n"
-           "  --install       write it\n"
-           "  --remove        take it away\n"
-           "  --library PATH  the library, if not the installed one; it must be in /usr/lib or /lib\n"
-           "  --root DIR      work on the system below DIR\n"
-           "\n"
-           "Settings, as the variables of the same names:\n");
-    for (int i = 0; i < PPS_SET_COUNT; i++)
-        printf("  --%-16s %-15s %s\n", tool_option_of(i), pps_settings[i].values, pps_settings[i].meaning);
-    printf("\nExit status: 0 done, 1 not done, 2 wrong usage, 78 a setting is wrong.\n"
-           "\nExample:\n  ppshim unit mariadb.service --trust 10.108.0.0/24 --ports 3306 --install\n");
-    return TOOL_OK;
+    static const struct tool_usage usage = {
+        "unit",
+        "NAME[.service] --trust LIST --ports PORTS [OPTION]...\n       ppshim unit NAME[.service] --remove",
+        "Gives a systemd service the preload and its settings by a drop-in; a PostgreSQL cluster of Debian's\n"
+        "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing. In place of\n"
+        "--trust, or beside it, --header-optional will do. Exit status: 0 done, 1 not done, 2 wrong usage, 78 a\n"
+        "setting is wrong.\n\n" TOOL_SETTING_FORMS,
+        "  ppshim unit mariadb.service --trust 10.108.0.0/24 --ports 3306 --install",
+        options,
+        OPTIONS,
+    };
+    tool_setting_options(options);
+    return &usage;
 }
 
 /* --- what is refused before anything is written --- */
@@ -308,30 +290,31 @@ static int run(struct job *j, const char *name)
     return status;
 }
 
-static int set_action(struct job *j, int what)
+static int note_option(struct job *j, int option, const char *value)
 {
-    if (j->what && j->what != what)
+    bool is_action = option == PRINT || option == INSTALL || option == REMOVE;
+    if (is_action && j->what && j->what != option)
         return tool_fail(TOOL_USAGE, "unit", "one of --print, --install and --remove");
-    j->what = what;
+    if (is_action)
+        j->what = option;
+    else if (option == LIBRARY)
+        j->library = value;
+    else if (option == ROOT)
+        j->root = strcmp(value, "/") == 0 ? "" : value;
+    else
+        j->values[option] = value;
     return TOOL_OK;
 }
 
 int tool_unit(int argc, char **argv)
 {
-    struct option options[PPS_SET_COUNT + OTHERS];
     struct job j = {.root = ""};
-    int c;
-    fill_options(options);
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'h')
-            return help();
-        if (c == LIBRARY)
-            j.library = optarg;
-        else if (c == ROOT)
-            j.root = strcmp(optarg, "/") == 0 ? "" : optarg;
-        else if (c >= FIRST_SETTING && c < FIRST_SETTING + PPS_SET_COUNT)
-            j.values[c - FIRST_SETTING] = optarg;
-        else if (c == '?' || set_action(&j, c) != TOOL_OK)
+    const struct tool_usage *usage = make_usage();
+    const char *value;
+    for (int option; (option = tool_option_next(argc, argv, usage, &value)) != TOOL_OPTION_END;) {
+        if (option == TOOL_OPTION_HELP)
+            return TOOL_OK;
+        if (option == TOOL_OPTION_WRONG || note_option(&j, option, value) != TOOL_OK)
             return TOOL_USAGE;
     }
     if (argc - optind != 1)

@@ -106,7 +106,7 @@ def test_header_is_that_of_another_builder(options, expected):
     (["--from", FROM4, "--tlv", "4=" + "00" * 65521], "the header would be longer than 65551 bytes"),
     (["--from", FROM4, "word"], "takes no such word: word"),
     (["--decode", "--from", FROM4], "--decode reads a header, the other options make one"),
-    (["--form", FROM4], "no such option: --form (try ppshim header --help)"),
+    (["--form", FROM4], "no such option: --form: the nearest is --from (try ppshim header --help)"),
     (["-x"], "no such option: -x (try ppshim header --help)"),
     (["--from"], "--from needs a value (try ppshim header --help)"),
     (["--v1=yes"], "--v1 takes no value"),

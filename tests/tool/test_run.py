@@ -95,7 +95,7 @@ def test_a_server_started_so_sees_the_client_behind_a_header():
     (["--trust", "10.0.0.0/8", "true"], "to which ports? --ports 5432, or --ports all (try ppshim run --help)"),
     (REQUIRED, "which program? (try ppshim run --help)"),
     ([*REQUIRED, "--ports", "80", "true"], "--ports is given twice"),
-    ([*REQUIRED, "--timeuot", "1s", "true"], "no such option: --timeuot (try ppshim run --help)"),
+    ([*REQUIRED, "--timeuot", "1s", "true"], "no such option: --timeuot: the nearest is --timeout (try ppshim run --help)"),
     ([*REQUIRED, "--timeout"], "--timeout needs a value (try ppshim run --help)"),
 ], ids=" ".join)
 def test_a_wrong_command_line_is_refused_in_one_line(argv, why):
@@ -189,13 +189,13 @@ def test_a_script_whose_interpreter_is_missing(tmp_path):
 
 def test_a_static_program(directory):
     path = compiled(directory, "static", "-static")
-    assert refused_program(path) == (f"{path} would not load libppshim.so: it is linked statically, so nothing can be "
+    assert refused_program(path) == (f"{path} would not load libppshim.so: it is statically linked, so nothing can be "
                                      "preloaded into it")
 
 
 def test_a_program_of_another_libc(directory):
     path = compiled(directory, "musl", compiler="musl-gcc")
-    assert refused_program(path) == f"{path} would not load libppshim.so: it is built for musl, the library for glibc"
+    assert refused_program(path) == f"{path} would not load libppshim.so: it is built for musl, and the library for glibc"
 
 
 def test_a_program_of_another_processor(directory):
@@ -210,7 +210,7 @@ def test_a_program_in_go(directory):
     """As the linker of Go marks it."""
     path = compiled(directory, "dynamic")
     run(tool("objcopy"), "--add-section", f".go.buildinfo={directory / 'main.c'}", path, directory / "go")
-    assert "it is written in Go, which makes its system calls without libc" in refused_program(directory / "go")
+    assert "it is a Go program, which makes its system calls without libc" in refused_program(directory / "go")
 
 
 def test_a_setuid_program_for_whoever_is_not_its_owner(directory):
@@ -245,7 +245,7 @@ def test_scripts_are_judged_by_their_interpreter(directory):
     assert ppshim("run", *REQUIRED, good)[0] == 7
     assert ppshim("run", *REQUIRED, nested)[0] == 7
     assert refused_program(bad) == (f"{bad} would not load libppshim.so: it is a script for {static}, and of that: it "
-                                    "is linked statically, so nothing can be preloaded into it")
+                                    "is statically linked, so nothing can be preloaded into it")
     env = clean_env()
     env["PATH"] += f":{directory}"
     assert f"it is a script for {static}" in refused_program(by_env, env=env)

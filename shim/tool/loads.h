@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loads.h: would the dynamic linker load a library of ours into a program? The one judge of it, for `run` and `connect`
+ * before they start one, and for `check` and `unit`.
+ */
+#ifndef PPSHIM_LOADS_H
+#define PPSHIM_LOADS_H
+
+#include "elf.h"
+#include <stdbool.h>
+
+#define TOOL_WHY 768
+#define TOOL_SCRIPTS_MAX 4 /* that name each other as interpreters; as the kernel */
+
+/* Who starts it. */
+enum tool_starter { TOOL_BY_ANYBODY, TOOL_BY_US };
+
+/* false: why not, as a clause that begins "it is". The program is an ELF file. */
+bool tool_loads(const char *path, const struct tool_elf *program, const struct tool_elf *library,
+                enum tool_starter starter, char why[TOOL_WHY]);
+
+/* The interpreter of a script, malloc'ed; of `env NAME` the program of that name. NULL: it names none. */
+char *tool_interpreter_of(const char *path);
+
+#endif
