@@ -7,6 +7,7 @@
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "units.h"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,19 +59,6 @@ static void check_program(const struct options *o, const char *path, struct tool
     free(library);
 }
 
-static void check_unit_settings(const struct tool_unit *unit, struct tool_report *r)
-{
-    tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
-    tool_judge_ok(r, "the library accepts its settings");
-}
-
-static void check_whole_unit(const struct options *o, const struct tool_unit *unit, struct tool_report *r)
-{
-    char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
-    tool_check_unit(r, unit, library);
-    free(library);
-}
-
 /* false: there is no such unit. */
 static bool check_unit(const struct options *o, const char *what, struct tool_report *r, char error[512])
 {
@@ -79,29 +67,45 @@ static bool check_unit(const struct options *o, const char *what, struct tool_re
     snprintf(error, 512, "%s: no service can have that name", what);
     if (strchr(what, '/') || !tool_unit_name(what, name) || !tool_unit_read(&unit, o->root, name, NULL, NULL, error))
         return false;
+    char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
     r->subject = tool_text("%s", unit.name);
-    if (o->settings)
-        check_unit_settings(&unit, r);
-    else
-        check_whole_unit(o, &unit, r);
+    (o->settings ? tool_check_next_start : tool_check_unit)(r, &unit, library);
+    free(library);
     tool_unit_free(&unit);
     return true;
 }
 
+/* With its unit's settings beside, where it is of one. */
+static void check_process(const char *what, struct tool_report *r)
+{
+    pid_t pid = (pid_t)atoi(what);
+    struct tool_unit unit;
+    char name[256], error[512];
+    r->subject = tool_text("process %s", what);
+    bool of_unit = tool_process_unit(pid, name) && tool_unit_read(&unit, "", name, NULL, NULL, error);
+    if (of_unit && tool_unit_is_governed(&unit))
+        tool_note(r, "unit", "%s", unit.name);
+    tool_check_process(r, pid, of_unit && tool_unit_is_governed(&unit) ? &unit.env : NULL);
+    if (of_unit)
+        tool_unit_free(&unit);
+}
+
+/* A name is a service's first, then a program's. */
 static int check(const struct options *o, const char *what, struct tool_report *r)
 {
     char error[512];
-    if (is_number(what)) {
-        r->subject = tool_text("process %s", what);
-        tool_check_process(r, (pid_t)atoi(what), NULL);
-        return TOOL_OK;
+    if (is_number(what))
+        return check_process(what, r), TOOL_OK;
+    char *program = *o->root && !strchr(what, '/') ? NULL : tool_find_program(what);
+    if (!strchr(what, '/') && check_unit(o, what, r, error)) {
+        if (program && !ends_in_service(what))
+            tool_note(r, "name", "the service; the program of that name is %s", program);
+    } else if (program || strchr(what, '/')) {
+        check_program(o, program ? program : what, r);
+    } else {
+        return tool_fail(TOOL_NO, "check", "%s: there is neither such a service nor such a program in PATH", what);
     }
-    bool unit_first = ends_in_service(what) || strchr(what, '@') || *o->root;
-    char *program = strchr(what, '/') ? strdup(what) : unit_first ? NULL : tool_find_program(what);
-    bool done = program ? (check_program(o, program, r), true) : check_unit(o, what, r, error);
     free(program);
-    if (!done)
-        return tool_fail(TOOL_NO, "check", "%s: there is neither such a program in PATH nor such a service", what);
     return TOOL_OK;
 }
 

@@ -6,16 +6,13 @@
 #define PPSHIM_CHECK_H
 
 #include "check_report.h"
+#include "library.h"
 #include "processes.h"
 #include "unit_env.h"
 #include "unit_file.h"
 #include <ppshim/config.h>
 #include <stdbool.h>
 #include <sys/types.h>
-
-/* The installed library: `root` before every path ("" for none). NULL: there is none. The caller frees it. Looked for
-   where packages and `make install` put it; beside_tool adds the directories next to this very program. */
-char *tool_find_library(const char *root, bool beside_tool);
 
 /* Whether a program could be served by the preload; judges, without an OK. `library` may be NULL. */
 void tool_check_program(struct tool_report *r, const char *path, const char *library);
@@ -26,17 +23,26 @@ void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env 
 /* Warns of each governed listener of the marked processes that nobody in the lists can connect to. */
 void tool_warn_unreachable(struct tool_report *r, const struct tool_processes *all, const struct tool_sockets *sockets,
                            const struct pps_config *config);
+/* The same of a process that runs, for settings that it may not have yet. */
+void tool_warn_unreachable_of(struct tool_report *r, pid_t pid, const struct tool_env *env);
 
 /* Whether the library would accept these variables, and each line that was meant to set one does; the list files are
    read as `user` ("" or NULL: as we are), below `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes
    from. */
 void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user);
 
+/* Whether a unit's LD_PRELOAD names the library, where the unit can load it; `library`: the installed one, or NULL.
+   Returns its path, without the root; NULL: it is not to be had. The caller frees it. */
+char *tool_check_preload(struct tool_report *r, const struct tool_unit *unit, const char *library);
+
 /* What a unit would give its process, and whether that is good. */
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);
-/* The same of its files alone, whatever may run now; without the program it would start if `runs`: that can be asked.
+/* Whether its next start will get the library and settings that it accepts; what it starts is not looked at. */
+void tool_check_next_start(struct tool_report *r, const struct tool_unit *unit, const char *library);
+/* The same of its files alone, whatever may run now; `without_program`: what it would start is not looked at.
  */
-void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs);
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
+                           bool without_program);
 
 /* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
    PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */

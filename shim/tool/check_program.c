@@ -7,10 +7,9 @@
  */
 #include "check.h"
 #include "elf.h"
+#include "library.h"
 #include "loads.h"
-#include "preload.h"
 #include "tool.h"
-#include <glob.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -18,75 +17,6 @@
 #include <string.h>
 
 #define LIBRARIES_MAX 128
-
-/* --- where the library is --- */
-
-/* NULL as `like`: of any machine. */
-static bool read_library(const char *path, const struct tool_elf *like, struct tool_elf *out)
-{
-    char error[256];
-    if (!tool_elf_read(path, out, error))
-        return false;
-    if (out->elf && (!like || (out->machine == like->machine && out->bits == like->bits)))
-        return true;
-    tool_elf_free(out);
-    return false;
-}
-
-/* Reads the first library that the pattern finds: its path without the root. */
-static char *first_match(const char *root, const char *pattern, const struct tool_elf *like, struct tool_elf *out)
-{
-    char *full = tool_text("%s%s", root, pattern), *found = NULL;
-    glob_t all = {0};
-    glob(full, 0, NULL, &all);
-    for (size_t i = 0; i < all.gl_pathc && !found; i++)
-        if (read_library(all.gl_pathv[i], like, out))
-            found = tool_text("%s", all.gl_pathv[i] + strlen(root));
-    globfree(&all);
-    free(full);
-    return found;
-}
-
-static char *find_library(const char *root, const char *pattern, const struct tool_elf *like)
-{
-    struct tool_elf e;
-    char *found = first_match(root, pattern, like, &e);
-    if (found)
-        tool_elf_free(&e);
-    return found;
-}
-
-static char *beside_tool(const struct tool_elf *self)
-{
-    static const char *const places[] = {"../lib/libppshim.so", "../lib/*/libppshim.so", "../lib64/libppshim.so",
-                                         "libppshim.so"};
-    char *found = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
-        char *pattern = tool_beside(places[i]);
-        found = pattern ? find_library("", pattern, self) : NULL;
-        free(pattern);
-    }
-    char *real = found ? realpath(found, NULL) : NULL;
-    free(found);
-    return real;
-}
-
-char *tool_find_library(const char *root, bool beside)
-{
-    static const char *const places[] = {"/usr/lib/*/libppshim.so",     "/usr/lib/libppshim.so",
-                                         "/usr/lib64/libppshim.so",     "/lib/*/libppshim.so",
-                                         "/usr/local/lib/libppshim.so", "/usr/local/lib/*/libppshim.so"};
-    struct tool_elf self;
-    char error[256], *found = NULL;
-    bool known = tool_elf_read("/proc/self/exe", &self, error);
-    if (beside && !*root)
-        found = beside_tool(known ? &self : NULL);
-    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++)
-        found = find_library(root, places[i], known ? &self : NULL);
-    if (known)
-        tool_elf_free(&self);
-    return found;
-}
 
 /* --- what it imports, and its libraries --- */
 
@@ -118,7 +48,7 @@ static bool read_from_runpath(const char *runpath, const char *origin, const cha
         if (n + (end - runpath) + (long)strlen(name) + 2 > (long)sizeof path || end < runpath)
             continue;
         snprintf(path + n, sizeof path - (size_t)n, "%.*s/%s", (int)(end - runpath), runpath, name);
-        if (read_library(path, like, out))
+        if (tool_read_like(path, like, out))
             return true;
     }
     return false;
@@ -129,7 +59,7 @@ static bool read_from_places(const char *name, const struct tool_elf *like, stru
     static const char *const places[] = {
         "/lib/*-linux-*/", "/usr/lib/*-linux-*/", "/usr/local/lib/", "/lib64/", "/usr/lib64/", "/lib/", "/usr/lib/"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        char *path = strpbrk(name, "*?[/") ? NULL : first_match(places[i], name, like, out);
+        char *path = strpbrk(name, "*?[/") ? NULL : tool_read_first(places[i], name, like, out);
         bool found = path;
         free(path);
         if (found)

@@ -6,6 +6,7 @@
 #include "../policy/text.h"
 #include "check.h"
 #include <ppshim/cidr.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* false: not all of it is seen from here (files), or it is not good (which others tell). */
@@ -73,4 +74,23 @@ void tool_warn_unreachable(struct tool_report *r, const struct tool_processes *a
             warn_of(r, s, &trusted);
     }
     pps_cidr_free(&trusted);
+}
+
+void tool_warn_unreachable_of(struct tool_report *r, pid_t pid, const struct tool_env *env)
+{
+    static struct pps_config config;
+    struct tool_processes all;
+    struct tool_sockets sockets;
+    char error[PPS_ERROR_TEXT];
+    char **vector = tool_env_vector(env);
+    bool good = pps_config_read(vector, &config, error);
+    free(vector);
+    if (!good)
+        return;
+    tool_processes_read(&all);
+    tool_processes_mark(&all, pid);
+    tool_sockets_read(pid, &sockets);
+    tool_warn_unreachable(r, &all, &sockets, &config);
+    tool_sockets_free(&sockets);
+    tool_processes_free(&all);
 }

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "tool.h"
 #include <stdlib.h>
+#include <string.h>
 
 static const struct {
     const char *word, *colour;
@@ -21,44 +22,59 @@ static const struct {
     [TOOL_VERDICT_CONFIG] = {"no", "\033[31m", TOOL_CONFIG},
 };
 
-static void set_because(struct tool_report *r, enum tool_verdict verdict, char *because)
+static void add(struct tool_report *r, const char *name, bool warning, char *text)
 {
-    free(r->because);
-    r->because = because;
-    r->verdict = verdict;
+    if (r->count < TOOL_FACTS_MAX)
+        r->facts[r->count++] = (struct tool_fact){name, text, warning};
+    else
+        free(text);
 }
 
-void tool_judge(struct tool_report *r, enum tool_verdict verdict, const char *because, ...)
+static void also(struct tool_report *r, char *because)
+{
+    bool known = strcmp(because, r->because) == 0;
+    for (unsigned i = 0; i < r->count; i++)
+        known |= strcmp(r->facts[i].name, "also") == 0 && strcmp(r->facts[i].text, because) == 0;
+    if (known)
+        free(because);
+    else
+        add(r, "also", false, because);
+}
+
+void tool_judge(struct tool_report *r, enum tool_verdict verdict, const char *format, ...)
 {
     va_list args;
-    va_start(args, because);
-    if (!r->judged || verdict > r->verdict)
-        set_because(r, verdict, tool_text_of(because, args));
-    r->judged = true;
+    va_start(args, format);
+    char *because = tool_text_of(format, args);
     va_end(args);
+    bool leads = !r->judged || verdict > r->verdict;
+    char *other = leads ? r->because : because;
+    if (leads) {
+        r->because = because;
+        r->verdict = verdict;
+    }
+    if (other)
+        also(r, other);
+    r->judged = true;
 }
 
 void tool_judge_ok(struct tool_report *r, const char *because, ...)
 {
     va_list args;
     va_start(args, because);
-    if (!r->judged)
-        set_because(r, TOOL_VERDICT_OK, tool_text_of(because, args));
+    if (!r->judged) {
+        free(r->because);
+        r->because = tool_text_of(because, args);
+        r->verdict = TOOL_VERDICT_OK;
+    }
     va_end(args);
-}
-
-__attribute__((format(printf, 4, 0))) static void add(struct tool_report *r, const char *name, bool warning,
-                                                      const char *format, va_list args)
-{
-    if (r->count < TOOL_FACTS_MAX)
-        r->facts[r->count++] = (struct tool_fact){name, tool_text_of(format, args), warning};
 }
 
 void tool_note(struct tool_report *r, const char *name, const char *text, ...)
 {
     va_list args;
     va_start(args, text);
-    add(r, name, false, text, args);
+    add(r, name, false, tool_text_of(text, args));
     va_end(args);
 }
 
@@ -66,7 +82,7 @@ void tool_warn(struct tool_report *r, const char *name, const char *text, ...)
 {
     va_list args;
     va_start(args, text);
-    add(r, name, true, text, args);
+    add(r, name, true, tool_text_of(text, args));
     va_end(args);
 }
 

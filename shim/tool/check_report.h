@@ -29,9 +29,11 @@ struct tool_report {
     unsigned count;
 };
 
-/* A judgement that outweighs a milder one and leaves an equal or graver one. */
+/* A judgement that outweighs a milder one and leaves an equal or graver one; what does not lead is told below, as
+ * "also".
+ */
 __attribute__((format(printf, 3, 4))) void tool_judge(struct tool_report *r, enum tool_verdict verdict,
-                                                      const char *because, ...);
+                                                      const char *format, ...);
 __attribute__((format(printf, 3, 4))) void tool_note(struct tool_report *r, const char *name, const char *text, ...);
 __attribute__((format(printf, 3, 4))) void tool_warn(struct tool_report *r, const char *name, const char *text, ...);
 

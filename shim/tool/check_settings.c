@@ -97,6 +97,29 @@ static bool load_lists(const char *root, const struct passwd *user, char error[P
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* Whether the library would take this vector; else its error is judged. */
+static bool judge_vector(struct tool_report *r, const struct tool_env *env, char *const *vector)
+{
+    char error[PPS_ERROR_TEXT];
+    if (pps_config_read(vector, &config, error))
+        return true;
+    refuse(r, env, error, NULL);
+    return false;
+}
+
+/* The library stops at the first that is wrong: each by itself, so that all are told. */
+static bool judge_each(struct tool_report *r, const struct tool_env *env)
+{
+    bool good = true;
+    for (size_t i = 0; i < env->count; i++) {
+        char *text = env->variables[i].text;
+        bool is_list = strncmp(text, "PPSHIM_TRUST=", 13) == 0 || strncmp(text, "PPSHIM_HEADER_OPTIONAL=", 23) == 0;
+        if (strncmp(text, "PPSHIM_", 7) == 0) /* any but a list needs one */
+            good &= judge_vector(r, env, (char *[]){text, is_list ? NULL : (char *)"PPSHIM_TRUST=none", NULL});
+    }
+    return good;
+}
+
 static void judge_lists(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
 {
     char error[PPS_ERROR_TEXT] = "";
@@ -135,16 +158,15 @@ static void judge_ignored(struct tool_report *r, const struct tool_env *env)
 
 void tool_check_settings(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
 {
-    char error[PPS_ERROR_TEXT];
     char **vector = tool_env_vector(env);
     judge_ignored(r, env);
     note_variables(r, env);
-    if (!pps_config_read(vector, &config, error))
-        refuse(r, env, error, NULL);
-    else if (config.on)
+    bool good = judge_each(r, env) && judge_vector(r, env, vector);
+    if (good && config.on)
         judge_lists(r, env, root, user);
-    else
-        tool_warn(r, "off", "%s: the shim is off",
-                  tool_env_value(env, "PPSHIM_TRUST") ? "PPSHIM_TRUST is none" : "no list is set");
+    else if (good && tool_env_value(env, "PPSHIM_TRUST"))
+        tool_warn(r, "off", "PPSHIM_TRUST is none: the shim is off");
+    else if (good)
+        tool_judge(r, TOOL_VERDICT_NO, "neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL is set: the shim is off");
     free(vector);
 }

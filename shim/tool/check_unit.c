@@ -3,8 +3,10 @@
  * check_unit.c: would a systemd service be served at its next start, and is it now? (check.h)
  */
 #include "check.h"
+#include "check_holders.h"
 #include "tool.h"
 #include "unit_state.h"
+#include "units.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,22 +53,6 @@ char *tool_unit_program(const struct tool_unit *unit)
 
 /* --- judgements --- */
 
-/* Our entry of the unit's LD_PRELOAD; NULL. The caller frees it. */
-static char *preloaded(const struct tool_unit *unit)
-{
-    const char *at = tool_env_value(&unit->env, "LD_PRELOAD");
-    while (at && *at) {
-        at += strspn(at, ": \t");
-        size_t length = strcspn(at, ": \t");
-        char *one = strndup(at, length);
-        if (one && strstr(one, "libppshim"))
-            return one;
-        free(one);
-        at += length;
-    }
-    return NULL;
-}
-
 static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
 {
     static const char *const lists[] = {"PPSHIM_TRUST", "PPSHIM_HEADER_OPTIONAL", "PPSHIM_CLIENT_ALLOW",
@@ -88,20 +74,23 @@ static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
     }
 }
 
-void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library, bool runs)
+/* `without_program`: what it starts is looked at elsewhere, or not at all. */
+void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
+                           bool without_program)
 {
-    char *ours = preloaded(unit), *program = tool_unit_program(unit),
+    char *ours = tool_check_preload(r, unit, library), *program = tool_unit_program(unit),
          *full = ours ? tool_text("%s%s", unit->root, ours) : NULL;
+    const char *trust = tool_env_value(&unit->env, "PPSHIM_TRUST");
     if (unit->missing_file)
         tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
-    if (!ours)
-        tool_judge(r, TOOL_VERDICT_NO, "it is not given the library: ppshim unit writes what it needs");
-    else if (!tool_env_value(&unit->env, "PPSHIM_TRUST") && !tool_env_value(&unit->env, "PPSHIM_HEADER_OPTIONAL"))
-        tool_judge(r, TOOL_VERDICT_NO, "it is given the library, but neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL");
+    if (trust && strcmp(trust, "none") == 0)
+        tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
     warn_of_sandbox(r, unit);
-    if (program && !runs)
+    if (program && !without_program) {
         tool_check_program(r, program, full ? full : library);
+        tool_note_handing_on(r, program, &unit->env);
+    }
     if (!unit->prevents_restart && ours && !*unit->cluster)
         tool_warn(r, "restart", "without RestartPreventExitStatus=78 a wrong setting may restart it for ever");
     free(ours);
@@ -109,14 +98,25 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     free(program);
 }
 
+/* Where it cannot be one that is served, whatever it is given. */
+static bool judge_kind(struct tool_report *r, const struct tool_unit *unit)
+{
+    char *others = tool_unit_stands_for(unit);
+    if (unit->masked)
+        tool_judge(r, TOOL_VERDICT_NO, "it is masked (%s)", unit->path);
+    else if (others)
+        tool_judge(r, TOOL_VERDICT_NO, "it starts no server itself: name one of those that do: %s", others);
+    bool good = !unit->masked && !others;
+    free(others);
+    return good;
+}
+
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library)
 {
     struct tool_unit_state now = {0};
     bool asked = !*unit->root && tool_unit_state_ask(unit->name, &now);
-    if (unit->masked) {
-        tool_judge(r, TOOL_VERDICT_NO, "it is masked (%s)", unit->path);
+    if (!judge_kind(r, unit))
         return;
-    }
     tool_note(r, "unit", "%s%s%s", unit->path, asked ? ", " : "", now.active);
     tool_check_unit_files(r, unit, library, now.main_pid > 0);
     if (asked && now.reload)
@@ -126,4 +126,15 @@ void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const 
         tool_check_process(r, now.main_pid, &unit->env);
     }
     tool_judge_ok(r, "%s", now.main_pid > 0 ? "it is served" : "its next start will be served");
+}
+
+void tool_check_next_start(struct tool_report *r, const struct tool_unit *unit, const char *library)
+{
+    struct tool_unit_state now = {0};
+    if (!judge_kind(r, unit))
+        return;
+    tool_check_unit_files(r, unit, library, true);
+    if (!*unit->root && tool_unit_state_ask(unit->name, &now) && now.main_pid > 0)
+        tool_warn_unreachable_of(r, now.main_pid, &unit->env);
+    tool_judge_ok(r, "its next start will get the library and settings that it accepts");
 }

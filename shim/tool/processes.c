@@ -140,6 +140,12 @@ static bool service_of(pid_t pid, char out[PATH_MAX])
     return found;
 }
 
+bool tool_process_unit(pid_t pid, char name[256])
+{
+    char service[PATH_MAX];
+    return service_of(pid, service) && snprintf(name, 256, "%s", strrchr(service, '/') + 1) < 256;
+}
+
 static void mark_service(struct tool_processes *all, const char *service)
 {
     char of[PATH_MAX];

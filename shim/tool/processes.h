@@ -55,6 +55,9 @@ bool tool_processes_mark(struct tool_processes *all, pid_t pid);
    main one. false: there is none, and `error` is one line; nothing is to be freed. */
 bool tool_processes_of(const char *pid_or_unit, struct tool_processes *out, pid_t *main_pid, char error[512]);
 
+/* The service that a process is of, "mariadb.service"; false: of none. */
+bool tool_process_unit(pid_t pid, char name[256]);
+
 /* NULL: it is not there. */
 const struct tool_process *tool_process_find(const struct tool_processes *all, pid_t pid);
 /* The lowest of its descriptors for this socket; -1: it has none. */

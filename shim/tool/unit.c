@@ -10,8 +10,8 @@
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "units.h"
 #include <getopt.h>
-#include <glob.h>
 #include <ppshim/settings.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,26 +95,6 @@ static int choose_library(struct job *j)
     return TOOL_OK;
 }
 
-/* postgresql.service starts nothing; its clusters do. */
-static int name_clusters(const char *root)
-{
-    char pattern[PATH_MAX], names[400] = "";
-    glob_t found;
-    size_t n = 0;
-    snprintf(pattern, sizeof pattern, "%s/etc/postgresql/*/*/postgresql.conf", root);
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && n < 300; i++) {
-            char version[32], cluster[64];
-            if (sscanf(found.gl_pathv[i] + strlen(root), "/etc/postgresql/%31[^/]/%63[^/]/", version, cluster) == 2)
-                n += (size_t)snprintf(names + n, sizeof names - n, "%s postgresql@%s-%s", n ? "," : "", version,
-                                      cluster);
-        }
-        globfree(&found);
-    }
-    return tool_fail(TOOL_NO, "unit", "postgresql.service starts no server itself: name a cluster:%s",
-                     n ? names : " postgresql@15-main, for example");
-}
-
 static int find_unit(struct job *j, const char *given)
 {
     char name[256], error[512], full[PATH_MAX];
@@ -126,8 +106,9 @@ static int find_unit(struct job *j, const char *given)
         return TOOL_OK;
     if (!found)
         return tool_fail(TOOL_NO, "unit", "%s", error);
-    if (strcmp(u->name, "postgresql.service") == 0)
-        return name_clusters(j->root);
+    char *others = tool_unit_stands_for(u);
+    if (others)
+        return tool_fail(TOOL_NO, "unit", "%s starts no server itself: name one of those that do: %s", u->name, others);
     if (u->masked)
         return tool_fail(TOOL_NO, "unit", "%s is masked", u->name);
     if (strstr(u->name, "@.service"))
@@ -201,7 +182,7 @@ static const char *as_asked(const char *because)
     return rest ? rest + 2 : because;
 }
 
-/* The checks that a report makes; its verdict to stderr if it is no. */
+/* The checks that a report makes: all that is wrong to stderr, its verdict first. */
 static int judge(const struct job *j, const struct tool_unit *then)
 {
     struct tool_report r = {.subject = strdup(then->name)};
@@ -213,9 +194,13 @@ static int judge(const struct job *j, const struct tool_unit *then)
         status = tool_fail(r.verdict == TOOL_VERDICT_CONFIG ? TOOL_CONFIG : TOOL_NO, "unit", "%s", as_asked(r.because));
     else if (r.judged)
         fprintf(stderr, "ppshim unit: warning: %s\n", r.because);
-    for (unsigned i = 0; i < r.count && status == TOOL_OK; i++)
-        if (r.facts[i].warning)
-            fprintf(stderr, "ppshim unit: warning: %s\n", r.facts[i].text);
+    for (unsigned i = 0; i < r.count; i++) {
+        const struct tool_fact *f = &r.facts[i];
+        if (strcmp(f->name, "also") == 0)
+            fprintf(stderr, "ppshim unit: %s%s\n", status == TOOL_OK ? "warning: " : "", as_asked(f->text));
+        else if (status == TOOL_OK && (f->warning || strcmp(f->name, "do") == 0))
+            fprintf(stderr, "ppshim unit: %s%s\n", f->warning ? "warning: " : "", f->text);
+    }
     tool_report_free(&r);
     return status;
 }

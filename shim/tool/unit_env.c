@@ -38,17 +38,42 @@ static char *place(const char *file, unsigned line)
     return line ? tool_text("%s:%u", file, line) : tool_text("%s", file);
 }
 
+static bool preloads_us(const char *text)
+{
+    return strncmp(text, "LD_PRELOAD=", 11) == 0 && strstr(text, "libppshim");
+}
+
+/* Takes the variable's texts. */
+static void let_go(struct tool_env *env, struct tool_variable *v)
+{
+    struct tool_variable unused = *v;
+    if (preloads_us(v->text)) {
+        unused = env->lost;
+        env->lost = *v;
+    }
+    free(unused.text);
+    free(unused.where);
+}
+
+static void find_again(struct tool_env *env)
+{
+    free(env->lost.text);
+    free(env->lost.where);
+    env->lost = (struct tool_variable){0};
+}
+
 void tool_env_set(struct tool_env *env, const char *text, const char *file, unsigned line)
 {
     struct tool_variable *v = find(env, text, name_length(text));
     if (v) {
-        free(v->text);
-        free(v->where);
+        let_go(env, v);
     } else {
         env->variables = tool_or_abort(realloc(env->variables, (env->count + 1) * sizeof *env->variables));
         v = &env->variables[env->count++];
     }
     *v = (struct tool_variable){tool_or_abort(strdup(text)), place(file, line)};
+    if (preloads_us(text))
+        find_again(env);
 }
 
 void tool_env_unset(struct tool_env *env, const char *name_or_text)
@@ -56,8 +81,7 @@ void tool_env_unset(struct tool_env *env, const char *name_or_text)
     struct tool_variable *v = find(env, name_or_text, name_length(name_or_text));
     if (!v || (strchr(name_or_text, '=') && strcmp(v->text, name_or_text) != 0))
         return;
-    free(v->text);
-    free(v->where);
+    let_go(env, v);
     *v = env->variables[--env->count];
 }
 
@@ -74,6 +98,7 @@ void tool_env_free(struct tool_env *env)
         free(env->ignored[i].where);
         free(env->ignored[i].text);
     }
+    find_again(env);
     free(env->ignored);
     free(env->variables);
     *env = (struct tool_env){0};

@@ -18,6 +18,7 @@ struct tool_env {
         char *where, *text;
     } * ignored;
     size_t ignored_count;
+    struct tool_variable lost; /* an LD_PRELOAD that named us and is no longer in force; text NULL: none */
 };
 
 /* A later one of a name replaces the earlier. Takes copies. */

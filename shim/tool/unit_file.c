@@ -149,6 +149,57 @@ static void take_exec(struct reading *r, const char *value)
     r->unit->exec_start = *value ? expand(r->unit, value) : NULL;
 }
 
+/* Words like "-/home:ro": the place in the service's own view. */
+static void take_paths(struct tool_paths *p, const struct tool_unit *u, const char *value)
+{
+    char *word;
+    bool good = true;
+    if (!*value)
+        empty(&p->list, &p->count);
+    while ((word = tool_next_word(&value, &good))) {
+        char *full = expand(u, word + strspn(word, "-+"));
+        full[strcspn(full, ":")] = 0;
+        append(&p->list, &p->count, full);
+        free(word);
+    }
+}
+
+/* "/outside:/inside" of Bind...Paths=. */
+static void take_bound(struct tool_paths *p, const char *value)
+{
+    char *word;
+    bool good = true;
+    if (!*value)
+        empty(&p->list, &p->count);
+    while ((word = tool_next_word(&value, &good))) {
+        const char *inside = strchr(word, ':');
+        char *path = tool_text("%s", inside && inside[1] == '/' ? inside + 1 : word + strspn(word, "-+"));
+        path[strcspn(path, ":")] = 0;
+        append(&p->list, &p->count, path);
+        free(word);
+    }
+}
+
+static void take_sandbox(struct tool_unit *u, const char *key, const char *value)
+{
+    if (strcmp(key, "ProtectHome") == 0)
+        u->protects_home = is_yes(value) && strcmp(value, "read-only") != 0;
+    else if (strcmp(key, "PrivateTmp") == 0)
+        u->private_tmp = is_yes(value);
+    else if (strcmp(key, "NoExecPaths") == 0)
+        take_paths(&u->no_exec, u, value);
+    else if (strcmp(key, "ExecPaths") == 0)
+        take_paths(&u->exec, u, value);
+    else if (strcmp(key, "InaccessiblePaths") == 0 || strcmp(key, "TemporaryFileSystem") == 0)
+        take_paths(&u->hidden, u, value);
+    else if (strcmp(key, "BindPaths") == 0 || strcmp(key, "BindReadOnlyPaths") == 0)
+        take_bound(&u->bound, value);
+    else if (strcmp(key, "RootDirectory") == 0 || strcmp(key, "RootImage") == 0)
+        u->own_root = *value;
+    if (strcmp(key, "RootDirectory") == 0)
+        snprintf(u->root_directory, sizeof u->root_directory, "%s", strcmp(value, "/") == 0 ? "" : value);
+}
+
 static void take_assignment(struct reading *r, const char *key, const char *value, const char *file, unsigned line)
 {
     struct tool_unit *u = r->unit;
@@ -162,14 +213,10 @@ static void take_assignment(struct reading *r, const char *key, const char *valu
         take_exec(r, value);
     else if (strcmp(key, "User") == 0)
         snprintf(u->user, sizeof u->user, "%s", value);
-    else if (strcmp(key, "ProtectHome") == 0)
-        u->protects_home = is_yes(value) && strcmp(value, "read-only") != 0;
-    else if (strcmp(key, "PrivateTmp") == 0)
-        u->private_tmp = is_yes(value);
-    else if (strcmp(key, "RootDirectory") == 0 || strcmp(key, "RootImage") == 0)
-        u->own_root = *value;
     else if (strcmp(key, "RestartPreventExitStatus") == 0)
         u->prevents_restart = *value && (u->prevents_restart || strstr(value, "78") || strstr(value, "CONFIG"));
+    else
+        take_sandbox(u, key, value);
 }
 
 /* A line and the ones it goes on in, joined by spaces; comments between them are skipped. NULL at the end. */
@@ -330,6 +377,9 @@ bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, con
 
 void tool_unit_free(struct tool_unit *u)
 {
+    struct tool_paths *paths[] = {&u->no_exec, &u->exec, &u->hidden, &u->bound};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        empty(&paths[i]->list, &paths[i]->count);
     tool_env_free(&u->env);
     free(u->exec_start);
     free(u->missing_file);

@@ -22,6 +22,12 @@ struct tool_unit {
     struct tool_env env; /* Environment=, then the files, less UnsetEnvironment= */
     char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
     bool protects_home, private_tmp, own_root, prevents_restart;
+    char root_directory[PATH_MAX]; /* RootDirectory=; "" */
+    struct tool_paths {
+        char **list;
+        size_t count;
+    } no_exec, exec, hidden,
+        bound;         /* NoExecPaths=, ExecPaths=; InaccessiblePaths= and TemporaryFileSystem=; Bind...= */
     char cluster[256]; /* "/etc/postgresql/15/main" for postgresql@15-main.service; else "" */
 };
 

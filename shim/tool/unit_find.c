@@ -43,6 +43,17 @@ bool tool_unit_name(const char *given, char name[256])
     return snprintf(name, 256, "%s%s", given, has_suffix ? "" : ".service") < 256;
 }
 
+bool tool_unit_is_name(const char *name)
+{
+    char full[256];
+    return tool_unit_name(name, full) && strcmp(full, name) == 0;
+}
+
+const char *tool_unit_directory(int i)
+{
+    return i < DIRECTORIES ? directories[i] : NULL;
+}
+
 /* "name@.service" of "name@instance.service"; false if there is no instance. */
 static bool template_of(const char *name, char out[256])
 {

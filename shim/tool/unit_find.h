@@ -23,6 +23,12 @@ struct tool_found {
 /* The name an operator wrote, with .service behind it if it has no suffix. false: no service's name can look so. */
 bool tool_unit_name(const char *given, char name[256]);
 
+/* Whether it is a whole name of a service, suffix and all. */
+bool tool_unit_is_name(const char *name);
+
+/* The directories that systemd looks into, the first that has a name wins; NULL behind the last. */
+const char *tool_unit_directory(int i);
+
 /* Resolves aliases in `name`. `extra_name`: a drop-in that is to be, in place of any of that name; or NULL. */
 bool tool_unit_find(const char *root, char name[256], const char *extra_name, struct tool_found *out, char error[512]);
 

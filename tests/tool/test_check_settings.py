@@ -4,7 +4,7 @@ library would take it."""
 import os
 
 import pytest
-from check_fixtures import FILE_LINES, IGNORED_LINES, LIBRARY, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
+from check_fixtures import FILE_LINES, IGNORED_LINES, LIBRARY, SHIM, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
 
 __all__ = ["server", "tree"]
 
@@ -22,8 +22,8 @@ def wrong(answer, *why):
 
 
 def found(answer):
-    """{name: value} of the settings a good answer lists."""
-    assert answer.status == 0, answer
+    """{name: value} of the settings it lists, none of them wrong."""
+    assert answer.status != 78 and "sets nothing" not in answer.out, answer
     return dict(fact.rpartition(" (")[0].partition("=")[::2] for fact in answer.facts("setting"))
 
 
@@ -87,6 +87,8 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 # --- units ------------------------------------------------------------------------------------------------------------
 
+PRELOAD = f"Environment=LD_PRELOAD={LIBRARY}\nRestartPreventExitStatus=78\n"
+
 def test_drop_ins_are_read_in_the_order_of_their_names_wherever_they_are(tree):
     def log(directory, name, value):
         tree.put(f"{directory}/demo.service.d/{name}.conf", f"[Service]\nEnvironment=PPSHIM_LOG=/{value}\n{TRUST}")
@@ -141,7 +143,7 @@ def test_a_line_of_a_units_file_that_sets_nothing_is_named(tree):
 
 def test_list_files_are_read_as_the_services_user(tree):
     as_root()
-    tree.service("User=demo\nEnvironment=PPSHIM_TRUST=@/etc/trust\n")
+    tree.service(PRELOAD + "User=demo\nEnvironment=PPSHIM_TRUST=@/etc/trust\n")
     tree.root.chmod(0o755)
     trust = tree.put("/etc/trust", "10.0.0.0/24\n")
     assert tree.settings().status == 0
@@ -149,9 +151,6 @@ def test_list_files_are_read_as_the_services_user(tree):
     wrong(tree.settings(), "PPSHIM_TRUST=@/etc/trust: cannot be opened", "(read as user demo)")
     trust.unlink()
     wrong(tree.settings(), "PPSHIM_TRUST=@/etc/trust: cannot be opened")
-
-
-PRELOAD = f"Environment=LD_PRELOAD={LIBRARY}\nRestartPreventExitStatus=78\n"
 
 
 def check_unit(tree, name="demo"):
@@ -168,8 +167,9 @@ def test_a_unit_that_will_be_served_is_ok(tree):
 @pytest.mark.parametrize("lines, why", [
     ("", "it is not given the library"),
     (TRUST, "it is not given the library"),
-    (PRELOAD, "it is given the library, but neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL"),
-    (TRUST + "Environment=LD_PRELOAD=/opt/libppshim.so\n", "the library cannot be read"),
+    (PRELOAD, "neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL is set: the shim is off"),
+    (PRELOAD + "Environment=PPSHIM_TRUST=none\n", "PPSHIM_TRUST is none: the shim is off on purpose"),
+    (TRUST + "Environment=LD_PRELOAD=/opt/libppshim.so\n", "LD_PRELOAD names /opt/libppshim.so, and there is no such file"),
     (TRUST + PRELOAD + "ExecStart=\nExecStart=/usr/bin/nothing\n", "No such file"),
     (TRUST + PRELOAD + "EnvironmentFile=/etc/default/nothing\n", "EnvironmentFile=/etc/default/nothing is not there"),
 ])
@@ -240,3 +240,84 @@ def test_a_line_of_a_clusters_environment_that_sets_nothing_is_named(tree, line)
     tree.put("/usr/lib/systemd/system/postgresql@.service", "[Service]\nExecStart=-/usr/bin/pg_ctlcluster %i start\n")
     tree.put("/etc/postgresql/15/main/environment", f"X = 1\n{line}\n")
     wrong(tree.settings("postgresql@15-main"), "/etc/postgresql/15/main/environment:2: PPSHIM_", " sets nothing")
+
+
+# --- what the next start will load ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("look", [lambda tree: tree.settings(), check_unit], ids=["--settings", "UNIT"])
+class TestPreload:
+    """In the tree of the unit, as its dynamic linker will find it."""
+
+    def refused(self, answer, *why):
+        assert (answer.status, answer.verdict) == (1, "no") and all(one in answer.out for one in why), answer
+
+    def preload(self, tree, value, more=""):
+        tree.service(TRUST + f"RestartPreventExitStatus=78\nEnvironment=LD_PRELOAD={value}\n{more}")
+
+    def test_a_bare_name_is_found_as_the_dynamic_linker_finds_it(self, tree, look):
+        self.preload(tree, "libppshim.so")
+        assert look(tree).status == 0, look(tree)
+        tree.path(LIBRARY).unlink()
+        tree.copy("/opt/lib/libppshim.so", SHIM)
+        self.refused(look(tree), "LD_PRELOAD names libppshim.so, and there is no such file")
+        (tree.root / "etc/ld.so.conf").write_text("/opt/lib\n")
+        run(tool("ldconfig"), "-r", tree.root)
+        assert look(tree).status == 0, look(tree)
+
+    @pytest.mark.parametrize("name", ["/usr/lib/libpshim.so", "libppshim.so.1", "/usr/lib/libppshim", "/usr/lib/ibppshim.so"])
+    def test_a_misspelt_name_is_told_with_the_right_one(self, tree, look, name):
+        self.preload(tree, name)
+        self.refused(look(tree), f"/etc/systemd/system/demo.service.d/00.conf:4: LD_PRELOAD names {name}, and there is no "
+                                 f"such file: the library is {LIBRARY}")
+
+    def test_another_library_that_is_missing_is_warned_of(self, tree, look):
+        self.preload(tree, f"/usr/lib/libnothing.so:{LIBRARY}")
+        answer = look(tree)
+        assert answer.status == 0 and "LD_PRELOAD names /usr/lib/libnothing.so" in answer.facts("preload")[-1] + answer.out
+
+    @pytest.mark.parametrize("later", ["Environment=LD_PRELOAD=/usr/lib/a.so\n", "EnvironmentFile=/etc/default/demo\n"])
+    def test_one_that_is_replaced_later_is_told_with_both_places(self, tree, look, later):
+        tree.put("/etc/default/demo", "A=1\nLD_PRELOAD=/usr/lib/a.so\n")
+        self.preload(tree, LIBRARY)
+        tree.service(later)
+        place = "/etc/default/demo:2" if "File" in later else "/etc/systemd/system/demo.service.d/01.conf:2"
+        self.refused(look(tree), f"LD_PRELOAD={LIBRARY} of /etc/systemd/system/demo.service.d/00.conf:4 is replaced by "
+                                 f"LD_PRELOAD=/usr/lib/a.so of {place}")
+
+    @pytest.mark.parametrize("later", ["Environment=\n" + TRUST, "UnsetEnvironment=LD_PRELOAD\n"])
+    def test_one_that_is_taken_away_later_is_told(self, tree, look, later):
+        self.preload(tree, LIBRARY)
+        tree.service(later)
+        self.refused(look(tree), f"LD_PRELOAD={LIBRARY} of ", " is taken away by a later Environment= or UnsetEnvironment=")
+
+    @pytest.mark.parametrize("place, sandbox, why", [
+        ("/home/ops", "ProtectHome=yes", "ProtectHome= hides it"),
+        ("/tmp", "PrivateTmp=yes", "PrivateTmp= gives the service another one"),
+        ("/opt/lib", "InaccessiblePaths=-/opt", "InaccessiblePaths="),
+        ("/opt/lib", "TemporaryFileSystem=/opt:ro", "InaccessiblePaths= or TemporaryFileSystem="),
+        ("/opt/lib", "NoExecPaths=/\nExecPaths=/usr/lib /usr/bin/demo", "NoExecPaths="),
+    ])
+    def test_one_outside_of_what_its_sandbox_shows_is_refused(self, tree, look, place, sandbox, why):
+        tree.copy(f"{place}/libppshim.so", SHIM)
+        self.preload(tree, f"{place}/libppshim.so")
+        assert look(tree).status == 0, look(tree)
+        tree.service(sandbox + "\n")
+        self.refused(look(tree), f"LD_PRELOAD names {place}/libppshim.so, and {why}")
+
+    def test_one_inside_of_it_is_not(self, tree, look):
+        self.preload(tree, LIBRARY, "NoExecPaths=/\nExecPaths=/usr/lib /usr/bin/demo\nProtectHome=yes\nPrivateTmp=yes\n")
+        assert look(tree).status == 0, look(tree)
+
+    def test_one_in_a_root_of_the_services_own_is_looked_for_there(self, tree, look):
+        self.preload(tree, LIBRARY, "RootDirectory=/srv/root\n")
+        self.refused(look(tree), "there is no such file in its RootDirectory=")
+        tree.copy("/srv/root" + LIBRARY, SHIM)
+        assert "RootDirectory=" not in look(tree).because
+
+    def test_all_that_is_wrong_is_told(self, tree, look):
+        tree.service("Environment=LD_PRELOAD=/usr/lib/libpshim.so PPSHIM_TRUST=10.1.2.3/8 PPSHIM_TIMEOUT=3 PPSHIM_PROTS=1\n")
+        answer = look(tree)
+        assert answer.status == 78
+        told = [answer.because, *answer.facts("also")]
+        for what in ("host bits", "bare number", "nearest is PPSHIM_PORTS", "no such file"):
+            assert sum(what in one for one in told) == 1, answer

@@ -238,7 +238,7 @@ def as_the_start_script_reads(path):
 
 
 def test_the_dummy_postgresql_service_names_its_clusters(cluster):
-    refused(cluster.unit(*GOOD, name="postgresql"), "name a cluster: postgresql@15-main")
+    refused(cluster.unit(*GOOD, name="postgresql"), "name one of those that do: postgresql@15-main")
     refused(cluster.unit(*GOOD, name="postgresql@15-other"), "there is no cluster in /etc/postgresql/15/other")
 
 
