@@ -37,6 +37,7 @@ struct pps_config {
     uint8_t log_tlvs[256 / 8]; /* bit t % 8 of byte t / 8: a TLV of type t is logged as it is */
     const char *stats;         /* a directory; NULL: not set */
     uint32_t checksum;         /* of what was set, as it was written: equal settings, equal sums */
+    bool every_port;           /* PPSHIM_PORTS=all, or not set */
     uint8_t ports[65536 / 8];  /* bit p % 8 of byte p / 8: port p is governed */
 };
 

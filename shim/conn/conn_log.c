@@ -104,9 +104,22 @@ static void count(const char *event, const struct pps_conn *c, _Atomic uint64_t 
     pps_log(PPS_LOG_DEBUG, &l);
 }
 
+/* A balancer that was left out of the lists looks so, and nothing else tells: its raw headers reach the server. */
+static void tell_first_untrusted(const struct pps_conn *c)
+{
+    static atomic_bool told;
+    struct pps_line l;
+    if (atomic_load_explicit(&told, memory_order_relaxed) || atomic_exchange(&told, true))
+        return;
+    begin_line(&l, "first-untrusted", c);
+    pps_line_word(&l, "hint", "in-no-list");
+    pps_log(PPS_LOG_NOTICE, &l);
+}
+
 void pps_conn_log_pass_untrusted(const struct pps_conn *c)
 {
     static _Atomic uint64_t passed;
+    tell_first_untrusted(c);
     count("pass-untrusted", c, &passed);
 }
 

@@ -100,6 +100,7 @@ static bool read_ports(const struct setting *s)
     struct pps_text rest = pps_text_of(s->value), w;
     bool all = is_only_word(s->value, "all"), any = false;
     memset(s->out->ports, all ? 0xff : 0, sizeof s->out->ports);
+    s->out->every_port = all;
     if (all)
         return true;
     for (; pps_text_next(&rest, &w); any = true)

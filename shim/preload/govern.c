@@ -59,6 +59,18 @@ void pps_govern_begin(int fd, const struct pps_probe *p)
         defer_accept(fd);
 }
 
+void pps_govern_pass_over(const struct pps_probe *p)
+{
+    static atomic_bool said;
+    struct pps_line l;
+    if (pps_config.every_port || !p->tcp || atomic_load(&said) || atomic_exchange(&said, true))
+        return;
+    pps_line_begin(&l, "not-governed");
+    pps_line_addr(&l, "listen", &p->local);
+    pps_line_word(&l, "hint", "PPSHIM_PORTS-names-others");
+    pps_log(PPS_LOG_NOTICE, &l);
+}
+
 void pps_govern_prepare(int fd)
 {
     struct pps_probe p;

@@ -17,6 +17,9 @@ bool pps_govern_wants(struct pps_probe *p);
    the process, status 78, over a bad list or a limit that cannot be held. */
 void pps_govern_begin(int fd, const struct pps_probe *p);
 
+/* Says once that this process has a TCP listener whose port PPSHIM_PORTS leaves out: an admin port, or a mistake. */
+void pps_govern_pass_over(const struct pps_probe *p);
+
 /* A server that is given its listener may change its root before it accepts, and fork: the lists are read while they
    can be, and the accounts made while all who will accept have them. What is wrong with them is said, and fatal, when
    it waits or accepts. */

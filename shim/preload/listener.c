@@ -162,6 +162,8 @@ enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
     bool governed = p.listens && pps_govern_wants(&p);
     if (governed)
         pps_govern_begin(fd, &p);
+    else if (p.listens)
+        pps_govern_pass_over(&p);
     pps_lock_enter(&lock);
     enum pps_fd_kind kind = enter_number(fd, &p, governed, out, &gone);
     pps_lock_leave(&lock);

@@ -13,10 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTINGS, JSON, LIBRARY, ROOT, OPTIONS };
+enum { SETTINGS, LOADED, JSON, LIBRARY, ROOT, OPTIONS };
 
 static const struct tool_option options_table[OPTIONS] = {
     [SETTINGS] = {"settings", NULL, "look at settings alone"},
+    [LOADED] = {"loaded", NULL, "look at nothing but whether a process has loaded the library"},
     [JSON] = {"json", NULL, "one JSON object instead of lines"},
     [LIBRARY] = {"library", "PATH", "the library to be preloaded, if not the installed one"},
     [ROOT] = {"root", "DIR", "look for units and what they name below DIR"},
@@ -24,10 +25,14 @@ static const struct tool_option options_table[OPTIONS] = {
 
 static const struct tool_usage usage = {
     "check",
-    "[OPTION]... PROGRAM|PID|UNIT\n       ppshim check --settings [OPTION]... UNIT|FILE",
+    "[OPTION]... [PROGRAM|PID|UNIT]\n       ppshim check --settings [OPTION]... UNIT|FILE\n       ppshim check "
+    "--loaded "
+    "[PID]",
     "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
     "With --settings: whether the next start of a unit would be served, or whether the library would accept the\n"
     "settings of a file as in EnvironmentFile=. A name is a service's first, then a program's.\n"
+    "Without a name: all services and processes that are given the library, with a verdict each.\n"
+    "With --loaded: what the drop-in of ppshim unit asks behind each start; without PID, of the service it runs in.\n"
     "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.",
     "  ppshim check --settings mariadb && systemctl restart mariadb && ppshim check mariadb",
     options_table,
@@ -35,7 +40,7 @@ static const struct tool_usage usage = {
 };
 
 struct options {
-    bool settings, json;
+    bool settings, loaded, json;
     const char *library, *root;
 };
 
@@ -135,16 +140,60 @@ static int check_settings(const struct options *o, const char *what, struct tool
     return TOOL_OK;
 }
 
-/* --- the verb --- */
-
 static void note_option(struct options *o, int option, const char *value)
 {
     o->settings |= option == SETTINGS;
+    o->loaded |= option == LOADED;
     o->json |= option == JSON;
     if (option == LIBRARY)
         o->library = value;
     else if (option == ROOT)
         o->root = strcmp(value, "/") == 0 ? "" : value;
+}
+
+/* --- all of them --- */
+
+struct listing {
+    bool json;
+    unsigned count;
+    int status; /* the gravest */
+};
+
+static void tell_line(struct tool_report *r, void *with)
+{
+    struct listing *l = with;
+    int status = tool_report_print_line(r, l->json);
+    l->count++;
+    l->status = status > l->status ? status : l->status;
+}
+
+int tool_list_governed(const char *root, const char *library, bool json, bool processes)
+{
+    struct listing l = {.json = json};
+    char *found = library ? NULL : tool_find_library(root, true);
+    tool_tell_units(root, library ? library : found, tell_line, &l);
+    if (processes)
+        tool_tell_processes(tell_line, &l);
+    free(found);
+    if (!l.count)
+        return tool_fail(TOOL_NO, processes ? "check" : "unit", "nothing is given the library: no service%s",
+                         processes ? " and no process that listens" : "");
+    return l.status;
+}
+
+/* --- the verb --- */
+
+/* Its line goes to the journal of the service. */
+static int check_loaded(const struct options *o, int count, char **given)
+{
+    struct tool_report r = {0};
+    if (count > 1 || (count == 1 && !is_number(*given)))
+        return tool_fail(TOOL_USAGE, "check", "--loaded takes one process id, or none");
+    r.subject = tool_text("loaded");
+    tool_check_loaded(&r, count ? (pid_t)atoi(*given) : 0);
+    int status = o->json || r.judged ? tool_report_print(&r, o->json) : TOOL_OK;
+    tool_report_free(&r);
+    return status;
 }
 
 int tool_check(int argc, char **argv)
@@ -157,6 +206,10 @@ int tool_check(int argc, char **argv)
             return option == TOOL_OPTION_HELP ? TOOL_OK : TOOL_USAGE;
         note_option(&o, option, value);
     }
+    if (o.loaded)
+        return check_loaded(&o, argc - optind, argv + optind);
+    if (optind == argc && !o.settings)
+        return tool_list_governed(o.root, o.library, o.json, !*o.root);
     if (argc - optind != 1)
         return tool_fail(TOOL_USAGE, "check", "name one program, process or unit (try ppshim check --help)");
     int status = (o.settings ? check_settings : check)(&o, argv[optind], &r);

@@ -26,6 +26,10 @@ void tool_warn_unreachable(struct tool_report *r, const struct tool_processes *a
 /* The same of a process that runs, for settings that it may not have yet. */
 void tool_warn_unreachable_of(struct tool_report *r, pid_t pid, const struct tool_env *env);
 
+/* Whether a process has loaded the library and it is on; one that is just being started is waited for, ten seconds at
+   most. 0: the first process of the service that we run in ourselves. */
+void tool_check_loaded(struct tool_report *r, pid_t pid);
+
 /* Whether the library would accept these variables, and each line that was meant to set one does; the list files are
    read as `user` ("" or NULL: as we are), below `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes
    from. */
@@ -37,12 +41,24 @@ char *tool_check_preload(struct tool_report *r, const struct tool_unit *unit, co
 
 /* What a unit would give its process, and whether that is good. */
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);
+/* What in a unit's sandbox hides a path or forbids to execute it, as a clause; NULL: nothing. Static. */
+const char *tool_unit_hides(const struct tool_unit *unit, const char *path);
+
 /* Whether its next start will get the library and settings that it accepts; what it starts is not looked at. */
 void tool_check_next_start(struct tool_report *r, const struct tool_unit *unit, const char *library);
 /* The same of its files alone, whatever may run now; `without_program`: what it would start is not looked at.
  */
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
                            bool without_program);
+
+/* A judgement of each service that is given the library, or a setting of ours; of each process that listens, has one of
+   them and is of no such service. */
+typedef void tool_tell(struct tool_report *r, void *with);
+void tool_tell_units(const char *root, const char *library, tool_tell *tell, void *with);
+void tool_tell_processes(tool_tell *tell, void *with);
+
+/* Prints the first line of each; the gravest exit status. */
+int tool_list_governed(const char *root, const char *library, bool json, bool processes);
 
 /* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
    PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */

@@ -42,8 +42,7 @@ static size_t longest(const struct tool_paths *p, const char *path)
     return best;
 }
 
-/* The setting of the unit that hides the path or forbids to execute it; NULL: none. */
-static const char *hidden_by(const struct tool_unit *u, const char *path)
+const char *tool_unit_hides(const struct tool_unit *u, const char *path)
 {
     static char *homes[] = {"/home", "/root", "/run/user"}, *temporary[] = {"/tmp", "/var/tmp"};
     const struct tool_paths home = {homes, 3}, temp = {temporary, 2};
@@ -66,7 +65,7 @@ static void judge_entry(struct tool_report *r, const struct tool_unit *u, const 
                         const char *entry, const char *library)
 {
     char *root = tool_text("%s%s", u->root, u->root_directory), *found = tool_resolve_preload(root, entry);
-    const char *hidden = found ? hidden_by(u, found) : NULL,
+    const char *hidden = found ? tool_unit_hides(u, found) : NULL,
                *in_root = *u->root_directory ? " in its RootDirectory=" : "";
     if (!found && may_mean_us(entry))
         tool_judge(r, TOOL_VERDICT_NO, "%s: LD_PRELOAD names %s, and there is no such file%s%s%s", v->where, entry,

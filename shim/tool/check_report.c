@@ -98,7 +98,7 @@ static void put_text(const char *text)
     }
 }
 
-static void print_text(const struct tool_report *r)
+static void print_verdict(const struct tool_report *r)
 {
     bool colour = tool_has_colour(stdout);
     printf("%s%s%s: ", colour ? verdicts[r->verdict].colour : "", verdicts[r->verdict].word, colour ? "\033[0m" : "");
@@ -106,6 +106,11 @@ static void print_text(const struct tool_report *r)
     printf(": ");
     put_text(r->because);
     putchar('\n');
+}
+
+static void print_text(const struct tool_report *r)
+{
+    print_verdict(r);
     for (unsigned i = 0; i < r->count; i++) {
         printf("  %-10s %s", r->facts[i].name, r->facts[i].warning ? "warning: " : "");
         put_text(r->facts[i].text);
@@ -138,6 +143,15 @@ int tool_report_print(const struct tool_report *r, bool json)
         print_json(r);
     else
         print_text(r);
+    return verdicts[r->verdict].status;
+}
+
+int tool_report_print_line(const struct tool_report *r, bool json)
+{
+    if (json)
+        print_json(r);
+    else
+        print_verdict(r);
     return verdicts[r->verdict].status;
 }
 

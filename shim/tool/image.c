@@ -143,6 +143,26 @@ static bool read_environment(struct tool_image *i)
     return good;
 }
 
+static bool mentions(pid_t pid, const char *rest, int end, const char *one, const char *other)
+{
+    char *text = NULL;
+    size_t size = 0;
+    bool found = false;
+    FILE *file = tool_proc_open(pid, rest);
+    while (file && !found && getdelim(&text, &size, end, file) > 0)
+        found = strstr(text, one) || strstr(text, other);
+    free(text);
+    if (file)
+        fclose(file);
+    return found;
+}
+
+bool tool_image_is_meant(pid_t pid)
+{
+    return mentions(pid, "maps", '\n', "/libppshim.so", "/libppshim-") ||
+           mentions(pid, "environ", 0, "PPSHIM_TRUST=", "PPSHIM_HEADER_OPTIONAL=");
+}
+
 /* --- what the library says --- */
 
 static bool read_memory(pid_t pid, const void *at, void *out, size_t size)

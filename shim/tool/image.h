@@ -43,6 +43,9 @@ struct tool_image {
 bool tool_image_read(struct tool_image *out, pid_t pid);
 void tool_image_free(struct tool_image *i);
 
+/* Whether a process has mapped the library, or was given a list: a quick look. */
+bool tool_image_is_meant(pid_t pid);
+
 /* The settings in force, from the memory of the process: its ports and, copied, the texts of its lists, which are never
    freed. false: they cannot be had. */
 bool tool_image_config(const struct tool_image *i, struct pps_config *out);

@@ -15,6 +15,7 @@ static const struct verb {
     {"connect", "start a client whose connections open with a PROXY header", tool_connect},
     {"header", "write a PROXY header to stdout, or explain one read from stdin", tool_header},
     {"check", "say whether a program, a process or a systemd unit is served, or could be", tool_check},
+    {"doctor", "say what this system is, what on it is governed, and what to do next", tool_doctor},
     {"unit", "give a systemd service the preload and its settings, or take them away", tool_unit},
     {"status", "say what became of the connections of servers that count them", tool_status},
 };

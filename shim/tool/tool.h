@@ -27,6 +27,7 @@ int tool_connect(int argc, char **argv);
 int tool_header(int argc, char **argv);
 int tool_run(int argc, char **argv);
 int tool_check(int argc, char **argv);
+int tool_doctor(int argc, char **argv);
 int tool_unit(int argc, char **argv);
 int tool_status(int argc, char **argv);
 

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "unit_state.h"
 #include "units.h"
 #include <getopt.h>
 #include <ppshim/settings.h>
@@ -17,11 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PRINT = PPS_SET_COUNT, INSTALL, REMOVE, LIBRARY, ROOT, OPTIONS };
+enum { PRINT = PPS_SET_COUNT, INSTALL, REMOVE, LIST, NO_GUARD, LIBRARY, ROOT, OPTIONS };
 
 struct job {
     int what; /* INSTALL, REMOVE, PRINT */
     const char *root, *library, *values[PPS_SET_COUNT];
+    bool no_guard;
     char *found; /* the library, if it was not named */
     struct tool_unit unit;
 };
@@ -32,12 +34,15 @@ static const struct tool_usage *make_usage(void)
         [PRINT] = {"print", NULL, "print what --install would write, and where (this is the default)"},
         [INSTALL] = {"install", NULL, "write it"},
         [REMOVE] = {"remove", NULL, "take it away"},
+        [LIST] = {"list", NULL, "print each service that is given the library, with a verdict"},
+        [NO_GUARD] = {"no-guard", NULL, "let the service run even if the library could not be loaded"},
         [LIBRARY] = {"library", "PATH", "the library, if not the installed one; it must be in /usr/lib or /lib"},
         [ROOT] = {"root", "DIR", "work on the system below DIR"},
     };
     static const struct tool_usage usage = {
         "unit",
-        "NAME[.service] --trust LIST --ports PORTS [OPTION]...\n       ppshim unit NAME[.service] --remove",
+        "NAME[.service] --trust LIST --ports PORTS [OPTION]...\n       ppshim unit NAME[.service] --remove\n       "
+        "ppshim unit --list",
         "Gives a systemd service the preload and its settings by a drop-in; a PostgreSQL cluster of Debian's\n"
         "(postgresql@15-main) by the file `environment` of its configuration. Restarts nothing. In place of\n"
         "--trust, or beside it, --header-optional will do. Exit status: 0 done, 1 not done, 2 wrong usage, 78 a\n"
@@ -205,57 +210,135 @@ static int judge(const struct job *j, const struct tool_unit *then)
     return status;
 }
 
-static int restart_hint(const struct job *j, const char *path, bool changed)
+static void say_written(const struct job *j, const char *path, bool changed)
 {
-    bool running = !*j->root && access("/run/systemd/system", F_OK) == 0;
     printf("%s %s\n", !changed ? "unchanged:" : j->what == REMOVE ? "removed from" : "written:", path);
-    if (changed && running && !*j->unit.cluster && system("systemctl daemon-reload") != 0)
+}
+
+static int restart_hint(const struct job *j)
+{
+    bool running = !*j->root && tool_systemd_runs();
+    if (running && system("systemctl daemon-reload") != 0)
         return tool_fail(TOOL_NO, "unit", "systemctl daemon-reload failed");
-    if (changed)
-        printf("It takes effect when you restart the service: systemctl restart %s\n", j->unit.name);
+    printf("It takes effect when you restart the service: systemctl restart %s\n", j->unit.name);
     return TOOL_OK;
 }
 
-/* --- the two ways: a drop-in, or PostgreSQL's file --- */
+/* --- the two ways: a drop-in; or PostgreSQL's file, and a drop-in that guards it --- */
+
+struct text {
+    char *path, *text;
+    bool keep_owner;
+};
+#define TEXTS_MAX 2
+
+/* Where this tool is, or will be, on the system below the root. NULL: nowhere. The caller frees it. */
+static char *tool_there(const char *root)
+{
+    static const char *const places[] = {"/usr/bin/ppshim", "/usr/local/bin/ppshim"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *full = tool_text("%s%s", root, places[i]);
+        bool there = access(full, X_OK) == 0;
+        free(full);
+        if (there)
+            return tool_text("%s", places[i]);
+    }
+    return *root ? NULL : realpath("/proc/self/exe", NULL);
+}
+
+static int make_texts(const struct job *j, const struct tool_env *wanted, struct text texts[TEXTS_MAX], int *count)
+{
+    char *guard = j->no_guard ? NULL : tool_there(j->root);
+    bool cluster = *j->unit.cluster;
+    *count = 1 + (cluster && guard);
+    if (!guard && !j->no_guard)
+        fprintf(stderr,
+                "ppshim unit: warning: ppshim is not installed there: nothing will look whether the library was "
+                "loaded\n");
+    texts[0].keep_owner = cluster;
+    int status = cluster ? unit_cluster_text(&j->unit, wanted, &texts[0].path, &texts[0].text)
+                         : unit_dropin_text(&j->unit, wanted, guard, &texts[0].path, &texts[0].text);
+    if (status == TOOL_OK && *count > 1)
+        status = unit_dropin_text(&j->unit, NULL, guard, &texts[1].path, &texts[1].text);
+    free(guard);
+    return status;
+}
+
+/* The unit as it would be. */
+static int read_then(const struct job *j, const struct text *main, struct tool_unit *then)
+{
+    char error[512];
+    if (*j->unit.cluster)
+        unit_cluster_read(then, &j->unit, main->text);
+    else if (!tool_unit_read(then, j->root, j->unit.name, UNIT_DROPIN, main->text, error))
+        return tool_fail(TOOL_NO, "unit", "%s", error);
+    return TOOL_OK;
+}
+
+static int write_texts(const struct job *j, const struct text texts[TEXTS_MAX], int count)
+{
+    bool any = false;
+    for (int i = 0; i < count; i++) {
+        bool changed = false;
+        int status = unit_write(j->root, texts[i].path, texts[i].text, texts[i].keep_owner, &changed);
+        if (status != TOOL_OK)
+            return status;
+        say_written(j, texts[i].path, changed);
+        any |= changed;
+    }
+    if (*j->unit.cluster && count == 1) { /* a guard of an earlier time */
+        char *path;
+        bool changed = false;
+        int status = unit_dropin_remove(&j->unit, &path, &changed);
+        free(path);
+        if (status != TOOL_OK)
+            return status;
+        any |= changed;
+    }
+    return any ? restart_hint(j) : TOOL_OK;
+}
 
 static int install(struct job *j)
 {
     struct tool_env wanted = {0};
     struct tool_unit then = {0};
-    char *path = NULL, *text = NULL, error[512];
+    struct text texts[TEXTS_MAX] = {{0}};
+    int count = 0;
     gather(j, &wanted);
-    int status = *j->unit.cluster ? unit_cluster_text(&j->unit, &wanted, &path, &text)
-                                  : unit_dropin_text(&j->unit, &wanted, &path, &text);
-    if (status == TOOL_OK && *j->unit.cluster)
-        unit_cluster_read(&then, &j->unit, text);
-    else if (status == TOOL_OK && !tool_unit_read(&then, j->root, j->unit.name, UNIT_DROPIN, text, error))
-        status = tool_fail(TOOL_NO, "unit", "%s", error);
+    int status = make_texts(j, &wanted, texts, &count);
+    if (status == TOOL_OK)
+        status = read_then(j, &texts[0], &then);
     if (status == TOOL_OK)
         status = compare(&then, &wanted);
     if (status == TOOL_OK)
         status = judge(j, &then);
-    bool changed = false;
-    if (status == TOOL_OK && j->what == PRINT)
-        printf("# %s\n%s", path, text);
-    else if (status == TOOL_OK && (status = unit_write(j->root, path, text, *j->unit.cluster, &changed)) == TOOL_OK)
-        status = restart_hint(j, path, changed);
+    if (status == TOOL_OK && j->what == INSTALL)
+        status = write_texts(j, texts, count);
+    for (int i = 0; i < count; i++) {
+        if (status == TOOL_OK && j->what == PRINT)
+            printf("%s# %s\n%s", i ? "\n" : "", texts[i].path, texts[i].text);
+        free(texts[i].path);
+        free(texts[i].text);
+    }
     tool_unit_free(&then);
     tool_env_free(&wanted);
-    free(path);
-    free(text);
     return status;
 }
 
 static int take_away(struct job *j)
 {
-    char *path = NULL;
-    bool changed = false;
-    int status = *j->unit.cluster ? unit_cluster_remove(&j->unit, &path, &changed)
-                                  : unit_dropin_remove(&j->unit, &path, &changed);
-    if (status == TOOL_OK)
-        status = restart_hint(j, path, changed);
-    free(path);
-    return status;
+    bool any = false;
+    int status = TOOL_OK;
+    for (int i = *j->unit.cluster ? 0 : 1; i < 2 && status == TOOL_OK; i++) {
+        char *path = NULL;
+        bool changed = false;
+        status = (i ? unit_dropin_remove : unit_cluster_remove)(&j->unit, &path, &changed);
+        if (status == TOOL_OK && (changed || i == 0 || !*j->unit.cluster))
+            say_written(j, path, changed);
+        any |= changed;
+        free(path);
+    }
+    return status == TOOL_OK && any ? restart_hint(j) : status;
 }
 
 static int run(struct job *j, const char *name)
@@ -277,11 +360,13 @@ static int run(struct job *j, const char *name)
 
 static int note_option(struct job *j, int option, const char *value)
 {
-    bool is_action = option == PRINT || option == INSTALL || option == REMOVE;
+    bool is_action = option == PRINT || option == INSTALL || option == REMOVE || option == LIST;
     if (is_action && j->what && j->what != option)
-        return tool_fail(TOOL_USAGE, "unit", "one of --print, --install and --remove");
+        return tool_fail(TOOL_USAGE, "unit", "one of --print, --install, --remove and --list");
     if (is_action)
         j->what = option;
+    else if (option == NO_GUARD)
+        j->no_guard = true;
     else if (option == LIBRARY)
         j->library = value;
     else if (option == ROOT)
@@ -302,7 +387,9 @@ int tool_unit(int argc, char **argv)
         if (option == TOOL_OPTION_WRONG || note_option(&j, option, value) != TOOL_OK)
             return TOOL_USAGE;
     }
-    if (argc - optind != 1)
+    if (j.what == LIST && optind == argc)
+        return tool_list_governed(j.root, j.library, false, false);
+    if (argc - optind != 1 || j.what == LIST)
         return tool_fail(TOOL_USAGE, "unit", "name one service (try ppshim unit --help)");
     j.what = j.what ? j.what : PRINT;
     return run(&j, argv[optind]);

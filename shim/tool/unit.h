@@ -12,8 +12,12 @@
 
 #define UNIT_DROPIN "ppshim.conf"
 
-/* Path (without the root) and whole text of the drop-in. */
-int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text);
+/* Path (without the root) and whole text of the drop-in. `wanted`: its variables, or NULL: none, for they stand
+   elsewhere. `guard`: the path of this tool, which then looks behind each start whether the library was loaded; or
+   NULL.
+ */
+int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, char **path,
+                     char **text);
 int unit_dropin_remove(const struct tool_unit *u, char **path, bool *changed);
 
 /* The same for a PostgreSQL cluster's `environment`: the operator's lines stay, ours stand in a block of their own. */

@@ -32,7 +32,17 @@ static char *dropin_path(const struct tool_unit *u)
     return tool_text("/etc/systemd/system/%s.d/" UNIT_DROPIN, u->name);
 }
 
-int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text)
+static void put_variables(FILE *to, const struct tool_env *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        fputs("Environment=", to);
+        put_quoted(to, wanted->variables[i].text);
+    }
+    fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
+}
+
+int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, char **path,
+                     char **text)
 {
     size_t size;
     FILE *to = open_memstream(text, &size);
@@ -40,11 +50,13 @@ int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, c
         return tool_fail(TOOL_NO, "unit", "no memory");
     *path = dropin_path(u);
     fprintf(to, "# Written by ppshim unit; ppshim unit %s --remove takes it away.\n[Service]\n", u->name);
-    for (size_t i = 0; i < wanted->count; i++) {
-        fputs("Environment=", to);
-        put_quoted(to, wanted->variables[i].text);
-    }
-    fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
+    if (wanted)
+        put_variables(to, wanted);
+    if (guard)
+        fprintf(to,
+                "# The dynamic linker goes on without a library that it cannot load: then the service shall not run.\n"
+                "ExecStartPost=+%s check --loaded $MAINPID\n",
+                guard);
     fclose(to);
     return TOOL_OK;
 }

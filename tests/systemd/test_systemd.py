@@ -80,7 +80,7 @@ def test_a_service_sees_the_client_once_it_was_restarted(machine, service):
     assert (answer.status, answer.because) == (0, f"{service.unit}: it is served"), answer
     assert f"127.0.0.1:{service.port}, governed" in answer.facts("listener") or \
         f"0.0.0.0:{service.port}, governed" in answer.facts("listener")
-    assert machine.ppshim("check", str(pid)).status == (0 if service.shows_environment else 1)
+    assert machine.ppshim("check", str(pid)).status == 0  # what cannot be seen in the environment is in its memory
 
     header = proxy_v1(src=(CLIENT, 4711), dst=("127.0.0.1", service.port))
     said = machine.send(service.port, header + service.request).decode(errors="replace")
@@ -127,6 +127,86 @@ def test_a_wrong_setting_is_found_before_the_restart_and_stops_the_service_once(
     # Status 78 counts for the main process alone. ssh.service runs `sshd -t` before: there systemd's own limit ends it.
     until(lambda: machine.show(service.unit, "ActiveState") == "failed", "it is given up")
     assert int(machine.show(service.unit, "NRestarts")) <= (5 if "ssh" in service.unit else 0)
+
+
+@pytest.mark.parametrize("fault", ["missing", "not to be executed", "off"])
+def test_a_service_that_has_not_loaded_the_library_does_not_start(machine, service, fault):
+    """The preload fails open; the guard that ppshim unit writes does not."""
+    install(machine, service)
+    machine.systemctl("restart", service.unit)
+    library = machine.path(LIBRARY)
+    environment = machine.path("/etc/postgresql/15/main/environment")
+    cluster = environment.exists() and "postgresql" in service.unit
+    settings = environment if cluster else machine.path(f"/etc/systemd/system/{service.unit}.d/ppshim.conf")
+    text = settings.read_text()
+    try:
+        if fault == "missing":
+            library.rename(library.with_name("away.so"))
+        elif fault == "off":
+            settings.write_text("".join(line for line in text.splitlines(True) if "PPSHIM_" not in line))
+        else:
+            machine.run("mount", "-t", "tmpfs", "-o", "noexec", "none", "/mnt")
+            shutil.copy(SHIM, machine.path("/mnt/libppshim.so"))
+            settings.write_text(text.replace(LIBRARY, "/mnt/libppshim.so"))
+        machine.systemctl("daemon-reload")
+        machine.systemctl("restart", service.unit, check=False)
+        until(lambda: machine.show(service.unit, "ActiveState") in ("failed", "activating"), "it does not run")
+        assert machine.show(service.unit, "ActiveState") != "active"
+        until(lambda: "runs without the library" in machine.journal(service.unit), "its journal says why")
+    finally:
+        machine.systemctl("stop", service.unit, check=False)
+        if fault == "missing":
+            library.with_name("away.so").rename(library)
+        if fault == "not to be executed":
+            machine.run("umount", "/mnt")
+        settings.write_text(text)
+        machine.systemctl("daemon-reload")
+    machine.systemctl("reset-failed", service.unit, check=False)
+    machine.systemctl("start", service.unit)
+    assert machine.ppshim("check", service.unit).status == 0
+
+
+def test_the_guard_can_be_left_out(machine):
+    service = SERVICES["redis"]
+    install(machine, service, "--no-guard")
+    library = machine.path(LIBRARY)
+    library.rename(library.with_name("away.so"))
+    try:
+        machine.systemctl("restart", service.unit)
+        assert machine.show(service.unit, "ActiveState") == "active"
+        assert machine.ppshim("check", service.unit).status == 1
+    finally:
+        library.with_name("away.so").rename(library)
+        machine.ppshim("unit", service.unit, "--remove")
+        machine.systemctl("restart", service.unit)
+
+
+SIMPLE = """[Service]
+Type={kind}
+ExecStart=/usr/bin/redis-server --port 7777 --bind 127.0.0.1 --save ''
+"""
+
+
+@pytest.mark.parametrize("kind", ["simple", "exec"])
+def test_a_service_that_says_nothing_of_itself_is_waited_for(machine, kind):
+    """systemd asks the guard at once: before the program is executed, or its libraries mapped."""
+    machine.put("/etc/systemd/system/quiet.service", SIMPLE.format(kind=kind))
+    answer = machine.ppshim("unit", "quiet", "--trust", "127.0.0.2", "--ports", "7777", "--install")
+    assert answer.status == 0, answer
+    library = machine.path(LIBRARY)
+    try:
+        for _ in range(5):
+            machine.systemctl("restart", "quiet")
+            assert machine.show("quiet", "ActiveState") == "active"
+        library.rename(library.with_name("away.so"))
+        try:
+            assert machine.systemctl("restart", "quiet", check=False).returncode != 0
+        finally:
+            library.with_name("away.so").rename(library)
+        assert "runs without the library" in machine.journal("quiet")
+    finally:
+        machine.systemctl("stop", "quiet", check=False)
+        machine.systemctl("reset-failed", "quiet", check=False)
 
 
 def test_a_library_that_the_sandbox_keeps_from_being_executed_is_told(machine):

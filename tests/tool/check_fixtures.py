@@ -128,6 +128,7 @@ class Tree:
         self.put("/usr/lib/systemd/system/demo.service", "[Service]\nExecStart=/usr/bin/demo --serve\nRestart=always\n")
         self.copy("/usr/bin/demo", server)
         self.copy(LIBRARY, SHIM)
+        self.copy("/usr/bin/ppshim", TOOL)
         self.put("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\ndemo:x:4711:4711::/:/bin/false\n")
 
     def path(self, name):

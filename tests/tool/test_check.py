@@ -287,7 +287,7 @@ def test_colour_is_for_terminals_that_want_it(server):
     assert "\x1b" not in check(server).out
 
 
-@pytest.mark.parametrize("argv", [[], ["a", "b"], ["--nonsense"], ["--library"]])
+@pytest.mark.parametrize("argv", [["a", "b"], ["--settings"], ["--loaded", "x"], ["--nonsense"], ["--library"]])
 def test_a_wrong_command_line_is_status_2(argv):
     answer = ppshim("check", *argv)
     assert (answer.status, answer.out) == (2, "") and answer.err

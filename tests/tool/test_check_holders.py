@@ -218,6 +218,11 @@ proxymap unix - - n - - proxymap
     def is_ready(self, mark):
         return self.log.find("daemon started", mark)
 
+    def __exit__(self, *error):
+        """Its master is no child of what was started."""
+        run(tool("postfix"), "-c", self.directory, "stop", check=False)
+        super().__exit__(*error)
+
     @property
     def master(self):
         return int((self.directory / "queue/pid/master.pid").read_text())

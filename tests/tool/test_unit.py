@@ -11,6 +11,7 @@ __all__ = ["server", "tree"]
 
 DROPIN = "/etc/systemd/system/demo.service.d/ppshim.conf"
 GOOD = ("--trust", "10.0.0.0/24", "--ports", "3306")
+GUARD = "ExecStartPost=+/usr/bin/ppshim check --loaded $MAINPID"
 
 
 def refused(answer, why, status=1):
@@ -29,7 +30,7 @@ def test_printing_is_what_happens_unless_told(tree):
     assert answer.status == 0 and answer.out.startswith(f"# {DROPIN}\n")
     assert lines(answer.out) == ["[Service]", f'Environment="LD_PRELOAD={LIBRARY}"',
                                  'Environment="PPSHIM_TRUST=10.0.0.0/24"', 'Environment="PPSHIM_PORTS=3306"',
-                                 "RestartPreventExitStatus=78"]
+                                 "RestartPreventExitStatus=78", GUARD]
     assert tree.snapshot() == before
     assert tree.unit(*GOOD, "--print").out == answer.out
 
@@ -43,6 +44,19 @@ def test_installing_twice_changes_nothing_more(tree):
     assert tree.install().out == f"unchanged: {DROPIN}\n"
     assert tree.snapshot() == before
     assert tree.path(DROPIN).stat().st_mode & 0o7777 == 0o644
+
+
+def test_the_guard_can_be_left_out(tree):
+    assert GUARD not in tree.unit(*GOOD, "--no-guard").out
+    tree.install()
+    tree.install("--no-guard")
+    assert GUARD not in tree.text(DROPIN)
+
+
+def test_without_the_tool_there_is_no_guard_and_that_is_said(tree):
+    tree.path("/usr/bin/ppshim").unlink()
+    answer = tree.unit(*GOOD)
+    assert answer.status == 0 and GUARD not in answer.out and "ppshim is not installed there" in answer.err
 
 
 def test_removing_leaves_no_trace(tree):
@@ -93,7 +107,7 @@ def test_every_setting_is_an_option(tree):
     options = [word for name, value in offered.items() for word in ("--" + name.lower().replace("_", "-"), value)]
     answer = tree.unit(*options)
     assert answer.status == 0, answer
-    assert lines(answer.out)[2:-1] == [f'Environment="PPSHIM_{name}={value}"' for name, value in offered.items()]
+    assert lines(answer.out)[2:-2] == [f'Environment="PPSHIM_{name}={value}"' for name, value in offered.items()]
     usage = ppshim("unit", "--help").out
     assert all("--" + name.lower().replace("_", "-") in usage for name in names)
 
@@ -229,6 +243,7 @@ def cluster(tree):
              "[Service]\nType=forking\nExecStart=-/usr/bin/pg_ctlcluster --skip-systemctl-redirect %i start\n")
     tree.put("/etc/postgresql/15/main/postgresql.conf", "")
     tree.copy("/usr/lib/postgresql/15/bin/postgres", tree.path("/usr/bin/demo"))
+    tree.put("/etc/systemd/system/x.service", "")
     return tree
 
 
@@ -265,6 +280,13 @@ def test_a_cluster_gets_its_environment_and_it_is_taken_away_again(cluster, befo
     assert cluster.unit("--remove", name=CLUSTER).out.startswith("removed from ")
     assert cluster.snapshot() == as_it_was
     assert cluster.unit("--remove", name=CLUSTER).out.startswith("unchanged: ")
+
+
+def test_a_clusters_start_is_guarded_by_a_drop_in(cluster):
+    cluster.install(name=CLUSTER)
+    assert lines(cluster.text(f"/etc/systemd/system/{CLUSTER}.service.d/ppshim.conf")) == ["[Service]", GUARD]
+    cluster.install("--no-guard", name=CLUSTER)
+    assert not cluster.path(f"/etc/systemd/system/{CLUSTER}.service.d").exists()
 
 
 def test_lines_that_the_operator_adds_below_stay(cluster):
