@@ -104,12 +104,13 @@ static void count(const char *event, const struct pps_conn *c, _Atomic uint64_t 
     pps_log(PPS_LOG_DEBUG, &l);
 }
 
-/* A balancer that was left out of the lists looks so, and nothing else tells: its raw headers reach the server. */
+/* A balancer that was left out of the lists looks so, and nothing else tells: its raw headers reach the server.
+   Services of inetd are a process for each connection: not of them. */
 static void tell_first_untrusted(const struct pps_conn *c)
 {
     static atomic_bool told;
     struct pps_line l;
-    if (atomic_load_explicit(&told, memory_order_relaxed) || atomic_exchange(&told, true))
+    if (c->inherited || atomic_load_explicit(&told, memory_order_relaxed) || atomic_exchange(&told, true))
         return;
     begin_line(&l, "first-untrusted", c);
     pps_line_word(&l, "hint", "in-no-list");

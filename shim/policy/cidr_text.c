@@ -158,7 +158,7 @@ static bool explain_dotted(const struct entry *e)
 /* The words for everybody, as other software has them. */
 static bool is_everybody(struct pps_text t)
 {
-    static const char *const words[] = {"any", "all", "*", "ANY", "ALL", "Any", "All", "everyone", "anywhere"};
+    static const char *const words[] = {"any", "all", "*", "ANY", "ALL", "Any", "All"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (pps_text_is(t, words[i]))
             return true;

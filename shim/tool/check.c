@@ -13,10 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTINGS, LOADED, JSON, LIBRARY, ROOT, OPTIONS };
+enum { SETTINGS, PROBE, LOADED, JSON, LIBRARY, ROOT, OPTIONS };
 
 static const struct tool_option options_table[OPTIONS] = {
     [SETTINGS] = {"settings", NULL, "look at settings alone"},
+    [PROBE] = {"probe", NULL, "connect to it, and see what becomes of the connections"},
     [LOADED] = {"loaded", NULL, "look at nothing but whether a process has loaded the library"},
     [JSON] = {"json", NULL, "one JSON object instead of lines"},
     [LIBRARY] = {"library", "PATH", "the library to be preloaded, if not the installed one"},
@@ -31,6 +32,8 @@ static const struct tool_usage usage = {
     "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
     "With --settings: whether the next start of a unit would be served, or whether the library would accept the\n"
     "settings of a file as in EnvironmentFile=. A name is a service's first, then a program's.\n"
+    "With --probe: connects to it from addresses of this host, with a header, without one, and untrusted, and asks\n"
+    "the server what became of each.\n"
     "Without a name: all services and processes that are given the library, with a verdict each.\n"
     "With --loaded: what the drop-in of ppshim unit asks behind each start; without PID, of the service it runs in.\n"
     "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.",
@@ -40,7 +43,7 @@ static const struct tool_usage usage = {
 };
 
 struct options {
-    bool settings, loaded, json;
+    bool settings, probe, loaded, json;
     const char *library, *root;
 };
 
@@ -140,9 +143,18 @@ static int check_settings(const struct options *o, const char *what, struct tool
     return TOOL_OK;
 }
 
+static int probe(const struct options *o, const char *what, struct tool_report *r)
+{
+    (void)o;
+    r->subject = tool_text("%s", what);
+    tool_check_probe(r, what);
+    return TOOL_OK;
+}
+
 static void note_option(struct options *o, int option, const char *value)
 {
     o->settings |= option == SETTINGS;
+    o->probe |= option == PROBE;
     o->loaded |= option == LOADED;
     o->json |= option == JSON;
     if (option == LIBRARY)
@@ -208,11 +220,11 @@ int tool_check(int argc, char **argv)
     }
     if (o.loaded)
         return check_loaded(&o, argc - optind, argv + optind);
-    if (optind == argc && !o.settings)
+    if (optind == argc && !o.settings && !o.probe)
         return tool_list_governed(o.root, o.library, o.json, !*o.root);
     if (argc - optind != 1)
         return tool_fail(TOOL_USAGE, "check", "name one program, process or unit (try ppshim check --help)");
-    int status = (o.settings ? check_settings : check)(&o, argv[optind], &r);
+    int status = (o.probe ? probe : o.settings ? check_settings : check)(&o, argv[optind], &r);
     if (status == TOOL_OK)
         status = tool_report_print(&r, o.json);
     tool_report_free(&r);

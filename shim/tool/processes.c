@@ -68,16 +68,25 @@ static bool read_parent(struct tool_process *p)
     return rest && sscanf(rest, ") %*c %d", &p->parent) == 1;
 }
 
+bool tool_process_read(pid_t pid, struct tool_process *p)
+{
+    *p = (struct tool_process){.pid = pid};
+    if (!read_parent(p))
+        return false;
+    read_descriptors(p);
+    return true;
+}
+
 void tool_processes_read(struct tool_processes *out)
 {
     struct dirent *entry;
     DIR *dir = opendir("/proc");
     *out = (struct tool_processes){0};
     while (dir && (entry = readdir(dir))) {
-        struct tool_process p = {.pid = (pid_t)atoi(entry->d_name)};
-        if (p.pid <= 0 || !read_parent(&p))
+        struct tool_process p;
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid <= 0 || !tool_process_read(pid, &p))
             continue;
-        read_descriptors(&p);
         out->list = grow(out->list, out->count, sizeof p);
         out->list[out->count++] = p;
     }

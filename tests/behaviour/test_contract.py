@@ -242,7 +242,26 @@ def test_port_that_is_not_governed_is_left_alone(serve):
     with server.peer() as peer:
         assert peer.send(wire.v2()).report()["peer"] == peer.text
         peer.echo(wire.v2())
-    assert server.log.lines == []
+    only, = server.log.lines
+    assert f" not-governed listen=0.0.0.0:{server.port} hint=PPSHIM_PORTS-names-others" in only
+
+
+def test_listeners_that_are_left_out_are_told_of_once(start):
+    code = """import socket
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print("listening", listeners[0].getsockname()[1], flush=True)
+listeners[0].accept()"""
+    server = start(["/usr/bin/python3", "-c", code], environment(trust=TRUSTED, ports="1"))
+    assert [": not-governed " in line for line in server.log.lines] == [True]
+
+
+def test_the_first_untrusted_peer_is_told_of_once(serve):
+    server = serve()
+    with server.peer(DIRECT) as first, server.peer(DIRECT) as second:
+        first.send(b"").report()
+        second.send(b"").report()
+        told = [line for line in server.log.lines if "untrusted peer=" in line]
+        assert len(told) == 1 and f": first-untrusted peer={first.text} local=:{server.port} hint=in-no-list" in told[0]
 
 
 # --- address families -------------------------------------------------------------------------------------------------
