@@ -21,6 +21,7 @@ struct pps_origin {
     int lowat;                             /* SO_RCVLOWAT */
     uint16_t port;                         /* local, host byte order */
     bool inet6, v6only;
+    bool inherited; /* from no listener of this process: it was started for the connection, and ends with it */
 };
 
 struct pps_conn {
@@ -35,7 +36,6 @@ struct pps_conn {
     uint32_t have, need;          /* bytes of the header seen so far; least number with which to look again */
     bool claims_client;           /* its header names the one in client.addr, believed or not: for the log */
     struct pps_name_text refused; /* the name in its header by which lists of clients refused it: for the log */
-    bool inherited;               /* the process was started for it and ends with it: for the log */
     struct pps_client client; /* after PPS_ADMIT_READY: the answer, if it has an address; an AF_UNIX peer never has */
 };
 

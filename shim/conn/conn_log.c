@@ -110,7 +110,7 @@ static void tell_first_untrusted(const struct pps_conn *c)
 {
     static atomic_bool told;
     struct pps_line l;
-    if (c->inherited || atomic_load_explicit(&told, memory_order_relaxed) || atomic_exchange(&told, true))
+    if (c->origin.inherited || atomic_load_explicit(&told, memory_order_relaxed) || atomic_exchange(&told, true))
         return;
     begin_line(&l, "first-untrusted", c);
     pps_line_word(&l, "hint", "in-no-list");
@@ -144,7 +144,7 @@ void pps_conn_log_reject(const struct pps_conn *c, enum pps_reason reason)
         pps_line_foreign(&l, "name", c->refused.text, c->refused.length);
     if (reason == PPS_REASON_TIMEOUT && c->have == 0)
         pps_line_word(&l, "hint", "peer-sent-nothing");
-    if (c->inherited)
+    if (c->origin.inherited)
         pps_line_exe(&l, "not-started");
     pps_log(PPS_LOG_NOTICE, &l);
 }

@@ -75,7 +75,8 @@ static bool is_governed(struct inherited *in)
         !pps_addr_from_sockaddr(&local, (struct sockaddr *)&ss, len) || !pps_config_governs(&pps_config, local.port))
         return false;
     bool inet6 = ss.ss_family == AF_INET6;
-    in->origin = (struct pps_origin){.lowat = pps_sockopt(in->fd, SOL_SOCKET, SO_RCVLOWAT),
+    in->origin = (struct pps_origin){.inherited = true,
+                                     .lowat = pps_sockopt(in->fd, SOL_SOCKET, SO_RCVLOWAT),
                                      .port = local.port,
                                      .inet6 = inet6,
                                      .v6only = inet6 && pps_sockopt(in->fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0};
@@ -124,7 +125,6 @@ static enum pps_admission wait_for_header(struct pps_conn *c, uint64_t deadline,
 
 _Noreturn static void end(struct pps_conn *c, enum pps_reason reason)
 {
-    c->inherited = true;
     pps_admit_close(c, reason);
     _exit(reason == PPS_REASON_NONE ? 0 : PPS_EXIT_CONFIG);
 }

@@ -242,6 +242,7 @@ def test_port_that_is_not_governed_is_left_alone(serve):
     with server.peer() as peer:
         assert peer.send(wire.v2()).report()["peer"] == peer.text
         peer.echo(wire.v2())
+    assert server.stop() == 0
     only, = server.log.lines
     assert f" not-governed listen=0.0.0.0:{server.port} hint=PPSHIM_PORTS-names-others" in only
 
@@ -260,6 +261,7 @@ def test_the_first_untrusted_peer_is_told_of_once(serve):
     with server.peer(DIRECT) as first, server.peer(DIRECT) as second:
         first.send(b"").report()
         second.send(b"").report()
+        assert server.stop() == 0  # then all it said is here
         told = [line for line in server.log.lines if "untrusted peer=" in line]
         assert len(told) == 1 and f": first-untrusted peer={first.text} local=:{server.port} hint=in-no-list" in told[0]
 

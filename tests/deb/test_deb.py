@@ -32,10 +32,12 @@ def test_it_is_of_the_makefiles_version_and_needs_libc_only(package):
     assert re.fullmatch(r"libc6 \(>= [\d.]+\)", control(package, "Depends"))
 
 
-def test_it_brings_no_script(package, tmp_path):
+def test_its_one_script_looks_and_does_nothing(package, tmp_path):
     """Nothing is restarted, started or enabled when it comes, changes or goes."""
     run(tool("dpkg-deb"), "--control", package, tmp_path / "control")
-    assert {path.name for path in (tmp_path / "control").iterdir()} == {"control", "md5sums", "triggers"}
+    assert {path.name for path in (tmp_path / "control").iterdir()} == {"control", "md5sums", "triggers", "prerm"}
+    script = (tmp_path / "control/prerm").read_text()
+    assert not re.search(r"systemctl|invoke-rc|deb-systemd|service ", script)
 
 
 def test_everything_is_where_debian_looks_for_it(package):
@@ -86,6 +88,27 @@ def test_server_that_runs_goes_on_when_the_package_is_installed_anew_and_removed
         inside(installed, "dpkg", "--purge", "libppshim")
         assert not (installed / LIBRARIES / "libppshim.so").exists()
         assert server.ask() == CLIENT
+
+
+@pytest.mark.parametrize("name, text", [
+    ("etc/systemd/system/db.service.d/ppshim.conf", "[Service]\nEnvironment=LD_PRELOAD=libppshim.so\n"),
+    ("etc/postgresql/15/main/environment", "LD_PRELOAD = '/usr/lib/libppshim.so'\n"),
+    ("etc/default/db", "LD_PRELOAD=libppshim.so\n"),
+])
+def test_it_is_not_removed_while_something_names_it(installed, name, text):
+    path = installed / name
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    try:
+        refused = run(tool("chroot"), installed, "dpkg", "--remove", "libppshim", check=False, timeout=60)
+        assert refused.returncode and f"  /{name}\n" in refused.stderr and "ppshim unit NAME --remove" in refused.stderr
+        assert (installed / LIBRARIES / "libppshim.so").exists()
+        inside(installed, "dpkg", "--install", "/package.deb")  # an upgrade goes on
+    finally:
+        path.unlink()
+        for directory in made:
+            directory.rmdir()
 
 
 def test_purge_leaves_no_file(debian, package):
