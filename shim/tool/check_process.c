@@ -167,6 +167,13 @@ static void judge_main(struct tool_report *r, const struct tool_image *p, const 
     const char *now = unit ? tool_env_value(unit, "LD_PRELOAD") : NULL;
     if (p->loaded) {
         judge_version(r, p);
+        if (p->mute)
+            tool_judge(r, TOOL_VERDICT_UNSURE,
+                       "%s does not say whether it is on: it is another version, or not libppshim", p->library);
+        if (p->accepts == TOOL_ACCEPTS_UNHINDERED)
+            tool_judge(r, TOOL_VERDICT_NO,
+                       "the library is loaded, and %s accepts without it: by system calls of its own",
+                       p->elf.is_go ? "a Go program" : "the program");
         if (p->secure)
             tool_judge(r, TOOL_VERDICT_NO,
                        "it was started with privileges of its file (AT_SECURE): the library is off");

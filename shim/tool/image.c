@@ -181,6 +181,7 @@ static void read_status(struct tool_image *i)
         return;
     bool good = e.status_at && read_memory(i->pid, (const void *)(base + e.status_at), &status, sizeof status);
     tool_elf_free(&e);
+    i->mute = !e.status_at;
     i->tells = good && status.size >= sizeof status;
     i->settings = status.settings;
     i->on = status.on;

@@ -32,7 +32,8 @@ struct tool_image {
     /* The library: an executable mapping; any mapping; of a file that is gone. */
     bool loaded, mapped, deleted;
     char library[PATH_MAX], range[64];
-    bool tells; /* `status` is what the library in it says */
+    bool mute;  /* the library in it is one that says nothing: another version, or none of ours */
+    bool tells; /* the three below are what it says */
     uint32_t settings;
     bool on, has_accepted;
     const struct pps_config *config_there; /* its address in that process; NULL: another build's */
