@@ -122,12 +122,13 @@ budgets: all $(BENCH_PROGRAMS) ## tests/bench/budgets.md written anew, from what
 
 # --- fuzzers ---
 
-.PHONY: fuzz fuzz-tools $(FUZZERS:%=fuzz-%)
+.PHONY: fuzz
 .PRECIOUS: $(B)/fuzz/%.o
 # Fuzzers: tests/fuzz/fuzz_*.c, each with everything but the exported symbols. What they learn stays in
 # $(B)/fuzz/corpus; the vectors are what those of headers begin with.
 FUZZ_SECONDS ?= 30
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+.PHONY: fuzz-tools $(FUZZERS:%=fuzz-%)
 FUZZ_CC = clang $(BASE) -Itests -Ishim -O1 -g -DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"/none"' \
 	-fno-sanitize-recover=all -fsanitize=address,undefined
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) $(wildcard shim/tool/*.c))

@@ -253,8 +253,10 @@ static bool choose_client(struct pps_addr *out)
 {
     static const uint8_t blocks[][4] = {{192, 0, 2, 1}, {198, 51, 100, 1}, {203, 0, 113, 1}};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        *out = pps_addr_v4(blocks[i], 4711);
-        if (pps_client_allowed(out))
+        struct pps_header h = {.version = 2, .has_client = true, .src = pps_addr_v4(blocks[i], 4711)};
+        struct pps_name_text refused;
+        *out = h.src;
+        if (pps_client_allowed(&h, &refused))
             return true;
     }
     return false;
