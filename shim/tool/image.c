@@ -180,8 +180,8 @@ static void read_status(struct tool_image *i)
         !read_file(i->pid, i->range, i->library, &e))
         return;
     bool good = e.status_at && read_memory(i->pid, (const void *)(base + e.status_at), &status, sizeof status);
-    tool_elf_free(&e);
     i->mute = !e.status_at;
+    tool_elf_free(&e);
     i->tells = good && status.size >= sizeof status;
     i->settings = status.settings;
     i->on = status.on;
@@ -211,9 +211,11 @@ static bool copy_text(pid_t pid, const char **there)
 
 bool tool_image_config(const struct tool_image *i, struct pps_config *out)
 {
-    return i->tells && i->config_there && read_memory(i->pid, i->config_there, out, sizeof *out) &&
-           copy_text(i->pid, &out->trust) && copy_text(i->pid, &out->header_optional) &&
-           copy_text(i->pid, &out->client_allow) && copy_text(i->pid, &out->client_deny);
+    bool read = i->tells && i->config_there && read_memory(i->pid, i->config_there, out, sizeof *out);
+    out->log_path = out->stats = NULL; /* not asked for */
+    return read && copy_text(i->pid, &out->trust) && copy_text(i->pid, &out->header_optional) &&
+           copy_text(i->pid, &out->client_allow) && copy_text(i->pid, &out->client_deny) &&
+           copy_text(i->pid, &out->limit_exempt);
 }
 
 /* --- the whole --- */

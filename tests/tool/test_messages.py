@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ppshim
 
-VERBS = ("run", "connect", "header", "check", "unit")
+VERBS = ("run", "connect", "header", "check", "doctor", "unit")
 
 
 @pytest.mark.parametrize("argv, nearest", [
