@@ -24,7 +24,8 @@ struct job {
     int what; /* INSTALL, REMOVE, PRINT */
     const char *root, *library, *values[PPS_SET_COUNT];
     bool no_guard;
-    char *found; /* the library, if it was not named */
+    bool by_file; /* LD_PRELOAD needs a file, for one of the unit's sets it as well */
+    char *found;  /* the library, if it was not named */
     struct tool_unit unit;
 };
 
@@ -246,20 +247,31 @@ static char *tool_there(const char *root)
     return *root ? NULL : realpath("/proc/self/exe", NULL);
 }
 
+static void free_texts(struct text texts[TEXTS_MAX], int *count)
+{
+    for (; *count; --*count) {
+        free(texts[*count - 1].path);
+        free(texts[*count - 1].text);
+        texts[*count - 1] = (struct text){0};
+    }
+}
+
 static int make_texts(const struct job *j, const struct tool_env *wanted, struct text texts[TEXTS_MAX], int *count)
 {
     char *guard = j->no_guard ? NULL : tool_there(j->root);
     bool cluster = *j->unit.cluster;
-    *count = 1 + (cluster && guard);
+    *count = 1 + (cluster ? guard != NULL : j->by_file);
     if (!guard && !j->no_guard)
         fprintf(stderr,
                 "ppshim unit: warning: ppshim is not installed there: nothing will look whether the library was "
                 "loaded\n");
     texts[0].keep_owner = cluster;
     int status = cluster ? unit_cluster_text(&j->unit, wanted, &texts[0].path, &texts[0].text)
-                         : unit_dropin_text(&j->unit, wanted, guard, &texts[0].path, &texts[0].text);
-    if (status == TOOL_OK && *count > 1)
-        status = unit_dropin_text(&j->unit, NULL, guard, &texts[1].path, &texts[1].text);
+                         : unit_dropin_text(&j->unit, wanted, guard, j->by_file, &texts[0].path, &texts[0].text);
+    if (status == TOOL_OK && cluster && guard)
+        status = unit_dropin_text(&j->unit, NULL, guard, false, &texts[1].path, &texts[1].text);
+    else if (status == TOOL_OK && j->by_file)
+        status = unit_preload_text(&j->unit, wanted, &texts[1].path, &texts[1].text);
     free(guard);
     return status;
 }
@@ -273,6 +285,24 @@ static int read_then(const struct job *j, const struct text *main, struct tool_u
     else if (!tool_unit_read(then, j->root, j->unit.name, UNIT_DROPIN, main->text, error))
         return tool_fail(TOOL_NO, "unit", "%s", error);
     return TOOL_OK;
+}
+
+/* The file that is to be written beside the drop-in, if it is the one that counts. */
+static void read_preload(const struct text *file, const struct tool_env *wanted, struct tool_unit *then)
+{
+    const struct tool_variable *v = tool_env_find(wanted, "LD_PRELOAD");
+    free(then->missing_file);
+    then->missing_file = NULL;
+    if (v && then->last_file && strcmp(then->last_file, file->path) == 0)
+        tool_env_set(&then->env, v->text, file->path, 2);
+}
+
+/* Another file of the unit sets LD_PRELOAD, and wins over Environment=. */
+static bool needs_file(const struct job *j, const struct tool_unit *then, const struct tool_env *wanted)
+{
+    const struct tool_variable *is = tool_env_find(&then->env, "LD_PRELOAD"),
+                               *shall = tool_env_find(wanted, "LD_PRELOAD");
+    return !*j->unit.cluster && is && strcmp(is->text, shall->text) != 0 && then->last_file;
 }
 
 static int write_texts(const struct job *j, const struct text texts[TEXTS_MAX], int count)
@@ -308,18 +338,23 @@ static int install(struct job *j)
     int status = make_texts(j, &wanted, texts, &count);
     if (status == TOOL_OK)
         status = read_then(j, &texts[0], &then);
+    if (status == TOOL_OK && needs_file(j, &then, &wanted)) {
+        j->by_file = true;
+        free_texts(texts, &count);
+        tool_unit_free(&then);
+        status = make_texts(j, &wanted, texts, &count);
+        if (status == TOOL_OK && (status = read_then(j, &texts[0], &then)) == TOOL_OK)
+            read_preload(&texts[1], &wanted, &then);
+    }
     if (status == TOOL_OK)
         status = compare(&then, &wanted);
     if (status == TOOL_OK)
         status = judge(j, &then);
     if (status == TOOL_OK && j->what == INSTALL)
         status = write_texts(j, texts, count);
-    for (int i = 0; i < count; i++) {
-        if (status == TOOL_OK && j->what == PRINT)
-            printf("%s# %s\n%s", i ? "\n" : "", texts[i].path, texts[i].text);
-        free(texts[i].path);
-        free(texts[i].text);
-    }
+    for (int i = 0; i < count && status == TOOL_OK && j->what == PRINT; i++)
+        printf("%s# %s\n%s", i ? "\n" : "", texts[i].path, texts[i].text);
+    free_texts(texts, &count);
     tool_unit_free(&then);
     tool_env_free(&wanted);
     return status;

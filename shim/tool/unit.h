@@ -11,13 +11,15 @@
 #include <stdbool.h>
 
 #define UNIT_DROPIN "ppshim.conf"
+#define UNIT_PRELOAD "ppshim.preload" /* beside it, where it is needed */
 
 /* Path (without the root) and whole text of the drop-in. `wanted`: its variables, or NULL: none, for they stand
    elsewhere. `guard`: the path of this tool, which then looks behind each start whether the library was loaded; or
-   NULL.
- */
-int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, char **path,
-                     char **text);
+   NULL. `by_file`: LD_PRELOAD stands in a file beside it, that wins over the unit's other files. */
+int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, bool by_file,
+                     char **path, char **text);
+int unit_preload_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text);
+/* Removes both. */
 int unit_dropin_remove(const struct tool_unit *u, char **path, bool *changed);
 
 /* The same for a PostgreSQL cluster's `environment`: the operator's lines stay, ours stand in a block of their own. */

@@ -32,17 +32,44 @@ static char *dropin_path(const struct tool_unit *u)
     return tool_text("/etc/systemd/system/%s.d/" UNIT_DROPIN, u->name);
 }
 
-static void put_variables(FILE *to, const struct tool_env *wanted)
+static bool is_preload(const struct tool_variable *v)
+{
+    return strncmp(v->text, "LD_PRELOAD=", 11) == 0;
+}
+
+static char *preload_path(const struct tool_unit *u)
+{
+    return tool_text("/etc/systemd/system/%s.d/" UNIT_PRELOAD, u->name);
+}
+
+static void put_variables(FILE *to, const struct tool_unit *u, const struct tool_env *wanted, bool by_file)
 {
     for (size_t i = 0; i < wanted->count; i++) {
+        if (by_file && is_preload(&wanted->variables[i]))
+            continue;
         fputs("Environment=", to);
         put_quoted(to, wanted->variables[i].text);
+    }
+    if (by_file) {
+        char *path = preload_path(u);
+        fprintf(to, "# LD_PRELOAD, which another file of the service sets: the last one counts.\nEnvironmentFile=%s\n",
+                path);
+        free(path);
     }
     fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
 }
 
-int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, char **path,
-                     char **text)
+int unit_preload_text(const struct tool_unit *u, const struct tool_env *wanted, char **path, char **text)
+{
+    *path = preload_path(u);
+    for (size_t i = 0; i < wanted->count; i++)
+        if (is_preload(&wanted->variables[i]))
+            *text = tool_text("# Written by ppshim unit, for " UNIT_DROPIN ".\n%s\n", wanted->variables[i].text);
+    return TOOL_OK;
+}
+
+int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, const char *guard, bool by_file,
+                     char **path, char **text)
 {
     size_t size;
     FILE *to = open_memstream(text, &size);
@@ -51,7 +78,7 @@ int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, c
     *path = dropin_path(u);
     fprintf(to, "# Written by ppshim unit; ppshim unit %s --remove takes it away.\n[Service]\n", u->name);
     if (wanted)
-        put_variables(to, wanted);
+        put_variables(to, u, wanted, by_file);
     if (guard)
         fprintf(to,
                 "# The dynamic linker goes on without a library that it cannot load: then the service shall not run.\n"
@@ -64,6 +91,10 @@ int unit_dropin_text(const struct tool_unit *u, const struct tool_env *wanted, c
 int unit_dropin_remove(const struct tool_unit *u, char **path, bool *changed)
 {
     char full[PATH_MAX];
+    char *preload = tool_text("%s%s/" UNIT_PRELOAD, u->root, dirname(*path = dropin_path(u)));
+    unlink(preload);
+    free(preload);
+    free(*path);
     *path = dropin_path(u);
     if (snprintf(full, sizeof full, "%s%s", u->root, *path) >= (int)sizeof full)
         return tool_fail(TOOL_NO, "unit", "%s: the path is too long", *path);

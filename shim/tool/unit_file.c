@@ -348,6 +348,8 @@ static void merge_environment(struct reading *r)
     r->environment = (struct tool_env){0};
     for (size_t i = 0; i < r->file_count; i++)
         read_environment_file(r, r->files[i]);
+    if (r->file_count)
+        u->last_file = tool_text("%s", r->files[r->file_count - 1] + (*r->files[r->file_count - 1] == '-'));
     for (size_t i = 0; i < r->unset_count; i++)
         tool_env_unset(&u->env, r->unset[i]);
     empty(&r->files, &r->file_count);
@@ -382,6 +384,7 @@ void tool_unit_free(struct tool_unit *u)
         empty(&paths[i]->list, &paths[i]->count);
     tool_env_free(&u->env);
     free(u->exec_start);
+    free(u->last_file);
     free(u->missing_file);
     *u = (struct tool_unit){0};
 }

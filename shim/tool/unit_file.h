@@ -20,6 +20,7 @@ struct tool_unit {
     char *exec_start;    /* of the last ExecStart= that is not reset; NULL */
     char user[64];       /* "" for root */
     struct tool_env env; /* Environment=, then the files, less UnsetEnvironment= */
+    char *last_file;     /* the EnvironmentFile= that is read last, and so wins; NULL */
     char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
     bool protects_home, private_tmp, own_root, prevents_restart;
     char root_directory[PATH_MAX]; /* RootDirectory=; "" */

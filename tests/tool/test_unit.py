@@ -143,6 +143,27 @@ def test_an_alias_leads_to_its_unit(tree):
     assert tree.install(name="other").out.startswith(f"written: {DROPIN}\n")
 
 
+def test_a_preload_that_a_file_of_the_unit_sets_stays(tree):
+    """Its EnvironmentFile= wins over any Environment=: ours is one more, and the last."""
+    preload = "/etc/systemd/system/demo.service.d/ppshim.preload"
+    tree.put("/etc/default/demo", "A=1\nLD_PRELOAD=/usr/lib/libjemalloc.so.2\n")
+    tree.put("/etc/systemd/system/x.service", "")
+    tree.service("EnvironmentFile=/etc/default/demo\n")
+    tree.copy("/usr/lib/libjemalloc.so.2", SHIM)
+    before = tree.snapshot()
+    answer = tree.install()
+    assert lines(tree.text(preload)) == [f"LD_PRELOAD=/usr/lib/libjemalloc.so.2:{LIBRARY}"]
+    assert f"EnvironmentFile={preload}" in lines(tree.text(DROPIN)) and "LD_PRELOAD" not in "".join(lines(tree.text(DROPIN)))
+    answer = ppshim("check", "demo", "--root", tree.root)
+    assert answer.status == 0, answer
+    assert f"LD_PRELOAD=/usr/lib/libjemalloc.so.2:{LIBRARY} ({preload}:2)" in answer.facts("preload"), answer
+    after = tree.snapshot()
+    tree.install()
+    assert tree.snapshot() == after
+    assert tree.unit("--remove").status == 0
+    assert tree.snapshot() == before
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("argv, why", [
@@ -195,7 +216,7 @@ def test_a_program_that_no_preload_reaches_is_refused(tree, tmp_path):
 
 
 @pytest.mark.parametrize("text, why", [
-    ("EnvironmentFile=/etc/default/demo", "LD_PRELOAD would not take effect: /etc/default/demo:2 sets it as well"),
+    ("EnvironmentFile=/etc/default/demo\nUnsetEnvironment=PPSHIM_TRUST", "PPSHIM_TRUST would not take effect: "),
     ("UnsetEnvironment=LD_PRELOAD", "LD_PRELOAD would not take effect: "),
     ("UnsetEnvironment=PPSHIM_PORTS", "PPSHIM_PORTS would not take effect: a later Environment= or UnsetEnvironment="),
 ])
