@@ -26,6 +26,7 @@
     X(UNTRUSTED_PASSED, "untrusted_passed", COUNTER, "", "Connections handed over as they are, of peers in no list")   \
     X(PROBES, "probes", COUNTER, "", "Peers that connected and left without a byte, as health checks do")              \
     X(REJECTED, "rejected", COUNTER, "", "Connections closed before the server heard of them")                         \
+    X(WOULD_REJECT, "would_reject", COUNTER, "", "Connections let in that a limit with dry-run would have refused")    \
     X(PARKS, "parks", COUNTER, "", "Connections put aside, because their header did not come at once")                 \
     X(PARKED, "parked", GAUGE, "", "Connections that are put aside now, and wait for their header")                    \
     X(PARKED_MAX, "parked_max", GAUGE, "", "Most connections that one process had put aside at once")                  \
@@ -44,6 +45,8 @@
     X(NOT_FOUND_ALLOWED, "not-found-allowed", NOT_FOUND_ALLOWED, "")                                                   \
     X(UNTRUSTED_PASSED, "untrusted-passed", UNTRUSTED_PASSED, "")                                                      \
     X(PROBES, "probes", PROBES, "")                                                                                    \
+    X(WOULD_CLIENT_RATE, "would-reject.client-rate", WOULD_REJECT, "reason=\"client-rate\"")                           \
+    X(WOULD_CLIENT_MAX, "would-reject.client-max", WOULD_REJECT, "reason=\"client-max\"")                              \
     X(PARKS, "parks", PARKS, "")                                                                                       \
     X(PARKED, "parked", PARKED, "")                                                                                    \
     X(PARKED_MAX, "parked-max", PARKED_MAX, "")                                                                        \

@@ -58,6 +58,7 @@ void pps_event_unparked(const struct pps_conn *c)
 
 void pps_event_would_reject(const struct pps_conn *c, enum pps_reason reason, const struct pps_addr *client)
 {
+    pps_stats_count(c, reason == PPS_REASON_CLIENT_RATE ? PPS_STAT_WOULD_CLIENT_RATE : PPS_STAT_WOULD_CLIENT_MAX);
     pps_conn_log_would_reject(c, reason, client);
 }
 
