@@ -45,6 +45,17 @@ void pps_stats_after_fork(void)
         atomic_store(&owners[i], 0);
 }
 
+/* The text's new end. */
+static char *put_number(char *to, uint64_t n)
+{
+    char digits[24], *at = digits + sizeof digits;
+    *--at = 0;
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    return stpcpy(to, at);
+}
+
 /* --- what the file says of its process --- */
 
 static const char keys[] =
@@ -113,7 +124,7 @@ static void describe(struct pps_stats_head *head, pid_t pid, uint64_t made)
 /* --- making it --- */
 
 struct making {
-    struct pps_line path;
+    char path[512]; /* a setting is 255 bytes at most (config.c) */
     pid_t pid;
     uint64_t made;
     const char *failed; /* at what */
@@ -131,14 +142,11 @@ static int create(struct making *m)
 {
     m->pid = getpid();
     m->made = since_boot();
-    m->path.length = 0;
-    pps_line_text(&m->path, directory);
-    pps_line_text(&m->path, "/");
-    pps_line_number_bare(&m->path, (uint64_t)m->pid);
-    pps_line_text(&m->path, ".");
-    pps_line_number_bare(&m->path, m->made);
+    char *end = stpcpy(stpcpy(m->path, directory), "/");
+    end = stpcpy(put_number(end, (uint64_t)m->pid), ".");
+    put_number(end, m->made);
     m->failed = "cannot-make-a-file";
-    return open(m->path.text, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return open(m->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 static bool is_on_tmpfs(int fd)
@@ -175,7 +183,7 @@ static struct pps_stats_file *make(struct making *m)
         map = mmap(NULL, sizeof(struct pps_stats_file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     int why = errno;
     if (map == MAP_FAILED)
-        unlink(m->path.text);
+        unlink(m->path);
     real_close(fd);
     errno = why;
     if (map == MAP_FAILED)
@@ -215,26 +223,23 @@ __attribute__((cold, noinline)) static struct pps_stats_file *begin(void)
         return made;
     munmap(made, sizeof *made);
     if (is_ours)
-        unlink(m.path.text);
+        unlink(m.path);
     return first;
 }
 
 /* --- counting --- */
 
-/* Once a listener; apart, or each count would pay for the line's room on the stack. */
+/* Once a listener; apart, or each count would pay for what it needs. */
 __attribute__((cold, noinline)) static void name_listener(struct pps_stats_listener *l, const struct pps_origin *origin,
                                                           bool is_last)
 {
-    struct pps_line text = {.length = 0};
+    _Static_assert(sizeof l->name >= PPS_UNIX_NAME_TEXT, "the longest name fits");
     if (is_last)
-        pps_line_text(&text, PPS_STATS_OTHER);
+        strcpy(l->name, PPS_STATS_OTHER);
     else if (origin->unix_name)
-        text.length = pps_unix_name_entry(origin->unix_name, text.text);
-    else {
-        pps_line_text(&text, ":");
-        pps_line_number_bare(&text, origin->port);
-    }
-    keep_end(l->name, sizeof l->name, text.text, text.length);
+        pps_unix_name_entry(origin->unix_name, l->name);
+    else
+        put_number(stpcpy(l->name, ":"), origin->port);
     atomic_store_explicit(&l->named, 1, memory_order_release);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PPSHIM_STATS: what became of connections is counted, once and under its name, whatever process it came to and however
 that ends. Where it cannot be counted the server does not notice."""
+import contextlib
 import os
 import re
 import resource
@@ -13,7 +14,8 @@ import pytest
 import wire
 from counters import counted, directory, groups, status, waits
 from place import SHIM, foreign_address, needs
-from program import STYLES, environment, helper, tool
+from harness import tool, until
+from program import STYLES, environment, helper
 from wire import CLIENT, CLIENT6, CLIENT_TEXT, DIRECT, LOCAL, PROXY, TRUSTED
 
 OPTIONAL = "127.0.0.5"
@@ -69,7 +71,7 @@ def test_probe_is_counted_as_one(count, stats):
     server = count("--accept=poll", "--nonblock-listener")
     server.peer().close()
     server.serves()
-    wire.eventually(lambda: outcomes(stats) == {"connections": 2, "probes": 1, "untrusted-passed": 1}, "it is counted")
+    until(lambda: outcomes(stats) == {"connections": 2, "probes": 1, "untrusted-passed": 1}, "it is counted")
 
 
 BYTES = {
@@ -86,7 +88,7 @@ BYTES = {
     "v2-bad-family": wire.v2_raw(PROXY, 0x41, wire.block(CLIENT, wire.SERVICE)),
     "v2-short-block": wire.v2_raw(PROXY, wire.TCP4, bytes(11)),
     "v2-tlv-overrun": wire.v2(tlvs=b"\x04"),
-    "v2-bad-crc": wire.v2_with_crc(wrong=1),
+    "v2-bad-crc": wire.v2(bad_crc=True),
     "src-unspecified": wire.v2(("0.0.0.0", 5)),
     "src-multicast": wire.v2(("224.0.0.1", 5)),
     "src-broadcast": wire.v2(("255.255.255.255", 5)),
@@ -113,6 +115,22 @@ def test_setting_that_refuses_is_counted_as_its_reason_alone(count, stats, reaso
         peer.send(wire.v2()).rejected()
     server.logged("reject", reason=reason)
     assert outcomes(stats) == {"connections": 1, f"rejected.{reason}": 1}
+
+
+@pytest.mark.parametrize("reason, settings", [("client-rate", {"client_rate": "1/60s"}), ("client-max", {"client_max": "1"})])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_client_beyond_a_limit_is_counted_as_that_alone(count, stats, reason, settings, dry_run):
+    server = count(**{name: value + (", dry-run" if dry_run else "") for name, value in settings.items()})
+    with server.peer() as first, server.peer() as second:
+        first.send(wire.v2()).report()
+        second.send(wire.v2())
+        if dry_run:
+            second.report()
+        else:
+            with contextlib.suppress(ConnectionResetError):
+                second.rejected()
+    assert outcomes(stats) == ({"connections": 2, "found.v2.inet": 2, f"would-reject.{reason}": 1} if dry_run else
+                               {"connections": 2, "found.v2.inet": 1, f"rejected.{reason}": 1})
 
 
 def test_loopback_client_of_a_proxy_elsewhere_is_counted_as_that_alone(count, stats):
@@ -470,8 +488,8 @@ def test_tmpfs_that_becomes_full_later_does_no_harm(start):
 
 
 def test_limit_of_file_sizes_costs_one_line_and_no_signal(start, stats):
-    server = start(["sh", "-c", f"ulimit -f 1; exec {helper('server')}"],
-                   environment(trust=TRUSTED, timeout="60s", stats=stats))
+    server = start([helper("server")], environment(trust=TRUSTED, timeout="60s", stats=stats))
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (6000, 6000))  # enough for what it prints
     serves_without(server, "no-room")
     assert os.listdir(stats) == []
 

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from collections import Counter
 
-import wire
 from place import ROOT, lacks
+from waiting import DEADLINE
 
 TOOL = os.environ.get("PPSHIM_TOOL") or ROOT / "build/ppshim"
 TMPFS = "/dev/shm"
@@ -33,7 +33,7 @@ def directory(mode=0o1777):
 def status(path, *arguments, given="", check=True):
     """What the tool prints."""
     done = subprocess.run([TOOL, "status", "--stats", path, *map(str, arguments)], input=given, capture_output=True,
-                          text=True, timeout=wire.PATIENCE, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+                          text=True, timeout=DEADLINE, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
     assert not check or (done.returncode, done.stderr) == (0, ""), done
     return done.stdout if check else done
 

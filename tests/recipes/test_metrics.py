@@ -85,7 +85,7 @@ def some_of_each(server):
     server.serves()
     server.serves("127.0.0.5")
     server.peer().close()
-    for opening in b"nonsense", wire.v2_with_crc(wrong=1):
+    for opening in b"nonsense", wire.v2(bad_crc=True):
         with server.peer() as peer:
             peer.send(opening).rejected()
 
