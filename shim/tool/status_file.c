@@ -62,14 +62,14 @@ static bool is_our_namespace(const char *namespace)
 }
 
 /* A later process of that number was started after the file was made. */
-static bool is_alive(pid_t pid, uint64_t made, const char *namespace)
+static bool is_alive(const struct status_file *f)
 {
     struct proc_stat stat;
-    if (!is_our_namespace(namespace))
+    if (!is_our_namespace(f->namespace))
         return true;
-    if (kill(pid, 0) != 0 && errno == ESRCH)
+    if (kill(f->pid, 0) != 0 && errno == ESRCH)
         return false;
-    return !read_stat(pid, &stat) || (stat.started <= made && !strchr("ZX", stat.state));
+    return !read_stat(f->pid, &stat) || (stat.started <= f->made && !strchr("ZX", stat.state));
 }
 
 /* One of the users it is, or was before it dropped its privileges. */
@@ -191,9 +191,9 @@ static bool is_being_made(const struct pps_stats_head *h, size_t size)
     return size == 0 || (size >= sizeof *h && !atomic_load(&h->magic));
 }
 
-static bool is_strangers(const struct status_file *f, const char *namespace, uid_t user, uid_t owner)
+static bool is_strangers(const struct status_file *f, uid_t user, uid_t owner)
 {
-    return f->alive && user != 0 && user != owner && is_our_namespace(namespace) && !is_a_user_of(f->pid, user);
+    return f->alive && user != 0 && user != owner && is_our_namespace(f->namespace) && !is_a_user_of(f->pid, user);
 }
 
 static void take_all(struct status_file *f, const char *bytes, uid_t user)
@@ -208,12 +208,11 @@ static void take_all(struct status_file *f, const char *bytes, uid_t user)
 static void take(struct status_file *f, const char *bytes, size_t size, uid_t user, uid_t owner)
 {
     const struct pps_stats_head *h = (const struct pps_stats_head *)(const void *)bytes;
-    char namespace[sizeof h->pid_namespace + 1] = "";
     const char *wrong = wrong_shape(h, size);
     if (!wrong)
-        copy_text(namespace, sizeof namespace, h->pid_namespace, sizeof h->pid_namespace);
-    f->alive = is_alive(f->pid, f->made, namespace);
-    if (is_strangers(f, namespace, user, owner))
+        copy_text(f->namespace, sizeof f->namespace, h->pid_namespace, sizeof h->pid_namespace);
+    f->alive = is_alive(f);
+    if (is_strangers(f, user, owner))
         f->refused = "it was not made by that process";
     else if (f->alive && is_being_made(h, size))
         return;
@@ -232,14 +231,14 @@ bool status_file_read(int directory, uid_t owner, struct status_file *f)
     int fd = openat(directory, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         f->refused = errno == ELOOP ? "it is no plain file" : "it may not be read";
-        f->alive = is_alive(f->pid, f->made, "");
+        f->alive = is_alive(f);
         return errno != ENOENT;
     }
     f->refused = fstat(fd, &st) == 0 ? wrong_file(&st) : "it may not be read";
     ssize_t n = f->refused ? 0 : pread(fd, bytes, sizeof bytes, 0);
     close(fd);
     if (f->refused)
-        f->alive = is_alive(f->pid, f->made, "");
+        f->alive = is_alive(f);
     else
         take(f, bytes, n > 0 ? (size_t)n : 0, st.st_uid, owner);
     return true;

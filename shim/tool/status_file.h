@@ -11,6 +11,7 @@
 struct status_file {
     char name[64]; /* in the directory */
     pid_t pid;
+    char namespace[40];  /* in which that is its number; "": not known */
     uint64_t made;       /* both as the name says */
     const char *refused; /* why nothing of it counts; NULL: it does */
     bool alive;          /* its process, or that cannot be known from here */

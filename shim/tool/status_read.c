@@ -61,7 +61,13 @@ static int by_process(const void *a, const void *b)
 {
     const struct status_file *x = a, *y = b;
     int order = (x->pid > y->pid) - (x->pid < y->pid);
+    order = order ? order : strcmp(x->namespace, y->namespace);
     return order ? order : (x->made > y->made) - (x->made < y->made);
+}
+
+static bool is_same_process(const struct status_file *a, const struct status_file *b)
+{
+    return a->pid == b->pid && strcmp(a->namespace, b->namespace) == 0;
 }
 
 /* A process that executed another program counts anew: of its files the last made is the living one's. */
@@ -71,7 +77,7 @@ static void find_successors(struct snapshot *s)
     if (s->count)
         qsort(s->files, s->count, sizeof *s->files, by_process);
     for (size_t i = s->count; i-- > 0;) {
-        is_succeeded &= s->files[i].pid == s->files[i + 1].pid;
+        is_succeeded = is_succeeded && is_same_process(&s->files[i], &s->files[i + 1]);
         s->files[i].alive &= !is_succeeded;
         is_succeeded |= s->files[i].alive && !s->files[i].refused;
     }

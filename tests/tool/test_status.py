@@ -404,6 +404,20 @@ def test_empty_file_of_a_stranger_does_not_end_a_living_process(serve, stats):
     assert group["processes"] == [server.pid]
 
 
+def test_processes_of_one_number_in_two_containers_are_two(ended, stats):
+    """Whether they live is not known here, and neither is the other's successor."""
+    pid, made = ended.name.split(".")
+    data = ended.read_bytes()
+    at = data.index(b"pid:[")
+    for later, namespace in enumerate((b"pid:[1]", b"pid:[2]")):
+        number = int(made) + later
+        one = bytearray(data.replace(int(made).to_bytes(8, sys.byteorder), number.to_bytes(8, sys.byteorder)))
+        one[at:at + 32] = namespace.ljust(32, b"\0")
+        (stats / f"{pid}.{number}").write_bytes(one)
+    [group] = groups(stats)
+    assert (group["processes"], group["ended"], group["counters"]["connections"]) == ([int(pid)] * 2, 0, 6)
+
+
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "directory", "fifo"])
 def test_what_is_no_plain_file_is_left_out(ended, stats, kind):
     data = ended.read_bytes()
