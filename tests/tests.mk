@@ -63,7 +63,7 @@ $(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 .PHONY: check-docs check-install check-deb check-recipes check-systemd
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
-BESIDE := $(if $(shell /usr/bin/python3 -c 'import xdist' 2>&1),,-n $(shell expr $$(nproc) + 2))
+BESIDE := $(if $(shell { /usr/bin/python3 -c 'import xdist'; } 2>&1),,-n $(shell expr $$(nproc) + 2))
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
