@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # aws-nlb.sh: an AWS Network Load Balancer that sends headers, version 2. ARN is the target group's, NAME the balancer's.
 #
 # Without on_first_ack a server that speaks first waits for ever. Client IP preservation is on by default for instance

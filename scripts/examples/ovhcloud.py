@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # ovhcloud.py: OVHcloud's IP load balancer, by its own client (python-ovh, which knows where its keys are).
 # SERVICE=ip-192.0.2.1 FARM=1 SERVER=2 python3 ovhcloud.py
 #
