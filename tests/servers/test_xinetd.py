@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from contract import Refused
-from harness import BALANCER, CLIENT, CLIENT6, MODES, dial, read_to_end, tool
+from harness import BALANCER, CLIENT, CLIENT6, MODES, dial, example, read_to_end, tool
 from inetd import Inetd, InetdContract, Preloaded
 
 
@@ -52,6 +52,29 @@ SERVER = Xinetd
 
 class TestContract(InetdContract):
     pass
+
+
+class ByTheExample(Xinetd):
+    """As operators are told, on this host."""
+
+    def super_server(self):
+        words = super().super_server()
+        server, *arguments = self.service()
+        (self.directory / "xinetd.conf").write_text(example(
+            "xinetd.conf", ("2222", str(self.port)), ("wait ", "bind = 127.0.0.1\n    wait "), ("/usr/sbin/sshd", server),
+            ("server_args = -i", f"server_args = {' '.join(arguments)}"), ("libppshim.so", self.service_env["LD_PRELOAD"]),
+            ("10.108.0.0/24", BALANCER), ("/var/log/ppshim.log", str(self.log.path))))
+        return words
+
+
+def test_the_service_of_the_example_sees_the_client(start, balance):
+    server = start(kind=ByTheExample)
+    balancer = balance(server)
+    for mode in MODES:
+        mark = server.log.mark()
+        assert server.login(balancer[mode]) == CLIENT
+        assert len(server.log.events("accept", mark)) == 1
+    assert server.direct_login().address == "127.0.0.1"
 
 
 class PreloadedXinetd(Preloaded, Xinetd):

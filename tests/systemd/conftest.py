@@ -68,11 +68,19 @@ class Machine(Process):
     def journal(self, unit):
         return self.run("journalctl", "-b", "-o", "cat", "-u", unit).stdout
 
+    def client(self, port):
+        """The command of a client at 127.0.0.2."""
+        return [tool("nsenter"), f"--target={self.leader}", "--net", tool("socat"), "-t", "10", "-",
+                f"TCP4:127.0.0.1:{port},bind=127.0.0.2"]
+
+    def connect(self, port):
+        """One that stays, with its end of the connection as stdin and stdout."""
+        return subprocess.Popen(self.client(port), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env())
+
     def send(self, port, data):
-        """What comes back, from a client at 127.0.0.2, up to the end of the connection."""
-        command = [tool("nsenter"), f"--target={self.leader}", "--net", tool("socat"), "-t", "10", "-",
-                   f"TCP4:127.0.0.1:{port},bind=127.0.0.2"]
-        return subprocess.run(command, input=data, capture_output=True, timeout=60, check=True, env=clean_env()).stdout
+        """What comes back, up to the end of the connection."""
+        return subprocess.run(self.client(port), input=data, capture_output=True, timeout=60, check=True,
+                              env=clean_env()).stdout
 
 
 @pytest.fixture(scope="session")

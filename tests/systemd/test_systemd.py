@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from check_fixtures import FILE_LINES, IGNORED_LINES, TRUST, UNIT_LINES
 from conftest import LIBRARY
-from harness import ROOT, SHIM, proxy_v1, until
+from harness import ROOT, SHIM, example, proxy_v1, until
 
 CLIENT = "203.0.113.7"
 
@@ -274,6 +274,47 @@ def test_systemd_finds_nothing_wrong_with_the_drop_ins(machine):
         verified = machine.run("systemd-analyze", "verify", "--man=no", f"{name}.service")
         machine.ppshim("unit", name, "--remove")
         assert verified.stdout + verified.stderr == quiet.stdout + quiet.stderr
+
+
+# --- the units of scripts/examples -------------------------------------------------------------------------------------
+
+@pytest.fixture
+def sshd_by_socket(machine):
+    """sshd started for each connection, as the example has it, in place of ssh.service."""
+    units = {"ssh.socket": example("ssh.socket"), "ssh@.service": example("ssh@.service", ("10.108.0.0/24", "127.0.0.2"))}
+    for name, text in units.items():
+        machine.put(f"/etc/systemd/system/{name}", text)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "ssh.socket")
+    assert machine.show("ssh.service", "ActiveState") == "inactive"
+    yield
+    machine.systemctl("stop", "ssh.socket")
+    for name in units:
+        machine.path(f"/etc/systemd/system/{name}").unlink()
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "ssh.service")
+
+
+def sessions(machine):
+    return machine.systemctl("list-units", "--plain", "--no-legend", "--state=running", "ssh@*").stdout.splitlines()
+
+
+def test_sshd_by_socket_sees_its_clients_and_the_first_to_end_takes_nothing_from_the_others(machine, sshd_by_socket):
+    def header(port):
+        return proxy_v1(src=(CLIENT, port), dst=("127.0.0.1", 22))
+    with machine.connect(22) as first:
+        first.stdin.write(header(4711))
+        first.stdin.flush()
+        assert first.stdout.readline().startswith(b"SSH-2.0-")
+        assert machine.send(22, header(4712)).startswith(b"SSH-2.0-")
+        until(lambda: len(sessions(machine)) == 1, "the second session has ended")
+        assert machine.path("/run/sshd").is_dir()
+    until(lambda: not sessions(machine), "the first has ended")
+    lines = machine.run("journalctl", "-b", "-o", "cat").stdout
+    assert re.search(rf"closed by {CLIENT} port 4711", lines), lines[-2000:]
+    for port in 4711, 4712:
+        assert re.search(rf"accept .*client={CLIENT}:{port}", lines), lines[-2000:]
+    assert machine.systemctl("list-units", "--failed", "--plain", "--no-legend", "ssh@*").stdout == ""
 
 
 # --- systemd itself says how it reads what tests/tool has us read -----------------------------------------------------
