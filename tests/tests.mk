@@ -95,7 +95,7 @@ check-docs: all ## whether README.md, the manual pages and make help say what th
 	$(Q)$(PYTEST) tests/docs
 check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a build is the same bytes everywhere
 	$(Q)$(PYTEST) tests/install
-check-recipes: all ## what README.md tells operators to do, with real servers under load
+check-recipes: all ## what README.md and scripts/examples tell operators to do, with real servers under load
 	$(Q)$(SHARING) tests/recipes
 check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
 	$(Q)scripts/need deb check-deb
