@@ -76,34 +76,31 @@ def clients(serve, scope):
 
 # --- new connections in a time ----------------------------------------------------------------------------------------
 
-RATE, WINDOW = 10, 1.0  # PPSHIM_CLIENT_RATE=10/1s
+RATE, WINDOW = 20, 10  # PPSHIM_CLIENT_RATE=20/10s
 
 
 def test_one_client_at_ten_times_its_rate_is_held_to_it_and_no_other_is_refused(serve):
-    """Eight workers, one client that tries as fast as it can, 200 others a connection each in between."""
-    server = serve(*WORKERS, client_rate=f"{RATE}/{WINDOW:g}s", log="stderr:error")
+    """Eight workers, one client that tries as fast as it can, and in between each of 200 others, a few times."""
+    server = serve(*WORKERS, client_rate=f"{RATE}/{WINDOW}s", log="stderr:error")
     ports = itertools.count(10000)
 
     def tries(host):
         with server.peer() as peer:
             return bool(is_let_in(peer.send(wire.v2((host, next(ports) % 50000 + 1024)))))
 
+    others = [f"198.51.100.{n}" for n in range(1, 201)]
+    queue, refused = others * 3, []
     began, tried, taken, allowed = time.monotonic(), 0, 0, 0
-    others = itertools.cycle([f"198.51.100.{n}" for n in range(1, 201)])
-    refused, given = [], dict.fromkeys(itertools.islice(others, 200), 0)
-    while allowed < 50 or tried < 10 * allowed:
+    while allowed < RATE + 6 or tried < 10 * allowed or queue:
         taken += tries(CLIENT)
         tried += 1
-        other = next(others)
-        if given[other] < RATE:
-            given[other] += 1
-            if not tries(other):
-                refused.append(other)
+        if queue and not tries(queue[-1]):
+            refused.append(queue[-1])
+        del queue[-1:]
         # A full bucket, and a token each WINDOW / RATE since.
         allowed = RATE + (time.monotonic() - began) * RATE / WINDOW
-        assert time.monotonic() - began < wire.PATIENCE, "this machine cannot try ten times as often as is allowed"
     assert abs(taken - allowed) <= allowed / 10, f"{taken} of {tried}; the bucket had {allowed:.1f}"
-    assert refused == [] and all(given.values())
+    assert refused == []
 
 
 def test_refused_connection_is_reset_and_logged_with_its_client(clients):
