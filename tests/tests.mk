@@ -59,7 +59,7 @@ $(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 
 # --- what is run ---
 
-.PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-servers check-tool
+.PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-faults check-servers check-tool
 .PHONY: check-docs check-install check-deb check-recipes check-systemd
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
@@ -84,6 +84,8 @@ check-core: all $(HELPERS) ## the core of check-behaviour: the contract, readine
 check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)LIBPPSHIM=$(abspath $(ASAN_LIBRARY)) ASAN_OPTIONS=$(ASAN_OPTIONS) $(SEVERAL) \
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
+check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
+	$(Q)$(SEVERAL) tests/faults
 check-servers: all $(TOOL_HELPERS) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header

@@ -44,7 +44,7 @@ static struct {
     int style, family, handling;
     int threads, workers, listeners;
     int address_length, receive_buffer;
-    int call_accept4, call_flags, null_address, nonblock_listener;
+    int call_accept4, call_flags, null_address, nonblock_listener, go_on;
     const char *unix_path; /* of the one listener; "@name": abstract */
 } opt = {.threads = 1, .listeners = 1, .address_length = ADDRESS_ROOM};
 
@@ -65,6 +65,7 @@ static const struct {
     {"--flags=nonblock,cloexec", &opt.call_flags, SOCK_NONBLOCK | SOCK_CLOEXEC},
     {"--null-addr", &opt.null_address, true},
     {"--nonblock-listener", &opt.nonblock_listener, true},
+    {"--go-on", &opt.go_on, true},
 };
 
 static const struct {
@@ -149,9 +150,11 @@ static const char *endpoint_text(char text[64], const void *address, socklen_t l
 static const char *name_text(char text[64], int (*get)(int, struct sockaddr *, socklen_t *), int fd, socklen_t *length)
 {
     struct sockaddr_storage address;
-    *length = sizeof address;
-    if (get(fd, (struct sockaddr *)&address, length) == 0)
-        return endpoint_text(text, &address, *length);
+    for (int tries = 1 + opt.go_on; tries > 0; tries--) {
+        *length = sizeof address;
+        if (get(fd, (struct sockaddr *)&address, length) == 0)
+            return endpoint_text(text, &address, *length);
+    }
     *length = 0;
     snprintf(text, 64, "errno-%d", errno);
     return text;
@@ -242,7 +245,7 @@ static void accept_failed(void)
     int error = errno;
     counters->failed++;
     say("failed errno=%d\n", error);
-    if (error != EINTR && error != ECONNABORTED && error != EAGAIN)
+    if (error != EINTR && error != ECONNABORTED && error != EAGAIN && !opt.go_on)
         exit(2);
 }
 
@@ -318,8 +321,9 @@ static void control(int operation, int fd)
     static const uint32_t extra[] = {
         [EPOLL_ET] = EPOLLET, [EPOLL_ONE_SHOT] = EPOLLONESHOT, [EPOLL_EXCL] = EPOLLEXCLUSIVE, [EPOLL_PWAIT] = 0};
     struct epoll_event event = {.events = EPOLLIN | (is_listener(fd) ? extra[opt.style] : 0), .data.fd = fd};
-    if (epoll_ctl(loop.epoll, operation, fd, &event) != 0)
-        die("epoll_ctl");
+    while (epoll_ctl(loop.epoll, operation, fd, &event) != 0)
+        if (!opt.go_on)
+            die("epoll_ctl");
 }
 
 static void watch(int fd)
