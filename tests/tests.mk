@@ -43,6 +43,10 @@ $(B)/tests/%: tests/behaviour/%.c $(wildcard tests/behaviour/*.h) Makefile tests
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) -Itests/behaviour $(CFLAGS) -pthread -o $@ $<
 
+$(B)/tests/model/model: tests/model/model.c tests/behaviour/testing.h Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $<
+
 # Behind the library (tests/faults/faults.c).
 $(B)/tests/faults.so: tests/faults/faults.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -86,6 +90,11 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
+.PHONY: check-model soak
+check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
+	$(Q)$(PYTEST) tests/model
+soak: ## check-model for an hour, from a seed of today's
+	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 check-servers: all $(TOOL_HELPERS) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
