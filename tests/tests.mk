@@ -149,7 +149,7 @@ $(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 	@echo "  CC    $< (fuzz)"
 	$(Q)$(FUZZ_CC),fuzzer-no-link -MMD -MP -c -o $@ $<
 $(FUZZ_OBJ): | fuzz-tools
-fuzz-tools:
+fuzz-tools: FORCE
 	$(Q)scripts/need fuzz
 $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(Q)$(FUZZ_CC),fuzzer -o $@ $^ -ldl
@@ -157,7 +157,7 @@ $(B)/fuzz/seeds: $(addprefix $(B)/fuzz/tests/,fuzz/seeds.o unit/vectors.o) $(FUZ
 	$(Q)$(FUZZ_CC) -o $@ $^ -ldl
 -include $(FUZZ_OBJ:.o=.d) $(FUZZERS:%=$(B)/fuzz/tests/fuzz/fuzz_%.d)
 fuzz: $(FUZZERS:%=fuzz-%) ## arbitrary bytes for every parser, FUZZ_SECONDS (30) each
-$(FUZZERS:%=fuzz-%): fuzz-%: $(B)/fuzz/fuzz_% $(B)/fuzz/seeds $(B)/libppconnect.so
+$(FUZZERS:%=fuzz-%): fuzz-%: $(B)/fuzz/fuzz_% $(B)/fuzz/seeds $(B)/libppconnect.so FORCE
 	$(Q)mkdir -p $(B)/fuzz/corpus/$* $(B)/fuzz/seed/$*
 	$(Q)$(if $(filter header decode build log,$*),$(B)/fuzz/seeds $(B)/fuzz/seed/$*,$(B)/fuzz/seeds $(B)/fuzz/seed/$* $*)
 	$(Q)$(if $(filter elf,$*),$(OBJCOPY) --strip-all $(B)/libppconnect.so $(B)/fuzz/seed/$*/library)
