@@ -13,7 +13,9 @@ import time
 
 import pytest
 import wire
-from program import environment, helper, run
+from harness import environment, run
+from program import helper
+from waiting import until
 from wire import DIRECT, TRUSTED, UnixPeer
 
 CLIENT, OTHER, CLIENT6 = "203.0.113.7", "203.0.113.8", "2001:db8:0:1::7"
@@ -64,7 +66,7 @@ def ends(peer, act=wire.Peer.close):
     addresses then, like the listener, is no matter."""
     name, inode = peer.name, peer.inode()
     act(peer)
-    wire.eventually(lambda: wire.inode_of(peer.server, name) != inode, "the server's end is closed")
+    until(lambda: wire.inode_of(peer.server, name) != inode, "the server's end is closed")
 
 
 @pytest.fixture
@@ -216,7 +218,7 @@ def test_unix_listener_counts_the_clients_of_headers(serve, scope, tmp_path):
     peers[0].half_close()
     while peers[0].receive():
         pass
-    wire.eventually(lambda: wire.accepted_at(path) == 1, "the server closes it")
+    until(lambda: wire.accepted_at(path) == 1, "the server closes it")
     assert dial(CLIENT) and not dial(CLIENT) and dial(OTHER)
     assert len(server.log.matching(f"peer=unix:{path} .*reason=client-max client={CLIENT}:4711")) == 3
 
@@ -237,14 +239,14 @@ class TestWho:
         server = serve(*WORKERS, **limit)
         told = [is_let_in(scope.enter_context(server.peer(DIRECT))) for _ in range(4)]
         assert [bool(line) for line in told] == [True, True, False, False]
-        server.log.wait(rf"reject peer={DIRECT}:.* reason={reason}$", 2)
+        server.log.wait(rf"reject peer={DIRECT}:.* reason={reason}$", count=2)
         assert is_let_in(scope.enter_context(server.peer("127.0.0.9")))
 
     def test_peer_that_need_not_send_a_header_and_does_not_is_its_own_client(self, serve, scope, limit, reason):
         server = serve(*WORKERS, trust=None, header_optional=TRUSTED, **limit)
         told = [is_let_in(scope.enter_context(server.peer()).send(b"hello")) for _ in range(4)]
         assert [bool(line) for line in told] == [True, True, False, False]
-        server.log.wait(rf"reject peer={TRUSTED}:.* reason={reason}$", 2)
+        server.log.wait(rf"reject peer={TRUSTED}:.* reason={reason}$", count=2)
         assert is_let_in(scope.enter_context(server.peer()).send(wire.v2((CLIENT, 1))))
 
     @pytest.mark.parametrize("header", [wire.v2_raw(wire.LOCAL, 0, b""), b"PROXY UNKNOWN\r\n",
@@ -270,7 +272,7 @@ class TestWho:
         new = tmp_path / "new"
         new.write_text(f"{CLIENT}\n{OTHER}\n")
         os.replace(new, path)
-        wire.eventually(lambda: c.let_in(CLIENT), "the new list is in force")
+        until(lambda: c.let_in(CLIENT), "the new list is in force")
         assert c.let_in(CLIENT, 4) == 4
 
     def test_dry_run_refuses_nobody_and_tells_of_each(self, clients, limit, reason):
@@ -278,7 +280,7 @@ class TestWho:
         c = clients(**{name: value + ", dry-run"})
         peers = c.open(CLIENT, 5)
         assert len(peers) == 5
-        for line in c.server.log.wait("would-reject ", 3):
+        for line in c.server.log.wait("would-reject ", count=3):
             told = wire.fields(line)
             assert told["reason"] == reason and told["client"].startswith(CLIENT + ":") and "dry-run" in told[None]
             assert told["peer"] in [peer.text for peer in peers]
@@ -302,7 +304,8 @@ def without_netlink():
 
 
 def test_server_that_may_not_ask_the_kernel_does_not_start_with_a_maximum():
-    answer = run([helper("server")], {"trust": TRUSTED, "client_max": "50"}, preexec_fn=without_netlink)
+    answer = run(helper("server"), env=environment(trust=TRUSTED, client_max="50"), check=False,
+                 preexec_fn=without_netlink)
     assert (answer.returncode, answer.stdout) == (78, "")
     assert "PPSHIM_CLIENT_MAX" in answer.stderr and "RestrictAddressFamilies=AF_NETLINK" in answer.stderr
     assert answer.stderr.count("\n") == 1
