@@ -154,32 +154,6 @@ def test_server_without_a_trust_list_makes_the_same_system_calls(tmp_path):
     assert from_socket_to_last_close(environment()) == bare
 
 
-def serve_calls(tmp_path, trust, header, source):
-    """The system calls of a governed server, from its accept to its next."""
-    def follow(started):
-        port = int(started.stdout.readline().split()[1])
-        for _ in range(3):  # the first pays for what is set up once
-            with wire.Peer(port, source) as peer:
-                peer.send(header)
-                peer.report()
-                peer.echo(b"")
-        stop(started)
-
-    argv = [helper("server"), "--accept=blocking", "--handle=inline"]
-    calls = traced(argv, environment(trust=trust), tmp_path, follow)
-    names = [name for name, _ in calls]
-    accepts = [at for at, name in enumerate(names) if name.startswith("accept")]
-    return collections.Counter(names[accepts[1]:accepts[2]])
-
-
-def test_cost_of_a_governed_connection(tmp_path):
-    """DESIGN's budget: peek, consume and remember at accept; one recall at getpeername; nothing for others."""
-    direct = serve_calls(tmp_path, wire.TRUSTED, b"", wire.DIRECT)
-    shim = serve_calls(tmp_path, wire.TRUSTED, wire.v2(), wire.TRUSTED)
-    more = shim - direct
-    assert sum(more.values()) <= 3, more
-
-
 def test_program_that_never_listens_reads_no_file(tmp_path):
     shim = traced(["/bin/true"], environment(trust="@/no/such/file", log="/no/such/log"), tmp_path)
     bare = traced(["/bin/true"], BARE, tmp_path)

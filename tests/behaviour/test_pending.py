@@ -114,7 +114,7 @@ def test_probe_without_a_byte_is_no_news(serve, leave, parked):
         if parked:
             server.settled(peer)
         leave(peer)
-    server.was_given(server.serves()["peer"])
+    server.was_given(server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)["peer"])
     server.stop()
     assert [line for line in server.log.lines if ": active " not in line] == []
 

@@ -258,7 +258,7 @@ static const struct {
     {"10.0.0.x", "10.0.0.x" NAME},
     {"10.0.0.1-10.0.0.9", "10.0.0.1-10.0.0.9: ranges are not read: write CIDRs"},
     {"10.0.0.*", "10.0.0.*" NOT_ONE},
-    {"*", "*" NOT_ONE},
+    {"*", "*: everybody is written 0.0.0.0/0 ::/0"},
     {"\"10.0.0.1\"", "\"10.0.0.1\": the quotes are part of the value: write it without"},
     {"'10.0.0.1", "'10.0.0.1: the quotes are part of the value: write it without"},
     {"", NOTHING},

@@ -13,6 +13,7 @@
 #include <ppshim/deadline.h>
 #include <ppshim/pending.h>
 #include <ppshim/sockopt.h>
+#include <ppshim/trust.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -54,12 +55,15 @@ static void close_both(struct pps_pending *p)
 
 static void setup(void)
 {
+    char error[PPS_ERROR_TEXT];
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     forked_start();
     memset(&config, 0, sizeof config);
     config.timeout_ms = 60000;
     config.version_accepted[1] = config.version_accepted[2] = true;
     config.max_pending = MOST;
+    config.trust = "127.0.0.1";
+    ck_assert(pps_trust_load(&config, error));
     ck_assert_uint_eq(pps_pending_limit(&config), MOST);
     memset(&pending, 0, sizeof pending);
     open_both(&pending);

@@ -138,7 +138,7 @@ START_TEST(a_hostile_path_and_line_stay_one_clean_line)
     ck_assert_ptr_nonnull(strstr(error, "...: cannot be opened: error "));
     put("trust", "10.0.0.1\n\x1b]0;x\a\r10.0.0.2\n");
     ck_assert(!load("@%/trust", NULL));
-    is_error("PPSHIM_TRUST=@%/trust: line 2: \\x1b]0;x\\x07: write an address or a CIDR, names are not looked up");
+    is_error("PPSHIM_TRUST=@%/trust: line 2: \\x1b]0;x\\x07: entries are separated by commas or spaces, not by ;");
 }
 END_TEST
 
