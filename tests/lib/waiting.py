@@ -18,4 +18,4 @@ def until(happened, what, deadline=DEADLINE):
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline:g} s: {what() if callable(what) else what}")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.01)
+        pause = min(pause * 1.5, 0.004)
