@@ -24,6 +24,7 @@ class Postfix(Server):
     name = "postfix"
     ready_line = r"daemon started -- version"
     accept_error = r".*(?:accept connection|fatal|panic|bad command startup).*"
+    shares_accounts = False  # each smtpd is executed
     keeps_waiting = False  # an smtpd that serves a client waits for nobody's header; PPSHIM_DEFER_ACCEPT mends it
 
     SERVICES = """\
