@@ -56,6 +56,8 @@ static uint64_t all_of(const struct status_group *g, enum status_metric metric)
 
 static void print_bar(FILE *to, uint64_t part, uint64_t whole)
 {
+    if (!whole)
+        return;
     int length = (int)((part * BAR + whole - 1) / whole);
     fprintf(to, "  %5.1f %% ", 100.0 * (double)part / (double)whole);
     for (int i = 0; i < length; i++)

@@ -49,12 +49,12 @@ static bool asks_for(const char *request, const char *path)
 {
     size_t length = strlen(path);
     return strncmp(request, "GET ", 4) == 0 && strncmp(request + 4, path, length) == 0 &&
-           strchr(" ?", request[4 + length]) && request[4 + length];
+           (request[4 + length] == ' ' || request[4 + length] == '?');
 }
 
 int status_serve(const char *directory, const struct status_wanted *wanted)
 {
-    char request[8192], error[512], *body = NULL;
+    char request[8192] = "", error[512], *body = NULL;
     size_t length;
     struct status s;
     if (!read_request(request))
