@@ -17,8 +17,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static struct plan {
@@ -94,6 +96,9 @@ MAY_FAIL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *new,
          (fd, flags, new, old))
 MAY_FAIL(void *, mmap, (void *at, size_t length, int protection, int flags, int fd, off_t offset),
          (at, length, protection, flags, fd, offset))
+MAY_FAIL(int, fstatfs, (int fd, struct statfs *out), (fd, out))
+MAY_FAIL(int, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length))
+MAY_FAIL(int, fchmod, (int fd, mode_t mode), (fd, mode))
 MAY_FAIL(ssize_t, read, (int fd, void *to_, size_t size), (fd, to_, size))
 
 __attribute__((visibility("default"))) int open(const char *path, int flags, ...)

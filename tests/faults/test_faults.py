@@ -6,10 +6,13 @@ import contextlib
 import errno
 import itertools
 import mmap
+import os
 import re
+import signal
 import struct
 from collections import Counter
 
+import counters
 import pytest
 import wire
 from harness import SHIM, environment, run, tool, until
@@ -178,3 +181,29 @@ def each_time(plan, call, error):
 def test_call_fails(plan, style, call, error):
     for _ in each_time(plan, call, error):
         one_run(plan, style)
+
+
+@pytest.mark.parametrize("call, error", [("open", "ENOSPC"), ("fstatfs", "EIO"), ("fallocate", "ENOSPC"),
+                                         ("fallocate", "EINTR"), ("fchmod", "EPERM"), ("mmap", "ENOMEM")])
+def test_call_that_fails_while_counters_begin_costs_a_line_and_no_client(plan, call, error):
+    """What comes first finds its header there: nothing else is asked of the kernel for it."""
+    lines = 0
+    for _ in each_time(plan, call, getattr(errno, error)):
+        with counters.directory() as stats, contextlib.ExitStack() as scope:
+            try:
+                server = Server(plan, "poll", trust=TRUSTED, stats=stats)
+            except EndedAtStart as ended:
+                assert call == "mmap" and plan.happened() and ended.status == 78
+                continue
+            scope.callback(server.kill)
+            os.kill(server.pid, signal.SIGSTOP)
+            peer = scope.enter_context(server.peer()).send(wire.v2())
+            os.kill(server.pid, signal.SIGCONT)
+            assert peer.report()["peer"] == wire.CLIENT_TEXT
+            told = counters.counted(stats)
+            if server.log.matching(" stats-off "):
+                lines += 1
+                assert plan.happened() and told == {} and os.listdir(stats) in ([], ["totals"])
+            else:
+                assert told == {"connections": 1, "found.v2.inet": 1}
+    assert lines == 1
