@@ -38,17 +38,14 @@ struct pps_line {
     bool overflow;    /* the field being written does not fit */
 };
 
-/* What stands before the event tells whose line it is where many write; the journal and syslog know. */
-size_t pps_line_message(const struct pps_line *l); /* where the event begins */
-
 void pps_line_begin(struct pps_line *l, const char *event);
-void pps_line_text(struct pps_line *l, const char *text);                  /* as it is, behind the last value */
+void pps_line_text(struct pps_line *l, const char *text); /* as it is, behind the last value; that is no address */
 void pps_line_word(struct pps_line *l, const char *key, const char *word); /* key=word, a word of ours */
 void pps_line_number(struct pps_line *l, const char *key, uint64_t n);
 void pps_line_number_bare(struct pps_line *l, uint64_t n); /* the digits alone, behind the last value */
 void pps_line_addr(struct pps_line *l, const char *key, const struct pps_addr *a);
 void pps_line_listener(struct pps_line *l, const char *key, const struct pps_unix_name *name); /* key=unix:/path */
-/* Bytes of a peer, escaped as lists of clients take them (trust.h); of long ones the beginning, and "...". */
+/* Bytes of a peer, escaped as lists of clients take them (name.h); of long ones the beginning, and "...". */
 void pps_line_foreign(struct pps_line *l, const char *key, const void *at, size_t length);
 void pps_line_hex(struct pps_line *l, const char *key, const void *at, size_t length); /* the same, two digits a byte */
 
@@ -56,5 +53,8 @@ void pps_line_errno(struct pps_line *l, const char *key, int error); /* a word f
 void pps_line_exe(struct pps_line *l, const char *key); /* the program that was executed, where that can be told */
 
 void pps_line_end(struct pps_line *l); /* what ends it: once, and last */
+
+/* Where the event begins: behind what tells whose line it is, which the journal knows. */
+size_t pps_line_message(const struct pps_line *l);
 
 #endif

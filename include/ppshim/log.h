@@ -15,8 +15,8 @@
 #include <stdbool.h>
 
 /* Opens nothing; looks at fd 2 and JOURNAL_STREAM, which `auto` needs to know from before the server changes them. An
-   fd 2 that is a client's connection (inetd) is never written to. `config` is NULL when it could not be read: then only
-   last words are to be expected. */
+   fd 2 that is a client's connection (inetd) is never written to. `config` must live for ever; it is NULL when it could
+   not be read: then only last words are to be expected. */
 void pps_log_start(const struct pps_config *config, const char *journal_stream);
 
 bool pps_log_wants(enum pps_log_level level);

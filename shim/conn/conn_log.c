@@ -157,6 +157,6 @@ void pps_conn_log_would_reject(const struct pps_conn *c, enum pps_reason reason,
     begin_line(&l, "would-reject", c);
     pps_line_word(&l, "reason", pps_reason_word(reason));
     pps_line_addr(&l, "client", client);
-    pps_line_text(&l, " dry-run");
+    pps_line_word(&l, "hint", "dry-run");
     pps_log(PPS_LOG_NOTICE, &l);
 }

@@ -282,7 +282,7 @@ class TestWho:
         assert len(peers) == 5
         for line in c.server.log.wait("would-reject ", count=3):
             told = wire.fields(line)
-            assert told["reason"] == reason and told["client"].startswith(CLIENT + ":") and "dry-run" in told[None]
+            assert told["reason"] == reason and told["client"].startswith(CLIENT + ":") and told["hint"] == "dry-run"
             assert told["peer"] in [peer.text for peer in peers]
         c.server.stop()
         assert len(c.server.log.matching("would-reject ")) == 3

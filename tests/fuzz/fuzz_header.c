@@ -8,6 +8,7 @@
 #include "promise.h"
 #include <errno.h>
 #include <ppshim/header.h>
+#include <ppshim/name.h>
 
 struct answer {
     enum pps_verdict verdict;
@@ -112,6 +113,21 @@ static void tlvs_are_well_formed(const struct pps_header *h, struct pps_builder 
     PROMISE(h->local || rest.length == 0);
 }
 
+static void facts_are_of_the_header(const struct pps_header *h)
+{
+    struct pps_facts facts;
+    enum pps_fact_kind first = PPS_FACT_COUNT;
+
+    pps_facts_read(h, &facts);
+    for (enum pps_fact_kind kind = 0; kind < PPS_FACT_COUNT; kind++) {
+        struct pps_view said = facts.of[kind].bytes;
+        PROMISE(!said.at || (said.at >= h->tlvs.at && said.at + said.length <= h->tlvs.at + h->tlvs.length));
+    }
+    PROMISE(!(facts.of[PPS_FACT_CN].bytes.at && facts.of[PPS_FACT_CN_UNVERIFIED].bytes.at));
+    if (pps_name_first(&facts, &first))
+        PROMISE(pps_name_text(first, &facts.of[first]).length <= PPS_NAME_TEXT);
+}
+
 static void built_again_it_says_the_same(const struct pps_header *h)
 {
     static uint8_t out[PPS_HEADER_MAX];
@@ -146,6 +162,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     prefixes_keep_their_promises(bytes, size, &whole);
     if (whole.verdict == PPS_HEADER_COMPLETE)
         built_again_it_says_the_same(&whole.header);
+    if (whole.verdict == PPS_HEADER_COMPLETE)
+        facts_are_of_the_header(&whole.header);
     if (whole.verdict == PPS_HEADER_NEED && size > 0 && bytes[0] == 'P')
         v1_need_is_no_dead_end(bytes, size);
     free(bytes);

@@ -34,15 +34,24 @@ static void ranges_are_in_order_and_found(const struct pps_cidr_set *set)
     }
 }
 
-static void reads_or_says_why(const char *text)
+static void reads_or_says_why(const char *setting, const char *text)
 {
-    struct pps_list list = {.setting = "PPSHIM_TRUST", .text = text};
+    struct pps_list list = {.setting = setting, .text = text};
     char error[PPS_ERROR_TEXT];
-    if (pps_list_read(&list, error) == PPS_LIST_GOOD)
+    if (pps_list_read(&list, error) == PPS_LIST_GOOD) {
         ranges_are_in_order_and_found(&list.set);
-    else
+        PROMISE(list.names.count <= list.names_written && !list.names_written == !list.names.count);
+    } else {
         PROMISE(strlen(error) < sizeof error && is_one_line(error) && strstr(error, list.setting));
-    pps_cidr_free(&list.set);
+    }
+    pps_list_free(&list);
+}
+
+/* Balancers have addresses and listeners, clients have addresses and names. */
+static void read_as_each(const char *text)
+{
+    reads_or_says_why("PPSHIM_TRUST", text);
+    reads_or_says_why("PPSHIM_CLIENT_DENY", text);
 }
 
 /* Entries that name other files would make the answer depend on them. */
@@ -57,9 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int file = memfd_create("list", MFD_CLOEXEC);
     PROMISE(file >= 0 && write(file, data, size) == (ssize_t)size);
     snprintf(path, sizeof path, "@/proc/self/fd/%d", file);
-    reads_or_says_why(path);
+    read_as_each(path);
     if (!names_a_file(text))
-        reads_or_says_why(text);
+        read_as_each(text);
     close(file);
     free(text);
     return 0;

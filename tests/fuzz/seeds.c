@@ -17,6 +17,7 @@ static const struct {
     {"settings", "PPSHIM_TRUST=none\nPPSHIM_UNTRUSTED=reject\nPPSHIM_CLIENT_DENY=::ffff:192.0.2.0/120\n"
                  "PPSHIM_DEFER_ACCEPT=on\nPPSHIM_INHERITED=on\nPPSHIM_LOCAL_ADDR=header\nPPSHIM_MAX_PENDING=9\n"},
     {"lists", "10.0.0.0/8 # balancers\n!10.1.2.3\n2001:db8::/32, ::ffff:192.0.2.1 unix:@name\n"},
+    {"lists", "vpce:vpce-08d2bf15fac5001c9 azure-link:1,psc:18446744073709551615 # x\ncn:J\\x20D sni:Db.example\n"},
     {"unit", "[Service]\nEnvironment=\"PPSHIM_TRUST=10.0.0.0/8\" LD_PRELOAD=/usr/lib/libppshim.so\n"
              "EnvironmentFile=-/etc/default/%p\nExecStart=\nExecStart=/bin/sh -c 'a \\x41' \\\n b\n"},
     {"unit", "PPSHIM_TRUST=\"10.0.0.0/8 \\\n10.1.0.0/16\"\nexport A='b'\n#c\nUnsetEnvironment=A\n"},
