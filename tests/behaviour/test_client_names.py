@@ -76,7 +76,7 @@ def test_names_in_a_file_are_read_again(serve, tmp_path):
 
 
 @pytest.mark.parametrize("settings, told", [
-    ({"trust": f"{TRUSTED} cn:app"}, r"PPSHIM_TRUST=cn:app: .*PPSHIM_CLIENT_ALLOW or PPSHIM_CLIENT_DENY, .*"),
+    ({"trust": f"{TRUSTED} cn:app"}, r"PPSHIM_TRUST=cn:app: .*PPSHIM_CLIENT_ALLOW or .*, and here stand addresses"),
     ({"client_deny": "vpce:08d2"}, r"PPSHIM_CLIENT_DENY=vpce:08d2: .*write one like vpce:vpce-08d2bf15fac5001c9"),
     ({"client_allow": "!cn:app"}, r"PPSHIM_CLIENT_ALLOW=!cn:app: .*PPSHIM_CLIENT_DENY, which wins"),
 ])
