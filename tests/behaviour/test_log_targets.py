@@ -7,7 +7,8 @@ import socket
 
 import pytest
 import wire
-from place import needs
+from harness import run, until
+from place import lacks, missing, needs, tool
 from program import environment, helper
 from wire import CLIENT_TEXT, TRUSTED
 
@@ -124,6 +125,34 @@ def test_journal_of_an_ipv6_client_is_found_by_its_address(apart, journal):
         peer.send(wire.v2(wire.CLIENT6)).report()
     told = entry(journal)
     assert (told["PPSHIM_CLIENT"], told["PPSHIM_CLIENT_PORT"]) == ("2001:db8::7", "4711")
+
+
+JOURNALD = "/lib/systemd/systemd-journald"
+MACHINE = "0123456789abcdef0123456789abcdef"
+REAL_JOURNAL = f"""{JOURNAL}
+printf {MACHINE} >"$0/machine-id" && mount --bind "$0/machine-id" /etc/machine-id
+mkdir -p /run/systemd/journal /run/log/journal/{MACHINE}
+env -u LD_PRELOAD {JOURNALD} >"$0/said" 2>&1 &
+until [ -S /run/systemd/journal/socket ]; do kill -0 $!; sleep 0.02; done"""
+
+
+def test_journalctl_finds_a_connection_by_its_client(apart, tmp_path):
+    if not os.path.exists(JOURNALD):
+        missing("systemd")
+    if not os.path.exists("/etc/machine-id"):
+        lacks("/etc/machine-id")
+    (tmp_path / "run").mkdir()
+    server = apart(REAL_JOURNAL, log="journal:info")
+    server.serves(TRUSTED, wire.v2(), CLIENT_TEXT)
+    who = rejected(server)
+
+    def found(*fields):
+        return run(tool("journalctl"), "-D", tmp_path / "run/log/journal" / MACHINE, "-q", "-o", "cat", *fields,
+                   check=False).stdout
+    [accepted] = until(lambda: found("PPSHIM_CLIENT=203.0.113.7"), "the journal has it").splitlines()
+    assert accepted.startswith("accept peer=") and f" client={CLIENT_TEXT} " in accepted
+    [refused] = until(lambda: found("PPSHIM_EVENT=reject", "PPSHIM_REASON=not-a-header"), "and that").splitlines()
+    assert refused.startswith(f"reject peer={who} ")
 
 
 # --- those who do not read --------------------------------------------------------------------------------------------
