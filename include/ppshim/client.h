@@ -19,7 +19,8 @@
 
 /* Of a connection whose header was taken, or that is known to send none. */
 struct pps_client {
-    bool has_addr; /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
+    uint32_t since; /* when it was told apart: a second of CLOCK_REALTIME */
+    bool has_addr;  /* false: the client is the real TCP peer (LOCAL, UNKNOWN, no header sent) */
     struct pps_addr addr;
     bool v6only; /* its socket takes no IPv4 peers: an IPv4 client is told as a sockaddr_in all the same */
     /* What the client connected to; only with has_addr, and where getsockname shall tell it. It need not outlive exec:

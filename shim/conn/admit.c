@@ -12,6 +12,7 @@
 #include <ppshim/real.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* --- what a complete header says, and whether it may be believed --- */
 
@@ -64,8 +65,9 @@ static bool consume(const struct pps_conn *c, uint8_t *buf, size_t length)
 
 /* Also that there is nothing to remember: what inherits the socket must not look for a header again. An AF_UNIX socket
    has no room for a client: its family has no addresses. */
-static bool remember(const struct pps_conn *c)
+static bool remember(struct pps_conn *c)
 {
+    c->client.since = (uint32_t)time(NULL);
     return c->origin.unix_name || pps_client_remember(c->fd, &c->peer, &c->client);
 }
 
@@ -82,8 +84,7 @@ static bool is_within_limits(const struct pps_conn *c, const struct pps_config *
     return *reason == PPS_REASON_NONE;
 }
 
-static enum pps_admission without_header(const struct pps_conn *c, const struct pps_config *config,
-                                         enum pps_reason *reason)
+static enum pps_admission without_header(struct pps_conn *c, const struct pps_config *config, enum pps_reason *reason)
 {
     if (!is_within_limits(c, config, reason))
         return PPS_ADMIT_GONE;

@@ -17,18 +17,17 @@
 struct tag {
     uint8_t magic[4];
     uint8_t peer_sum[4];
-    uint8_t has_addr, v6only;
-    uint8_t local; /* NONE, HERE or ELSEWHERE */
+    uint8_t since[4]; /* this and peer_sum in this machine's order */
+    uint8_t flags;
     uint8_t zero;
     uint8_t port[2];
-    uint8_t ip[16]; /* with HERE 4 bytes of the local one, and the last 4 of an IPv4 one */
-    uint8_t local_port[2];
+    uint8_t ip[16]; /* with LOCAL_HERE: the local address, its port, and in the last 4 bytes the client's */
 };
 _Static_assert(sizeof(struct tag) == 32, "the kernel takes exactly two keys of 16 bytes");
 
-enum { NONE, HERE, ELSEWHERE };
+enum { HAS_ADDR = 1, V6ONLY = 2, LOCAL_HERE = 4, LOCAL_ELSEWHERE = 8 };
 
-static const uint8_t tag_magic[4] = {0x9c, 'P', 'P', 0x01};
+static const uint8_t tag_magic[4] = {0x9c, 'P', 'P', 0x02};
 
 static void put_port(uint8_t out[2], uint16_t port)
 {
@@ -44,31 +43,29 @@ static uint16_t get_port(const uint8_t in[2])
 static uint8_t place_of_local(const struct pps_client *c)
 {
     if (!c->has_local)
-        return NONE;
-    return pps_addr_is_v4(&c->addr) && pps_addr_is_v4(&c->local) ? HERE : ELSEWHERE;
+        return 0;
+    return pps_addr_is_v4(&c->addr) && pps_addr_is_v4(&c->local) ? LOCAL_HERE : LOCAL_ELSEWHERE;
 }
 
 static void put_client(struct tag *tag, const struct pps_client *c)
 {
-    tag->has_addr = true;
-    tag->v6only = c->v6only;
+    tag->flags = HAS_ADDR | (c->v6only ? V6ONLY : 0) | place_of_local(c);
     put_port(tag->port, c->addr.port);
     memcpy(tag->ip, c->addr.ip, sizeof tag->ip);
-    tag->local = place_of_local(c);
-    if (tag->local == HERE) {
-        put_port(tag->local_port, c->local.port);
+    if (tag->flags & LOCAL_HERE) {
         memcpy(tag->ip, c->local.ip + 12, 4);
+        put_port(tag->ip + 4, c->local.port);
     }
 }
 
 static void get_client(const struct tag *tag, struct pps_client *c)
 {
     c->has_addr = true;
-    c->v6only = tag->v6only;
-    c->has_local = tag->local == HERE;
+    c->v6only = tag->flags & V6ONLY;
+    c->has_local = tag->flags & LOCAL_HERE;
     if (c->has_local) {
         c->addr = pps_addr_v4(tag->ip + 12, get_port(tag->port));
-        c->local = pps_addr_v4(tag->ip, get_port(tag->local_port));
+        c->local = pps_addr_v4(tag->ip, get_port(tag->ip + 4));
     } else {
         c->addr = pps_addr_v6(tag->ip, get_port(tag->port));
     }
@@ -76,12 +73,13 @@ static void get_client(const struct tag *tag, struct pps_client *c)
 
 bool pps_client_to_socket(int fd, uint32_t peer_sum, const struct pps_client *client, bool *partly)
 {
-    struct tag tag = {.has_addr = false};
+    struct tag tag = {.flags = 0};
     memcpy(tag.magic, tag_magic, sizeof tag.magic);
     memcpy(tag.peer_sum, &peer_sum, sizeof tag.peer_sum);
+    memcpy(tag.since, &client->since, sizeof tag.since);
     if (client->has_addr)
         put_client(&tag, client);
-    *partly = tag.local == ELSEWHERE;
+    *partly = tag.flags & LOCAL_ELSEWHERE;
     return setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, &tag, sizeof tag) == 0;
 }
 
@@ -106,9 +104,10 @@ enum pps_recalled pps_client_from_socket(int fd, uint32_t peer_sum, struct pps_c
     if (len != sizeof tag || !genuine(&tag, peer_sum))
         return PPS_RECALLED_NOTHING;
     *out = (struct pps_client){.has_addr = false};
-    if (tag.has_addr)
+    memcpy(&out->since, tag.since, sizeof tag.since);
+    if (tag.flags & HAS_ADDR)
         get_client(&tag, out);
-    *partly = tag.local == ELSEWHERE;
+    *partly = tag.flags & LOCAL_ELSEWHERE;
     return PPS_RECALLED;
 }
 

@@ -18,6 +18,8 @@ static const struct verb {
     {"doctor", "say what this system is, what on it is governed, and what to do next", tool_doctor},
     {"unit", "give a systemd service the preload and its settings, or take them away", tool_unit},
     {"status", "say what became of the connections of servers that count them", tool_status},
+    {"who", "list the open connections, each with its client", tool_who},
+    {"kill", "end the connections of a client", tool_kill},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

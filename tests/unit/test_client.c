@@ -395,6 +395,7 @@ static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip,
     struct pps_client out, c = client_of(7);
     int fd = new_socket();
     c.v6only = v6only;
+    c.since = 0x80000001;
     c.has_local = true;
     if (ip)
         c.addr = pps_addr_v6(ip, 7);
@@ -402,6 +403,7 @@ static void both_ends_must_come_back(const uint8_t *ip, const uint8_t *local_ip,
     ck_assert(pps_client_remember(fd, &balancer, &c));
     ck_assert(pps_client_recall(fd, &balancer, &out));
     ck_assert(out.has_addr && out.has_local && out.v6only == v6only);
+    ck_assert_uint_eq(out.since, c.since);
     ck_assert_mem_eq(out.addr.ip, c.addr.ip, 16);
     ck_assert_mem_eq(out.local.ip, c.local.ip, 16);
     ck_assert_uint_eq(out.addr.port, c.addr.port);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * connections.c: see connections.h. Owns pidfd_getfd.
+ */
+#include "connections.h"
+#include "../policy/text.h"
+#include "tool.h"
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <ppshim/sockopt.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+/* --- a copy of another's descriptor --- */
+
+static int pidfd_open(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static int pidfd_getfd(int pidfd, int fd)
+{
+    return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
+/* --- what a socket says --- */
+
+static bool read_address(int fd, int (*call)(int, struct sockaddr *, socklen_t *), struct pps_addr *out)
+{
+    struct sockaddr_storage sa;
+    socklen_t length = sizeof sa;
+    return call(fd, (struct sockaddr *)&sa, &length) == 0 &&
+           pps_addr_from_sockaddr(out, (struct sockaddr *)&sa, length);
+}
+
+/* A kernel that is older than this header fills in the front of it. */
+static void read_counts(int fd, struct tool_connection *out)
+{
+    enum { CLOSE_WAIT = 8 };
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+        return;
+    out->bytes_in = info.tcpi_bytes_received - (info.tcpi_state == CLOSE_WAIT); /* the kernel counts the peer's FIN */
+    out->bytes_out = info.tcpi_bytes_acked;
+    out->rtt_us = info.tcpi_rtt;
+}
+
+/* false: no connection of ours. */
+static bool ask(int fd, struct tool_connection *out)
+{
+    socklen_t length = sizeof out->cookie;
+    if (!pps_sockopt_is_tcp(fd) || !read_address(fd, getpeername, &out->peer) ||
+        pps_client_recall(fd, &out->peer, &out->client) != PPS_RECALLED || !read_address(fd, getsockname, &out->local))
+        return false;
+    getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &length);
+    read_counts(fd, out);
+    return true;
+}
+
+/* --- why it cannot be asked --- */
+
+static void read_name(pid_t pid, char name[16])
+{
+    FILE *file = tool_proc_open(pid, "comm");
+    if (!file || !fgets(name, 16, file))
+        snprintf(name, 16, "?");
+    name[strcspn(name, "\n")] = 0;
+    for (char *at = name; *at; at++)
+        if (*at < ' ' || *at == 0x7f)
+            *at = '?';
+    if (file)
+        fclose(file);
+}
+
+/* The user it runs as. */
+static uid_t user_of(pid_t pid)
+{
+    char line[256];
+    unsigned uid = (unsigned)-1;
+    FILE *file = tool_proc_open(pid, "status");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "Uid: %*u %u", &uid) != 1)
+        ;
+    if (file)
+        fclose(file);
+    return uid;
+}
+
+static bool may_copy_own(void)
+{
+    int pidfd = pidfd_open(getpid()), copy = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pidfd);
+    if (copy >= 0)
+        close(copy);
+    if (pidfd >= 0)
+        close(pidfd);
+    return copy >= 0;
+}
+
+static bool yama_forbids(void)
+{
+    int scope = 0;
+    FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+    if (file && fscanf(file, "%d", &scope) != 1)
+        scope = 0;
+    if (file)
+        fclose(file);
+    return scope > 0;
+}
+
+static void explain_copy(pid_t pid, const char *name, char out[512])
+{
+    uid_t user = user_of(pid);
+    const struct passwd *pw = getpwuid(user);
+    if (errno == ENOSYS)
+        snprintf(out, 512, "this kernel has no pidfd_getfd: it takes Linux 5.6");
+    else if (!may_copy_own())
+        snprintf(out, 512,
+                 "pidfd_getfd is forbidden here: a container needs the capability SYS_PTRACE and a seccomp profile "
+                 "that lets it be called");
+    else if (geteuid() == 0)
+        snprintf(out, 512, "process %d (%s) cannot be asked: CAP_SYS_PTRACE is missing", (int)pid, name);
+    else if (user != geteuid())
+        snprintf(out, 512, "process %d (%s) cannot be asked: it is %s's: try as root, or as that user", (int)pid, name,
+                 pw ? pw->pw_name : "another user");
+    else if (yama_forbids())
+        snprintf(out, 512,
+                 "process %d (%s) cannot be asked: kernel.yama.ptrace_scope lets only root (CAP_SYS_PTRACE) do that",
+                 (int)pid, name);
+    else
+        snprintf(out, 512,
+                 "process %d (%s) cannot be asked: it was root when it started, and the kernel lets only root "
+                 "(CAP_SYS_PTRACE) look at such a one",
+                 (int)pid, name);
+}
+
+/* Once, for the first; how many there are is said with it. */
+struct blocked {
+    size_t count;
+    pid_t first;
+    int error;
+};
+
+static void note_blocked(struct blocked *b, pid_t pid, int error)
+{
+    if (b->count++ == 0) {
+        b->first = pid;
+        b->error = error;
+    }
+}
+
+static void explain(const struct blocked *b, char out[512])
+{
+    char name[16], why[400];
+    *out = 0;
+    if (!b->count)
+        return;
+    read_name(b->first, name);
+    errno = b->error;
+    explain_copy(b->first, name, out);
+    snprintf(why, sizeof why, "%.399s", out);
+    if (b->count > 1)
+        snprintf(out, 512, "%s (and %zu more)", why, b->count - 1);
+}
+
+/* --- all of them --- */
+
+static int by_inode(const void *a, const void *b)
+{
+    const struct tool_connection *one = a, *other = b;
+    if (one->inode != other->inode)
+        return one->inode < other->inode ? -1 : 1;
+    return one->pid < other->pid ? -1 : one->pid > other->pid;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct tool_connection *one = a, *other = b;
+    if (one->client.since != other->client.since)
+        return one->client.since < other->client.since ? -1 : 1;
+    return one->cookie < other->cookie ? -1 : one->cookie > other->cookie;
+}
+
+static void add(struct tool_connections *out, const struct tool_connection *c)
+{
+    if ((out->count & (out->count - 1)) == 0) /* a power of two: the room is doubled */
+        out->list = tool_or_abort(realloc(out->list, (out->count ? 2 * out->count : 1) * sizeof *c));
+    out->list[out->count++] = *c;
+}
+
+static void ask_process(const struct tool_process *p, struct tool_connections *out, struct blocked *blocked)
+{
+    struct tool_connection c;
+    int pidfd = p->held_count ? pidfd_open(p->pid) : -1, error = 0;
+    if (!p->seen)
+        note_blocked(blocked, p->pid, EPERM);
+    if (p->held_count && pidfd < 0 && errno != ESRCH)
+        error = errno;
+    for (size_t i = 0; pidfd >= 0 && i < p->held_count; i++) {
+        int fd = pidfd_getfd(pidfd, p->held[i].fd);
+        if (fd < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
+            error = errno;
+        if (fd < 0)
+            continue;
+        c = (struct tool_connection){.inode = p->held[i].inode, .pid = p->pid, .holders = 1};
+        if (ask(fd, &c))
+            add(out, &c);
+        close(fd);
+    }
+    if (error)
+        note_blocked(blocked, p->pid, error);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+/* A server's child that was forked to serve it has it as well as its parent, until one of them closes it; so has what
+   the server starts by another name, and that is none of our concern. */
+static bool serves_rather(const struct tool_processes *processes, const struct tool_connection *c,
+                          const struct tool_connection *than)
+{
+    const struct tool_process *p = tool_process_find(processes, c->pid);
+    if (strcmp(c->program, than->program) != 0)
+        return false;
+    for (size_t hops = 0; p && hops < processes->count; hops++) {
+        p = tool_process_find(processes, p->parent);
+        if (p && p->pid == than->pid)
+            return true;
+    }
+    return false;
+}
+
+/* Each socket once. */
+static void merge(const struct tool_processes *processes, struct tool_connections *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        struct tool_connection *one = &c->list[i], *last = kept ? &c->list[kept - 1] : NULL;
+        if (!last || last->inode != one->inode) {
+            c->list[kept++] = *one;
+            continue;
+        }
+        size_t holders = last->holders + (last->pid != one->pid);
+        if (serves_rather(processes, one, last))
+            *last = *one;
+        last->holders = holders;
+    }
+    c->count = kept;
+}
+
+void tool_connections_read(const struct tool_processes *processes, bool all, struct tool_connections *out)
+{
+    struct blocked blocked = {0};
+    *out = (struct tool_connections){0};
+    for (size_t i = 0; i < processes->count; i++)
+        if (all || processes->list[i].belongs)
+            ask_process(&processes->list[i], out, &blocked);
+    for (size_t i = 0; i < out->count; i++)
+        read_name(out->list[i].pid, out->list[i].program);
+    if (out->count) {
+        qsort(out->list, out->count, sizeof *out->list, by_inode);
+        merge(processes, out);
+        qsort(out->list, out->count, sizeof *out->list, by_age);
+    }
+    explain(&blocked, out->blocked);
+}
+
+void tool_connections_free(struct tool_connections *c)
+{
+    free(c->list);
+    *c = (struct tool_connections){0};
+}
+
+const struct pps_addr *tool_connection_from(const struct tool_connection *c)
+{
+    return c->client.has_addr ? &c->client.addr : &c->peer;
+}
+
+bool tool_connection_shut(const struct tool_processes *processes, const struct tool_connection *c)
+{
+    const struct tool_process *p = tool_process_find(processes, c->pid);
+    uint64_t cookie = 0;
+    socklen_t length = sizeof cookie;
+    int number = p ? tool_process_fd(p, c->inode) : -1, pidfd = number < 0 ? -1 : pidfd_open(c->pid);
+    int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number);
+    bool same = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 && cookie == c->cookie;
+    bool done = same && shutdown(fd, SHUT_RDWR) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (pidfd >= 0)
+        close(pidfd);
+    errno = error;
+    return done;
+}
+
+/* --- what the verbs share --- */
+
+bool tool_clients_read(const char *list, struct pps_cidr_set *out, char error[512])
+{
+    struct pps_cidr_builder builder = PPS_CIDR_BUILDER_INIT;
+    struct pps_text rest = pps_text_of(list), word;
+    bool any = false;
+    for (; pps_text_next(&rest, &word); any = true)
+        if (!pps_cidr_add(&builder, word.at, word.length, error, 512)) {
+            pps_cidr_abandon(&builder);
+            return false;
+        }
+    if (!any)
+        return snprintf(error, 512, "no address in it: write one like 203.0.113.7, or 203.0.113.0/24"), false;
+    return pps_cidr_finish(&builder, out, error, 512);
+}
+
+void tool_connections_keep(struct tool_connections *c, const struct pps_cidr_set *clients)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->count; i++)
+        if (pps_cidr_has(clients, tool_connection_from(&c->list[i])))
+            c->list[kept++] = c->list[i];
+    c->count = kept;
+}
+
+int tool_connections_of(const char *verb, const char *pid_or_unit, struct tool_processes *processes,
+                        struct tool_connections *out)
+{
+    char error[512];
+    pid_t main_pid;
+    if (!pid_or_unit)
+        tool_processes_read(processes);
+    else if (!tool_processes_of(pid_or_unit, processes, &main_pid, error))
+        return tool_fail(TOOL_NO, verb, "%s", error);
+    tool_connections_read(processes, !pid_or_unit, out);
+    return TOOL_OK;
+}

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""What an operator asks of running servers, behind a real HAProxy: `ppshim who` and `ppshim kill`."""
+import json
+import os
+import pwd
+import subprocess
+import time
+from contextlib import ExitStack
+from datetime import datetime
+
+import pytest
+from conftest import SHARED
+from harness import (BALANCER, CLIENT, ROOT, Balancer, clean_env, descendants, dial, read_to_end, run, scratch,
+                     tool as program, until)
+from place import for_everybody, needs
+from test_mariadb import MariaDB
+from test_nginx import Nginx
+from test_postgresql import PostgreSQL
+from test_sshd import Sshd
+
+TOOL = for_everybody(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
+CLIENT_TEXT = "{}:{}".format(*CLIENT)
+
+
+class Site:
+    """A server, the balancer before it, and the tool."""
+
+    def __init__(self, scope, kind, certificates, **settings):
+        template = scope.enter_context(scratch("template"))
+        kind.make_template(template)
+        self.server = scope.enter_context(kind(scope.enter_context(scratch(kind.name)), template,
+                                               {**SHARED, **settings}))
+        self.balancer = scope.enter_context(
+            Balancer(scope.enter_context(scratch("haproxy")), self.server.endpoint, certificates))
+
+    def client(self, route="send-proxy-v2"):
+        return dial(self.balancer[route])
+
+    def pids(self):
+        return {self.server.pid, *(pid for pid, _ in descendants(self.server.pid))}
+
+    def who(self, *arguments, user=None):
+        """The connections, as JSON tells them."""
+        done = ppshim("who", "--json", *arguments, user=user)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def connected(self, count=1, user=None):
+        return until(lambda: len(found := self.who(str(self.server.pid), user=user)) == count and found,
+                     f"{count} connections, as who tells it")
+
+
+def ppshim(*arguments, user=None, **options):
+    as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+    return run(TOOL, *arguments, check=False, env=clean_env(), cwd="/", **as_user, **options)
+
+
+@pytest.fixture(scope="module", params=[PostgreSQL, MariaDB, Nginx, Sshd], ids=lambda kind: kind.name)
+def site(request, certificates):
+    with ExitStack() as scope:
+        yield Site(scope, request.param, certificates)
+
+
+def seconds(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def test_who_names_the_client_and_kill_ends_it(site):
+    before = int(time.time())
+    with site.client() as sock:
+        found, = site.connected()
+        assert (found["client"], found["local"]) == (CLIENT_TEXT, "127.0.0.1:{}".format(site.server.port))
+        assert found["peer"].startswith(f"{BALANCER}:")
+        assert before <= seconds(found["since"]) <= time.time()
+        assert found["pid"] in site.pids()
+        assert found["bytes_in"] >= 28 and found["rtt_us"] > 0
+        pid = str(site.server.pid)
+        assert site.who(pid, "--client", "203.0.113.0/24")[0]["id"] == found["id"]
+        assert site.who(pid, "--client", f"203.0.113.8,{BALANCER}") == []
+
+        asked = ppshim("kill", "--client", CLIENT[0], pid)
+        assert (asked.returncode, asked.stderr) == (1, "ppshim kill: nobody to ask: give --yes to end them\n")
+        assert CLIENT_TEXT in asked.stdout
+        assert site.connected()[0]["id"] == found["id"]
+
+        done = ppshim("kill", "--client", CLIENT[0], "--yes", pid)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("\n1 ended\n") and CLIENT_TEXT in done.stdout
+        read_to_end(sock)
+    until(lambda: site.who(pid) == [], "the server let go of it")
+    nobody = ppshim("kill", "--client", CLIENT[0], pid)
+    assert (nobody.returncode, nobody.stdout, nobody.stderr) == (0, "no such connection is open\n", "")
+
+
+def test_a_balancers_own_connection_has_no_client_but_its_peer(certificates):
+    with ExitStack() as scope:
+        site = Site(scope, Nginx, certificates)
+        sock = scope.enter_context(dial(site.server.endpoint, BALANCER))
+        sock.sendall(b"PROXY UNKNOWN\r\n")
+        found, = site.connected()
+        assert "client" not in found
+        assert found["peer"] == "{}:{}".format(*sock.getsockname())
+        assert [c["id"] for c in site.who(str(site.server.pid), "--client", BALANCER)] == [found["id"]]
+        ppshim("kill", "--client", BALANCER, "--yes", str(site.server.pid))
+        assert read_to_end(sock) == b""
+
+
+def test_another_user_is_told_in_one_line_what_is_missing(site):
+    needs("root")
+    owner = pwd.getpwuid(os.stat(f"/proc/{site.server.pid}/task").st_uid).pw_name
+    with site.client():
+        site.connected()
+        told = ppshim("who", str(site.server.pid), user="daemon")
+        assert (told.returncode, told.stdout) == (1, "")
+        first, _, rest = told.stderr.partition("cannot be asked: ")
+        assert first.startswith(f"ppshim who: process {site.server.pid} (")
+        assert rest.partition(" (and ")[0].rstrip("\n") == f"it is {owner}'s: try as root, or as that user"
+        assert told.stderr.count("\n") == 1
+    until(lambda: site.who(str(site.server.pid)) == [], "the server let go of it")
+
+
+def test_the_servers_own_user_sees_them_too(certificates):
+    needs("root")
+    with ExitStack() as scope:
+        site = Site(scope, PostgreSQL, certificates)
+        with site.client() as sock:
+            found, = site.connected(user=PostgreSQL.user)
+            assert found["client"] == CLIENT_TEXT
+            done = ppshim("kill", "--client", CLIENT[0], "--yes", str(site.server.pid), user=PostgreSQL.user)
+            assert (done.returncode, done.stderr) == (0, "")
+            read_to_end(sock)
+
+
+def test_workers_are_open_to_their_user_if_they_say_so(certificates):
+    """nginx's workers were root and have changed their user; they make themselves dumpable again."""
+    needs("root")
+    with ExitStack() as scope:
+        site = Site(scope, Nginx, certificates)
+        scope.enter_context(site.client())
+        found, = site.connected()
+        worker = found["pid"]
+        user = pwd.getpwuid(os.stat(f"/proc/{worker}").st_uid).pw_name
+        assert user != "root"
+        assert [c["id"] for c in site.who(str(worker), user=user)] == [found["id"]]
+
+
+WAS_ROOT = "import os; os.setuid({uid}); print('ready', flush=True); os.read(0, 1)"
+
+
+def test_processes_that_were_root_are_closed_to_their_own_user():
+    needs("root")
+    other = pwd.getpwnam("daemon")
+    argv = [program("python3"), "-c", WAS_ROOT.format(uid=other.pw_uid)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env()) as process:
+        assert process.stdout.readline() == b"ready\n"
+        told = ppshim("who", str(process.pid), user="daemon")
+        process.stdin.close()
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == (f"ppshim who: process {process.pid} (python3) cannot be asked: it was root when it started, and "
+                           "the kernel lets only root (CAP_SYS_PTRACE) look at such a one\n")
+
+
+def test_one_connection_of_several_processes_is_one_line_and_names_the_one_that_serves(certificates):
+    """A PostgreSQL backend whose shell inherited the connection; an sshd whose monitor has it too."""
+    with ExitStack() as scope:
+        site = Site(scope, PostgreSQL, certificates)
+        query = site.server.start_query("select pg_backend_pid(), pg_sleep(60)", site.balancer["send-proxy-v2"], "app")
+        scope.callback(query.wait)
+        scope.callback(query.kill)
+        found, = site.connected()
+        backends = site.server.on_unix_socket("select pid from pg_stat_activity where usename = 'app'")
+        assert (found["pid"], found["program"]) == (int(backends), "postgres")
+
+
+def test_the_table_is_what_json_says(site):
+    with site.client():
+        found, = site.connected()
+        heading, line = ppshim("who", str(site.server.pid)).stdout.splitlines()
+        assert heading.split() == ["CLIENT", "PEER", "SINCE", "IN", "OUT", "RTT", "PID", "PROGRAM"]
+        words = line.split()
+        assert words[:2] == [CLIENT_TEXT, found["peer"]]
+        assert words[-2:] == [str(found["pid"]), found["program"]]
+    until(lambda: site.who(str(site.server.pid)) == [], "the server let go of it")
+
+
+def test_sorted_by_bytes_the_busiest_comes_first(certificates):
+    with ExitStack() as scope:
+        site = Site(scope, PostgreSQL, certificates)
+        quiet = scope.enter_context(site.client())
+        site.connected()
+        busy = scope.enter_context(site.client("ipv6-v2"))
+        site.connected(2)
+        busy.sendall((1000).to_bytes(4, "big") + bytes(100))  # the beginning of a packet
+        pid = str(site.server.pid)
+        until(lambda: site.who(pid, "--sort", "bytes")[0]["bytes_in"] > 128, "the bytes are there")
+        by_bytes, by_age = site.who(pid, "--sort", "bytes"), site.who(pid)
+        assert [c["client"] for c in by_bytes] == ["[2001:db8::7]:4711", CLIENT_TEXT]
+        assert [c["client"] for c in by_age] == [CLIENT_TEXT, "[2001:db8::7]:4711"]
+        assert quiet
