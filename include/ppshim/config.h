@@ -33,6 +33,7 @@ struct pps_config {
     unsigned max_pending; /* 0: the default, computed at the first park */
     enum pps_log_target log_target;
     enum pps_log_level log_level;
+    const char *journal;       /* a path that fits a sockaddr_un; NULL: none, or the shim is off */
     const char *log_path;      /* with PPS_LOG_FILE */
     uint8_t log_tlvs[256 / 8]; /* bit t % 8 of byte t / 8: a TLV of type t is logged as it is */
     const char *stats;         /* a directory; NULL: not set */

@@ -26,7 +26,8 @@
     X(LIMIT_EXEMPT, "PPSHIM_LIMIT_EXEMPT", "LIST", "", "clients that the two limits leave alone")                      \
     X(STATS, "PPSHIM_STATS", "DIRECTORY", "", "where counters are kept, for ppshim status")                            \
     X(LOG, "PPSHIM_LOG", "TARGET[:LEVEL]", "auto:notice", "where log lines go, and which")                             \
-    X(LOG_TLVS, "PPSHIM_LOG_TLVS", "TYPES", "", "types of TLVs whose bytes are logged as they are")
+    X(LOG_TLVS, "PPSHIM_LOG_TLVS", "TYPES", "", "types of TLVs whose bytes are logged as they are")                    \
+    X(JOURNAL, "PPSHIM_JOURNAL", "PATH", "", "socket of ppshim journal, which is told of each connection")
 
 enum pps_setting {
 #define X(name, text, values, dflt, meaning) PPS_SET_##name,

@@ -4,6 +4,7 @@
  */
 #include "events.h"
 #include "conn_log.h"
+#include "journal.h"
 #include "stats.h"
 #include "trace.h"
 
@@ -17,6 +18,7 @@ void pps_event_accepted(const struct pps_conn *c, const struct pps_header *h)
     pps_trace_accepted(c, h);
     pps_stats_found(c, h);
     pps_conn_log_accept(c, h);
+    pps_journal_tell(c, h, 0);
 }
 
 void pps_event_passed_untrusted(const struct pps_conn *c)
@@ -24,12 +26,14 @@ void pps_event_passed_untrusted(const struct pps_conn *c)
     pps_trace_passed(c);
     pps_stats_count(c, PPS_STAT_UNTRUSTED_PASSED);
     pps_conn_log_pass_untrusted(c);
+    pps_journal_tell(c, NULL, PPS_JOURNAL_UNTRUSTED);
 }
 
 void pps_event_passed_without_header(const struct pps_conn *c)
 {
     pps_trace_passed(c);
     pps_stats_count(c, PPS_STAT_NOT_FOUND_ALLOWED);
+    pps_journal_tell(c, NULL, PPS_JOURNAL_NO_HEADER);
 }
 
 void pps_event_probe(const struct pps_conn *c)

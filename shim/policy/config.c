@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 
 #define PREFIX "PPSHIM_"
 #define SHOWN 96 /* a name or a value in an error */
@@ -258,6 +259,16 @@ static bool read_log_tlvs(const struct setting *s)
     return any || REFUSE(s, "no type in it: write them like 0xEA,0xE0");
 }
 
+static bool read_journal(const struct setting *s)
+{
+    if (*s->value && *s->value != '/')
+        return REFUSE(s, "not an absolute path: write one like /run/ppshim/journal.sock");
+    if (strlen(s->value) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        return REFUSE(s, "longer than the %zu bytes that a socket's path can have",
+                      sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
+    return true;
+}
+
 static bool read_list(const struct setting *s)
 {
     return !*s->value || pps_trust_check(s->name, s->value, s->error);
@@ -288,6 +299,7 @@ static bool (*const read_setting[PPS_SET_COUNT])(const struct setting *s) = {
     [PPS_SET_STATS] = read_stats,
     [PPS_SET_LOG] = read_log,
     [PPS_SET_LOG_TLVS] = read_log_tlvs,
+    [PPS_SET_JOURNAL] = read_journal,
 };
 /* clang-format on */
 
@@ -381,6 +393,7 @@ static bool keep_texts(struct pps_config *out)
         {&out->client_deny, length_of(out->client_deny)},
         {&out->limit_exempt, length_of(out->limit_exempt)},
         {&out->stats, length_of(out->stats)},
+        {&out->journal, length_of(out->journal)},
         {&out->log_path, out->log_path ? log_target(out->log_path, &level).length : 0},
     };
     enum { TEXTS = sizeof texts / sizeof *texts };
@@ -454,6 +467,7 @@ bool pps_config_read(char *const *env, struct pps_config *out, char error[PPS_ER
         out->client_allow = values[PPS_SET_CLIENT_ALLOW];
         out->client_deny = values[PPS_SET_CLIENT_DENY];
         out->limit_exempt = values[PPS_SET_LIMIT_EXEMPT];
+        out->journal = values[PPS_SET_JOURNAL];
     }
     if (out->trust && out->header_optional && !pps_trust_check_apart(out->trust, out->header_optional, error))
         return false;

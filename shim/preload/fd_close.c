@@ -19,6 +19,8 @@ static void close_ours(int fd)
     pps_lock_enter(&lock);
     if (pps_fd_kind(fd) == PPS_FD_OURS)
         pps_parked_closing(fd);
+    if (pps_fd_kind(fd) == PPS_FD_OURS) /* the journal's */
+        pps_fd_mark(fd, PPS_FD_UNKNOWN);
     pps_lock_leave(&lock);
 }
 

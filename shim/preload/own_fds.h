@@ -8,6 +8,7 @@
 #ifndef PPSHIM_OWN_FDS_H
 #define PPSHIM_OWN_FDS_H
 
+#include <ppshim/journal.h>
 #include <stdbool.h>
 
 /* Once, before the first: room for so many, as RLIMIT_NOFILE is now. */
@@ -21,5 +22,8 @@ int pps_own_fd_lower(int high, bool cloexec);
 /* A descriptor just opened, or -1; *plus_one is 0 when it was not. */
 bool pps_own_fd_open(int *plus_one, int fd);
 void pps_own_fd_close(int *plus_one);
+
+/* For the journal's socket. */
+extern const struct pps_journal_shelf pps_own_shelf;
 
 #endif

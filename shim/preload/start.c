@@ -11,10 +11,12 @@
 #include "libc.h"
 #include "listener.h"
 #include "lock.h"
+#include "own_fds.h"
 #include "process.h"
 #include "state.h"
 #include <errno.h>
 #include <ppshim/client.h>
+#include <ppshim/journal.h>
 #include <ppshim/log.h>
 #include <ppshim/real.h>
 #include <ppshim/stats.h>
@@ -33,6 +35,7 @@ static void after_fork(bool at_once)
     pps_trust_after_fork();
     pps_client_table_after_fork();
     pps_stats_after_fork();
+    pps_journal_after_fork();
     pps_acquire_after_fork(at_once);
     atomic_store(&ppshim_status.accepts, 0);
 }
@@ -70,6 +73,7 @@ static void read_settings_and_begin(void)
     pps_client_fall_back_on(&pps_client_table);
     pps_client_test_store(getenv("LIBPPSHIM_TEST_STORE"));
     pps_log_start(&pps_config, getenv("JOURNAL_STREAM"));
+    pps_journal_begin(pps_config.journal, &pps_own_shelf);
     pps_process_start(after_fork);
     pps_listener_start(pps_acquire_is_in_use, pps_acquire_end);
     pps_listener_scan();

@@ -17,10 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef SO_COOKIE
-#define SO_COOKIE 57
-#endif
-
 /* --- a copy of another's descriptor --- */
 
 static int pidfd_open(pid_t pid)
@@ -59,11 +55,10 @@ static void read_counts(int fd, struct tool_connection *out)
 /* false: no connection of ours. */
 static bool ask(int fd, struct tool_connection *out)
 {
-    socklen_t length = sizeof out->cookie;
     if (!pps_sockopt_is_tcp(fd) || !read_address(fd, getpeername, &out->peer) ||
         pps_client_recall(fd, &out->peer, &out->client) != PPS_RECALLED || !read_address(fd, getsockname, &out->local))
         return false;
-    getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &length);
+    out->cookie = pps_sockopt_cookie(fd);
     read_counts(fd, out);
     return true;
 }
@@ -287,11 +282,9 @@ const struct pps_addr *tool_connection_from(const struct tool_connection *c)
 bool tool_connection_shut(const struct tool_processes *processes, const struct tool_connection *c)
 {
     const struct tool_process *p = tool_process_find(processes, c->pid);
-    uint64_t cookie = 0;
-    socklen_t length = sizeof cookie;
     int number = p ? tool_process_fd(p, c->inode) : -1, pidfd = number < 0 ? -1 : pidfd_open(c->pid);
     int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number);
-    bool same = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 && cookie == c->cookie;
+    bool same = fd >= 0 && pps_sockopt_cookie(fd) == c->cookie;
     bool done = same && shutdown(fd, SHUT_RDWR) == 0;
     int error = errno;
     if (fd >= 0)

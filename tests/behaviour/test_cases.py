@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where telling the truth is hard, and what servers do to the shim meanwhile: the cases are in cases/*.c, each run in a
 process of its own."""
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ SETTINGS = {
     "idle_epoll": {"timeout": "100ms"},
     "peer_timeouts": {"timeout": "300ms"},
     "select_writes_back_the_time_that_is_left_also_without_a_descriptor_to_spare": {"timeout": "300ms"},
+    "journal": {"journal": f"/tmp/ppshim-cases-{os.getpid()}.sock"},
     "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
 }
 

@@ -180,6 +180,7 @@ CASES = {
     "there": Case(),
     "there, v1": Case(version="v1"),
     "there, DEFER_ACCEPT": Case(settings={**TRUSTING, "DEFER_ACCEPT": "on"}),
+    "there, JOURNAL": Case(settings={**TRUSTING, "JOURNAL": "/nonexistent"}),
     "there, and getpeername": Case(getpeername),
     "there, after one was parked": Case(after_parked),
     "there, 100 silent": Case(among_silent),

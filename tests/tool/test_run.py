@@ -21,7 +21,8 @@ VALUES = {"TRUST": "10.0.0.0/8", "HEADER_OPTIONAL": "192.0.2.0/24", "PORTS": "80
           "VERSIONS": "2", "DEFER_ACCEPT": "on", "UNTRUSTED": "reject", "CLIENT_ALLOW": "203.0.113.0/24",
           "CLIENT_DENY": "203.0.113.9", "INHERITED": "on", "LOCAL_ADDR": "header", "MAX_PENDING": "99",
           "CLIENT_RATE": "20/10s per /24,/56", "CLIENT_MAX": "50, dry-run", "LIMIT_EXEMPT": "192.0.2.7",
-          "LOG": "stderr:debug", "STATS": "/run/ppshim", "LOG_TLVS": "0xEA,0xE0"}
+          "LOG": "stderr:debug", "STATS": "/run/ppshim", "LOG_TLVS": "0xEA,0xE0",
+          "JOURNAL": "/run/ppshim/journal.sock"}
 
 
 def environment_of(argv, **env):

@@ -101,7 +101,7 @@ def test_every_setting_is_an_option(tree):
               "CLIENT_ALLOW": "10.0.0.0/8", "CLIENT_DENY": "10.9.0.0/16", "MAX_PENDING": "7", "LOG": "auto:info",
               "DEFER_ACCEPT": "on", "UNTRUSTED": "reject", "STATS": "/run/ppshim", "LOG_TLVS": "0xEA",
               "CLIENT_RATE": "20/10s per /24,/56", "CLIENT_MAX": "50, dry-run",
-              "LIMIT_EXEMPT": "192.0.2.7"}
+              "LIMIT_EXEMPT": "192.0.2.7", "JOURNAL": "/run/ppshim/journal.sock"}
     offered = {name: values[name] for name in names if name in values}
     assert len(offered) > 10
     options = [word for name, value in offered.items() for word in ("--" + name.lower().replace("_", "-"), value)]

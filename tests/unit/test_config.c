@@ -120,6 +120,7 @@ static const char *const lonely[] = {
     "PPSHIM_LOG=auto",          "PPSHIM_LOG_TLVS=0xEA",
     "PPSHIM_STATS=/run/ppshim", "PPSHIM_CLIENT_RATE=20/10s",
     "PPSHIM_CLIENT_MAX=50",     "PPSHIM_LIMIT_EXEMPT=192.0.2.1",
+    "PPSHIM_JOURNAL=/run/j",
 };
 _Static_assert(sizeof lonely / sizeof *lonely == PPS_SET_COUNT - 2, "all but the lists");
 
@@ -235,6 +236,19 @@ START_TEST(shim_that_is_off_does_not_tell_local_addresses)
 {
     ck_assert(read_env((const char *const[VARIABLES]){"PPSHIM_LOCAL_ADDR=header", "PPSHIM_TRUST=none"}));
     ck_assert(!config.local_from_header);
+}
+END_TEST
+
+START_TEST(a_journals_path_fits_a_sockets_address)
+{
+    char text[200] = "PPSHIM_JOURNAL=/";
+    size_t length = strlen(text) + 106;
+    memset(text + strlen(text), 'x', 106);
+    ck_assert(read_one(text));
+    ck_assert_uint_eq(strlen(config.journal), 107);
+    text[length] = 'x';
+    ck_assert(!read_one(text));
+    ck_assert_ptr_nonnull(strstr(error, ": longer than the 107 bytes that a socket's path can have"));
 }
 END_TEST
 
@@ -415,6 +429,8 @@ static const struct {
     {"PPSHIM_LOG_TLVS=0x", "PPSHIM_LOG_TLVS=0x: 0x" TYPE},
     {"PPSHIM_LOG_TLVS=0x1EA", "PPSHIM_LOG_TLVS=0x1EA: 0x1EA" TYPE},
     {"PPSHIM_LOG_TLVS=0xG", "PPSHIM_LOG_TLVS=0xG: 0xG" TYPE},
+    {"PPSHIM_JOURNAL=", "PPSHIM_JOURNAL=: set but empty: write a value, or leave it unset"},
+    {"PPSHIM_JOURNAL=on", "PPSHIM_JOURNAL=on: not an absolute path: write one like /run/ppshim/journal.sock"},
 };
 
 START_TEST(a_bad_value_is_refused_with_what_would_be_right)
@@ -576,6 +592,7 @@ static TCase *accepted(void)
     tcase_add_test(t, shim_that_is_off_does_not_tell_local_addresses);
     tcase_add_test(t, max_pending_is_one_to_a_million);
     tcase_add_test(t, log_tlvs_are_types_in_hexadecimal);
+    tcase_add_test(t, a_journals_path_fits_a_sockets_address);
     tcase_add_loop_test(t, log_is_a_target_and_perhaps_a_level, 0, COUNT(logs));
     return t;
 }
