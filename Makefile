@@ -11,6 +11,7 @@ SYSCONFDIR ?= /etc
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 CFLAGS ?= -O2 -g
 B := build
@@ -48,7 +49,7 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)))
+TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c))))
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
@@ -81,6 +82,12 @@ $(B)/shim/tool/preload.o: SHIM_CFLAGS += -DPPS_LIBDIR='"$(LIBDIR)"'
 $(B)/shim/tool/preload.o: $(B)/libdir
 FORCE:
 
+# Of the tool alone: what the journal asks the kernel. Without it the tool is built without that verb, and says so.
+MNL := $(shell pkg-config --exists libmnl 2>/dev/null && echo yes)
+MNL_FILES := $(addprefix $(B)/shim/tool/,journal_ear.o journal_book.o sock_diag.o)
+TOOL_LIBS := -ldl -pthread $(if $(MNL),$(shell pkg-config --libs libmnl))
+$(B)/shim/tool/%.o: SHIM_CFLAGS += $(if $(MNL),-DPPS_HAS_MNL $(shell pkg-config --cflags libmnl))
+
 # The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
 HEADER_OBJ := $(patsubst %,$(B)/shim/protocol/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
 $(B)/libppconnect.so: $(CONNECT_OBJ) $(HEADER_OBJ) shim/connect/libppconnect.map
@@ -93,7 +100,7 @@ $(B)/libpps.a: $(filter-out $(B)/shim/preload/hooks.o $(B)/shim/preload/start.o,
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(B)/ppshim: $(TOOL_OBJ) $(B)/libpps.a
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ $(TOOL_LIBS)
 
 # What ppshim's own --help says, for shells: the files have the names that they are installed by.
 COMPLETIONS := $(addprefix $(B)/completion/,bash/ppshim zsh/_ppshim fish/ppshim.fish)
@@ -119,6 +126,9 @@ format: ## lay out all C as .clang-format says
 LIBS = $(B)/libppshim.so $(B)/libppconnect.so $(wildcard $(B)/libppshim-musl.so)
 DOCS = README.md CHANGELOG.md LICENSE
 EXAMPLES = $(wildcard scripts/examples/*)
+# Where the tool has that verb.
+UNITS = $(if $(MNL),scripts/journal/ppshim-journal.service scripts/journal/ppshim-journal.socket)
+LOGROTATE = $(if $(MNL),scripts/journal/ppshim-journal)
 # By rename: servers that run have the old library mapped, and must keep it whole. $(call put,MODE,DIRECTORY,FILES)
 put = $(Q)$(if $(3),install -d "$(DESTDIR)$(2)" && for file in $(3); do to="$(DESTDIR)$(2)/$$(basename $$file)"; \
 	echo "  INSTALL $$to"; install -m $(1) "$$file" "$$to.new" && mv -f "$$to.new" "$$to" || exit; done)
@@ -137,6 +147,9 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 	$(call put,644,$(FISHCOMPDIR),$(filter %.fish,$(COMPLETIONS)))
 	$(call put,644,$(DOCDIR),$(DOCS))
 	$(call put,644,$(DOCDIR)/examples,$(EXAMPLES))
+	$(call put,644,$(UNITDIR),$(UNITS))
+	$(call put,644,$(SYSCONFDIR)/logrotate.d,$(LOGROTATE))
+	$(Q)$(if $(UNITS),sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(UNITDIR)/ppshim-journal.service")
 	$(Q)sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim-metrics@.service"
 	$(Q)install -d "$(DESTDIR)$(SYSCONFDIR)/ppshim" # for list files
 	$(renew_linker_cache)
@@ -144,6 +157,8 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 uninstall: ## what install put there
 	$(call take,$(LIBDIR),libppshim.so libppshim-musl.so libppconnect.so)
 	$(call take,$(BINDIR),ppshim)
+	$(call take,$(UNITDIR),ppshim-journal.service ppshim-journal.socket)
+	$(call take,$(SYSCONFDIR)/logrotate.d,ppshim-journal)
 	$(call take,$(MANDIR),man8/libppshim.8 man1/ppshim.1)
 	$(call take,$(BASHCOMPDIR),ppshim)
 	$(call take,$(ZSHCOMPDIR),_ppshim)

@@ -20,6 +20,7 @@ static const struct verb {
     {"status", "say what became of the connections of servers that count them", tool_status},
     {"who", "list the open connections, each with its client", tool_who},
     {"kill", "end the connections of a client", tool_kill},
+    {"journal", "write down when each connection starts and ends, or look that up", tool_journal},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -32,6 +32,7 @@ int tool_unit(int argc, char **argv);
 int tool_status(int argc, char **argv);
 int tool_who(int argc, char **argv);
 int tool_kill(int argc, char **argv);
+int tool_journal(int argc, char **argv);
 
 /* One line "ppshim VERB: ..." on stderr; returns `status`. */
 __attribute__((format(printf, 3, 4))) int tool_fail(int status, const char *verb, const char *format, ...);

@@ -10,6 +10,8 @@ from small_server import Server
 
 LIBRARIES = f"usr/lib/{run(tool('dpkg-architecture'), '-qDEB_HOST_MULTIARCH').stdout.strip()}"
 
+UNITS = "usr/lib/systemd/system"
+
 
 def hashes(directory):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.deb")}
@@ -26,16 +28,16 @@ def control(package, field):
     return run(tool("dpkg-deb"), "--field", package, field).stdout.strip()
 
 
-def test_it_is_of_the_makefiles_version_and_needs_libc_only(package):
+def test_it_is_of_the_makefiles_version_and_needs_little(package):
     version = re.search(r"^VERSION = (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
     assert re.fullmatch(rf"{re.escape(version)}-\d+", control(package, "Version"))
-    assert re.fullmatch(r"libc6 \(>= [\d.]+\)", control(package, "Depends"))
+    assert re.fullmatch(r"libc6 \(>= [\d.]+\), libmnl0 \(>= [\d.~-]+\)", control(package, "Depends"))
 
 
 def test_its_one_script_looks_and_does_nothing(package, tmp_path):
     """Nothing is restarted, started or enabled when it comes, changes or goes."""
     run(tool("dpkg-deb"), "--control", package, tmp_path / "control")
-    assert {path.name for path in (tmp_path / "control").iterdir()} == {"control", "md5sums", "triggers", "prerm"}
+    assert {path.name for path in (tmp_path / "control").iterdir()} == {"conffiles", "control", "md5sums", "triggers", "prerm"}
     script = (tmp_path / "control/prerm").read_text()
     assert not re.search(r"systemctl|invoke-rc|deb-systemd|service ", script)
 
@@ -49,8 +51,10 @@ def test_everything_is_where_debian_looks_for_it(package):
     completions = {"usr/share/bash-completion/completions/ppshim", "usr/share/zsh/vendor-completions/_ppshim",
                    "usr/share/fish/vendor_completions.d/ppshim.fish"}
     libraries = {f"{LIBRARIES}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")}
+    journal = {"etc/logrotate.d/ppshim-journal",
+               *(f"{UNITS}/ppshim-journal.{kind}" for kind in ("service", "socket"))}
     assert files == {"usr/bin/ppshim", "usr/share/man/man1/ppshim.1.gz", "usr/share/man/man8/libppshim.8.gz",
-                     "usr/share/lintian/overrides/libppshim", *libraries, *documents, *completions}
+                     "usr/share/lintian/overrides/libppshim", *libraries, *documents, *completions, *journal}
     assert re.search(r"^d.* \./etc/ppshim/$", listing, re.M)
 
 

@@ -12,7 +12,7 @@ LIBRARY_PAGE = ROOT / "shim/libppshim.8"
 TOOL_PAGE = ROOT / "shim/tool/ppshim.1"
 DROP_IN = ROOT / "scripts/examples/ppshim.conf"
 TOOL = ROOT / "build/ppshim"
-VERBS = ("run", "check", "connect", "header", "doctor", "unit", "status", "who", "kill")
+VERBS = ("run", "check", "connect", "header", "doctor", "unit", "status", "who", "kill", "journal")
 
 
 def tool(name):

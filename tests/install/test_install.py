@@ -36,16 +36,18 @@ def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
                 f"{share}/fish/vendor_completions.d/ppshim.fish",
                 *(f"{libraries}/{name}" for name in ("libppshim.so", "libppshim-musl.so", "libppconnect.so")),
                 *(f"{share}/doc/libppshim/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")),
-                *(f"{share}/doc/libppshim/examples/{path.name}" for path in (ROOT / "scripts/examples").iterdir())}
+                *(f"{share}/doc/libppshim/examples/{path.name}" for path in (ROOT / "scripts/examples").iterdir()),
+                *(f"{prefix[1:]}/lib/systemd/system/ppshim-journal.{kind}" for kind in ("service", "socket")),
+                "etc/logrotate.d/ppshim-journal"}
     assert files(root) == expected
     assert list((root / "etc/ppshim").iterdir()) == []  # a place for list files
 
 
 def test_every_directory_can_be_named(tree, root):
     named = {"LIBDIR": "/a", "BINDIR": "/b", "MANDIR": "/c", "DOCDIR": "/d", "SYSCONFDIR": "/e",
-             "BASHCOMPDIR": "/f", "ZSHCOMPDIR": "/g", "FISHCOMPDIR": "/h"}
+             "BASHCOMPDIR": "/f", "ZSHCOMPDIR": "/g", "FISHCOMPDIR": "/h", "UNITDIR": "/i"}
     make(tree, "install", f"DESTDIR={root}", *(f"{name}={directory}" for name, directory in named.items()))
-    assert {path.split("/")[0] for path in files(root)} <= set("abcdefgh")
+    assert {path.split("/")[0] for path in files(root)} <= set("abcdefghi")
     assert (root / "a/libppshim.so").exists() and (root / "d/README.md").exists() and (root / "e/ppshim").is_dir()
     assert not (root / "etc").exists() and not (root / "usr").exists()
 
@@ -74,6 +76,14 @@ def test_service_that_answers_prometheus_names_the_tool_that_was_installed(tree,
     make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
     service = (root / "usr/share/doc/libppshim/examples/ppshim-metrics@.service").read_text()
     assert (root / re.search(r"^ExecStart=/(\S+) ", service, re.M)[1]).exists()
+
+
+def test_journals_unit_names_the_tool_that_was_installed(tree, root):
+    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+    unit = (root / "usr/lib/systemd/system/ppshim-journal.service").read_text()
+    program = re.search(r"^ExecStart=(\S+) journal ", unit, re.M)[1]
+    assert (root / program.lstrip("/")).exists()
+    assert "@" not in unit
 
 
 @pytest.mark.parametrize("destdir", [False, True], ids=["into the system", "below DESTDIR"])

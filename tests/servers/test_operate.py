@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""What an operator asks of running servers, behind a real HAProxy: `ppshim who` and `ppshim kill`."""
+"""What an operator asks of running servers, behind a real HAProxy: `ppshim who`, `ppshim kill` and the journal."""
 import json
 import os
 import pwd
+import signal
+import socket
 import subprocess
 import time
 from contextlib import ExitStack
-from datetime import datetime
 
 import pytest
 from conftest import SHARED
-from harness import (BALANCER, CLIENT, ROOT, Balancer, clean_env, descendants, dial, read_to_end, run, scratch,
+from harness import (BALANCER, CLIENT, COMMON_NAME, Balancer, clean_env, descendants, dial, read_to_end, run, scratch,
                      tool as program, until)
-from place import for_everybody, needs
+from journal import TOOL, Journal, query, seconds
+from place import needs
 from test_mariadb import MariaDB
 from test_nginx import Nginx
 from test_postgresql import PostgreSQL
 from test_sshd import Sshd
 
-TOOL = for_everybody(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 CLIENT_TEXT = "{}:{}".format(*CLIENT)
 
 
@@ -59,10 +60,6 @@ def ppshim(*arguments, user=None, **options):
 def site(request, certificates):
     with ExitStack() as scope:
         yield Site(scope, request.param, certificates)
-
-
-def seconds(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def test_who_names_the_client_and_kill_ends_it(site):
@@ -197,3 +194,70 @@ def test_sorted_by_bytes_the_busiest_comes_first(certificates):
         assert [c["client"] for c in by_bytes] == ["[2001:db8::7]:4711", CLIENT_TEXT]
         assert [c["client"] for c in by_age] == [CLIENT_TEXT, "[2001:db8::7]:4711"]
         assert quiet
+
+
+# --- the journal ----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def journal():
+    with scratch("journal") as directory, Journal(directory) as journal:
+        yield journal
+
+
+def test_journal_log_and_who_agree_on_a_client_with_a_certificate(certificates, journal):
+    """Its bytes are those that the client counted, and a backend that outlives its postmaster's close ends when it
+    ends."""
+    with ExitStack() as scope:
+        site = Site(scope, PostgreSQL, certificates, JOURNAL=str(journal.socket))
+        before = time.time()
+        sock = scope.enter_context(site.client("send-proxy-v2-ssl-cn"))
+        startup = b"user\0app\0database\0postgres\0\0"
+        startup = (8 + len(startup)).to_bytes(4, "big") + (196608).to_bytes(4, "big") + startup
+        sock.sendall(startup)
+        received = bytearray()
+        while b"Z\0\0\0\5I" not in received:  # ReadyForQuery
+            received += sock.recv(65536)
+        ready = time.time()
+
+        start, = journal.wait("start")
+        line = site.server.log.wait_event("accept", client=CLIENT_TEXT)
+        now, = site.connected()
+        assert (start["client"], start["cn"]) == (CLIENT_TEXT, COMMON_NAME)
+        assert line.cn.replace("\\x20", " ").strip('"') == COMMON_NAME and int(line.id) == start["id"] == now["id"]
+        assert now["client"] == start["client"] and now["peer"] == start["peer"] == line.peer
+        assert before <= seconds(start["start"]) + 0.001 and seconds(start["start"]) <= ready
+        assert int(before) <= seconds(now["since"]) <= seconds(start["start"])
+        assert now["bytes_out"] == len(received)
+        assert start["pid"] == site.server.pid != now["pid"]  # the postmaster accepted it, a backend serves it
+
+        let_go = time.time()
+        sock.shutdown(socket.SHUT_WR)
+        received += read_to_end(sock)
+        end, = journal.wait("end")
+        assert {key: end[key] for key in ("id", "boot", "client", "cn", "start")} == {
+            key: start[key] for key in ("id", "boot", "client", "cn", "start")}
+        assert let_go <= seconds(end["end"]) + 0.001 and seconds(end["end"]) <= time.time()
+        assert end["how"] == "closed"
+        assert end["bytes_out"] == len(received)
+        assert end["bytes_in"] == len(startup) + 1  # the kernel counts the FIN
+        assert [one["id"] for one in query("--at", end["start"], journal.file)] == [end["id"]]
+
+
+def test_a_backend_that_outlives_the_postmaster_ends_when_it_ends(certificates, journal):
+    needs("root")
+    with ExitStack() as scope:
+        site = Site(scope, PostgreSQL, certificates, JOURNAL=str(journal.socket))
+        query = site.server.start_query("select pg_sleep(600)", site.balancer["send-proxy-v2"], "app")
+        scope.callback(query.wait)
+        scope.callback(query.kill)
+        found, = site.connected()
+        os.kill(site.server.pid, signal.SIGSTOP)
+        scope.callback(os.kill, site.server.pid, signal.SIGCONT)
+        os.kill(found["pid"], signal.SIGSTOP)
+        query.kill()
+        query.wait()
+        assert journal.of("end") == []  # its client is gone, and it has it open still
+        gone = time.time()
+        os.kill(found["pid"], signal.SIGKILL)
+        end, = journal.wait("end")
+        assert end["id"] == found["id"] and seconds(end["end"]) >= gone - 0.001
