@@ -19,6 +19,9 @@ void tool_check_program(struct tool_report *r, const char *path, const char *lib
 
 /* Whether a running process is served. `unit`: its environment, where the process has overwritten its own; or NULL. */
 void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit);
+/* The same, for who asks of many: all processes as they were read, marked anew. */
+void tool_check_process_among(struct tool_report *r, pid_t pid, const struct tool_env *unit,
+                              struct tool_processes *all);
 
 /* Warns of each governed listener of the marked processes that nobody in the lists can connect to. */
 void tool_warn_unreachable(struct tool_report *r, const struct tool_processes *all, const struct tool_sockets *sockets,

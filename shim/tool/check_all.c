@@ -50,14 +50,14 @@ static bool leads(const struct tool_processes *all, const struct tool_sockets *s
     return listens;
 }
 
-static void tell_process(const struct tool_process *p, tool_tell *tell, void *with)
+static void tell_process(const struct tool_process *p, struct tool_processes *all, tool_tell *tell, void *with)
 {
     char name[PATH_MAX] = "", link[64];
     snprintf(link, sizeof link, "/proc/%d/exe", (int)p->pid);
     ssize_t n = readlink(link, name, sizeof name - 1);
     name[n > 0 ? n : 0] = 0;
     struct tool_report r = {.subject = tool_text("process %d (%s)", (int)p->pid, name)};
-    tool_check_process(&r, p->pid, NULL);
+    tool_check_process_among(&r, p->pid, NULL, all);
     tell(&r, with);
     tool_report_free(&r);
 }
@@ -86,7 +86,7 @@ void tool_tell_processes(tool_tell *tell, void *with)
             continue;
         tool_sockets_read(p->pid, &sockets); /* of its own network namespace */
         if (leads(&all, &sockets, p))
-            tell_process(p, tell, with);
+            tell_process(p, &all, tell, with);
         tool_sockets_free(&sockets);
     }
     tool_processes_free(&all);

@@ -189,16 +189,15 @@ static void judge_main(struct tool_report *r, const struct tool_image *p, const 
     free(why);
 }
 
-static void judge_settings(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit)
+static void judge_settings(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit,
+                           struct tool_processes *all)
 {
-    struct tool_processes all;
     struct tool_sockets sockets;
     struct settings now = settings_of(r, p, unit);
     const struct pps_config *config = now.config;
-    tool_processes_read(&all);
-    tool_processes_mark(&all, p->pid);
+    tool_processes_mark(all, p->pid);
     tool_sockets_read(p->pid, &sockets);
-    const struct tool_process *self = tool_process_find(&all, p->pid);
+    const struct tool_process *self = tool_process_find(all, p->pid);
     struct tool_expected expected = {.main = p,
                                      .env = now.env,
                                      .config = config && config->on ? config : NULL,
@@ -206,7 +205,7 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
                                             : p->tells ? &p->settings
                                                        : NULL,
                                      .unseen = !config && p->tells && p->on};
-    struct tool_listeners found = tool_check_holders(r, &all, &sockets, &expected);
+    struct tool_listeners found = tool_check_holders(r, all, &sockets, &expected);
     if (config && !config->on)
         tool_judge(r, TOOL_VERDICT_NO, "the library is loaded but off: PPSHIM_TRUST is none, or no list is set");
     else if (p->tells && !p->on)
@@ -219,14 +218,13 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
                   "it has an io_uring open; connections accepted that way would be out of sight (most use it for files "
                   "only)");
     if (config)
-        tool_warn_unreachable(r, &all, &sockets, config);
+        tool_warn_unreachable(r, all, &sockets, config);
     if (unit)
         judge_unit(r, p, unit);
     tool_sockets_free(&sockets);
-    tool_processes_free(&all);
 }
 
-void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit)
+void tool_check_process_among(struct tool_report *r, pid_t pid, const struct tool_env *unit, struct tool_processes *all)
 {
     struct tool_image p;
     bool readable = tool_image_read(&p, pid);
@@ -239,8 +237,16 @@ void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env 
     else {
         judge_main(r, &p, unit);
         if (p.loaded)
-            judge_settings(r, &p, unit);
+            judge_settings(r, &p, unit, all);
     }
     tool_judge_ok(r, "the library is loaded and governs what it listens to");
     tool_image_free(&p);
+}
+
+void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit)
+{
+    struct tool_processes all;
+    tool_processes_read(&all);
+    tool_check_process_among(r, pid, unit, &all);
+    tool_processes_free(&all);
 }

@@ -178,7 +178,7 @@ bool tool_processes_mark(struct tool_processes *all, pid_t pid)
     if (!tool_process_find(all, pid))
         return false;
     for (size_t i = 0; i < all->count; i++)
-        all->list[i].belongs |= is_below(all, &all->list[i], pid);
+        all->list[i].belongs = is_below(all, &all->list[i], pid);
     if (service_of(pid, service))
         mark_service(all, service);
     return true;

@@ -51,7 +51,8 @@ void tool_processes_free(struct tool_processes *p);
 /* One of them alone, into *p, whose `held` is to be freed. false: it is gone. */
 bool tool_process_read(pid_t pid, struct tool_process *p);
 
-/* Marks the process, all below it, and the other processes of its service (by its cgroup). false: there is none. */
+/* Marks the process, all below it, and the other processes of its service (by its cgroup), and nobody else. false:
+   there is none. */
 bool tool_processes_mark(struct tool_processes *all, pid_t pid);
 
 /* Reads all and marks those of "811", "mariadb" or "mariadb.service". *main_pid: the process itself, or the service's

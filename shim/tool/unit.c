@@ -258,10 +258,11 @@ static void free_texts(struct text texts[TEXTS_MAX], int *count)
 
 static int make_texts(const struct job *j, const struct tool_env *wanted, struct text texts[TEXTS_MAX], int *count)
 {
-    char *guard = j->no_guard ? NULL : tool_there(j->root);
+    bool guarded = !j->no_guard && !j->unit.oneshot;
+    char *guard = guarded ? tool_there(j->root) : NULL;
     bool cluster = *j->unit.cluster;
     *count = 1 + (cluster ? guard != NULL : j->by_file);
-    if (!guard && !j->no_guard)
+    if (guarded && !guard)
         fprintf(stderr,
                 "ppshim unit: warning: ppshim is not installed there: nothing will look whether the library was "
                 "loaded\n");

@@ -211,6 +211,8 @@ static void take_assignment(struct reading *r, const char *key, const char *valu
         take_unset(r, value);
     else if (strcmp(key, "ExecStart") == 0)
         take_exec(r, value);
+    else if (strcmp(key, "Type") == 0)
+        u->oneshot = strcmp(value, "oneshot") == 0;
     else if (strcmp(key, "User") == 0)
         snprintf(u->user, sizeof u->user, "%s", value);
     else if (strcmp(key, "RestartPreventExitStatus") == 0)

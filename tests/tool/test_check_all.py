@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""`ppshim check` without a name, `ppshim unit --list` and `ppshim doctor`: everything that is given the library."""
+import json
+import os
+
+from check_fixtures import LIBRARY, TRUST, check, ppshim, running, server, tree
+
+__all__ = ["server", "tree"]
+
+EVERYTHING = 300  # seconds: it looks at all processes of the machine, of other tests as well
+PRELOAD = f"Environment=LD_PRELOAD={LIBRARY}\nRestartPreventExitStatus=78\n"
+
+
+
+def verdicts(answer):
+    """{subject: verdict}"""
+    return {line.split(": ")[1]: line.split(": ")[0] for line in answer.out.splitlines()}
+
+
+def test_services_that_are_given_the_library_are_listed_with_a_verdict(tree):
+    assert ppshim("unit", "--list", "--root", tree.root).status == 1
+    tree.put("/usr/lib/systemd/system/other.service", "[Service]\nExecStart=/usr/bin/demo\n")
+    tree.put("/usr/lib/systemd/system/many@.service", "[Service]\nExecStart=/usr/bin/demo\n")
+    tree.put("/usr/lib/systemd/system/nothing.service", "[Service]\nExecStart=/usr/bin/demo\n")
+    tree.service(TRUST + PRELOAD)
+    tree.service(TRUST, name="other")
+    tree.service(PRELOAD + TRUST, name="many@one")
+    os.symlink("/usr/lib/systemd/system/demo.service", tree.path("/etc/systemd/system/alias.service"))
+    for answer in (ppshim("unit", "--list", "--root", tree.root), check("--root", tree.root)):
+        assert answer.status == 1
+        assert verdicts(answer) == {"demo.service": "ok", "other.service": "no", "many@one.service": "ok"}
+    tree.service("Environment=PPSHIM_TIMEOUT=3\n", name="other")
+    assert ppshim("unit", "--list", "--root", tree.root).status == 78
+
+
+def test_clusters_are_listed(tree):
+    tree.put("/usr/lib/systemd/system/postgresql@.service", "[Service]\nExecStart=-/usr/bin/pg_ctlcluster %i start\n")
+    tree.put("/etc/postgresql/15/main/postgresql.conf", "")
+    tree.put("/etc/postgresql/15/main/environment", f"LD_PRELOAD = '{LIBRARY}'\nPPSHIM_TRUST = '10.0.0.0/24'\n")
+    tree.copy("/usr/lib/postgresql/15/bin/postgres", tree.path("/usr/bin/demo"))
+    assert verdicts(ppshim("unit", "--list", "--root", tree.root)) == {"postgresql@15-main.service": "ok"}
+    tree.put("/usr/lib/systemd/system/postgresql.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
+    answer = check("postgresql", "--root", tree.root)
+    assert answer.status == 1 and "name one of those that do: postgresql@15-main" in answer.because, answer
+
+
+def test_processes_that_have_it_are_listed(tmp_path, server):
+    with running(tmp_path, server, TRUST="127.0.0.2") as process, \
+            running(tmp_path, server, library="/nonexistent/libppshim.so", TRUST="127.0.0.2") as open_one, \
+            running(tmp_path, server, library=None) as other:
+        told = verdicts(check(timeout=EVERYTHING))
+        assert told[f"process {process.pid} ({server})"] == "ok"
+        assert told[f"process {open_one.pid} ({server})"] == "no"
+        assert not any(str(other.pid) in subject.split() for subject in told)
+        lines = check("--json", timeout=EVERYTHING).out.splitlines()
+        told = {one["subject"]: one["verdict"] for one in map(json.loads, lines)}
+        assert told[f"process {process.pid} ({server})"] == "ok"
+
+
+def test_a_name_is_a_services_first_and_then_a_programs(tree, server):
+    env = {"PATH": str(server.parent)}
+    assert check("server", env=env).because.startswith(f"{server}: ")
+    assert "neither such a service nor such a program" in check("no-such-thing", env=env).err
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do_next(tmp_path, server):
+    with running(tmp_path, server, library="/nonexistent/libppshim.so", TRUST="127.0.0.2") as process:
+        answer = ppshim("doctor", timeout=EVERYTHING)
+        names = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
+        assert [name for name in ("kernel", "libc", "apparmor", "selinux", "systemd", "library") if name not in names] == []
+        assert f"no: process {process.pid} ({server}): LD_PRELOAD=/nonexistent/libppshim.so is in its environment" in answer.out
+        assert answer.status == 1 and names[-1] == "next"
+        assert answer.out.splitlines()[-1].split(None, 1)[1].startswith(("ppshim check ", "systemctl restart ")), answer
+
+
+def test_doctor_takes_no_argument():
+    assert ppshim("doctor", "x").status == 2
