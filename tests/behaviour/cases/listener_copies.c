@@ -99,11 +99,50 @@ static void dup2_onto_a_listener_closes_it(void)
     }
 }
 
+/* None of these closes anything. */
+static int without_closing(int kind, int l)
+{
+    return kind == 0   ? dup2(-1, l)
+           : kind == 1 ? dup3(-1, l, O_CLOEXEC)
+           : kind == 2 ? dup3(l, l, 0)
+           : kind == 3 ? close_range((unsigned)l, (unsigned)l, CLOSE_RANGE_CLOEXEC)
+                       : dup2(l, l);
+}
+
+static void listener_that_was_not_closed_keeps_its_waiting_peers(void)
+{
+    static const int answers[] = {-1, -1, -1, 0};
+    for (int kind = 0; kind < 5; kind++) {
+        int l = listener(0);
+        warm(l);
+        struct watch w = watching(EPOLL, l);
+        struct client silent = parked(l);
+        step = (const char *const[]){"a failed dup2", "a failed dup3", "dup3 onto itself", "CLOSE_RANGE_CLOEXEC",
+                                     "dup2 onto itself"}[kind];
+        IS(kind < 4 ? answers[kind] : l, without_closing(kind, l));
+        introduce(&silent);
+        IS(1, wait_for(&w, LONG));
+        accepts(l, &silent);
+        MUST(close(w.epoll) == 0 && close(l) == 0);
+    }
+}
+
+static void range_of_one_closes_the_listener(void)
+{
+    int l = listener(0);
+    warm(l);
+    struct client silent = parked(l);
+    IS(0, close_range((unsigned)l, (unsigned)l, 0));
+    is_closed(&silent);
+}
+
 static const struct test cases[] = {
     CASE(copy_of_a_listener_is_governed),
     CASE(copy_of_a_listener_never_hangs_the_first_accept),
     CASE(registration_of_a_closed_number_lives_while_a_copy_does),
     CASE(dup2_onto_a_listener_closes_it),
+    CASE(listener_that_was_not_closed_keeps_its_waiting_peers),
+    CASE(range_of_one_closes_the_listener),
 };
 
 int main(int argc, char **argv)

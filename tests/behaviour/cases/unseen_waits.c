@@ -126,6 +126,25 @@ static void first_accept_after_the_kernels_word_gives_whoever_is_ready(void)
     }
 }
 
+/* The server was told of it; and there is nobody else for whom accept could wait. */
+static void client_that_cannot_be_told_of_never_makes_accept_wait(void)
+{
+    for (enum way way = POLL; way <= EPOLL; way++) {
+        int l = listener(0);
+        warm(l);
+        struct watch w = watching(way, l);
+        struct client c = dial_from(INADDR_LOOPBACK + 1, l, "2001:db8::7", false);
+        struct sockaddr_in room;
+        socklen_t length = sizeof room;
+        introduce(&c);
+        step = way_names[way];
+        IS(1, wait_for(&w, LONG));
+        FAILS_WITH(ECONNABORTED, accept(l, (struct sockaddr *)&room, &length));
+        is_closed(&c);
+        MUST(close(l) == 0);
+    }
+}
+
 static const struct test cases[] = {
     CASE(accept_after_an_unseen_wait_waits_for_the_header),
     CASE(accept_after_an_unseen_wait_gives_whoever_is_ready_first),
@@ -133,6 +152,7 @@ static const struct test cases[] = {
     CASE(first_accept_after_the_kernels_word_never_waits_on_a_blocking_listener),
     CASE(first_accept_after_the_kernels_word_never_waits_on_a_non_blocking_listener),
     CASE(first_accept_after_the_kernels_word_gives_whoever_is_ready),
+    CASE(client_that_cannot_be_told_of_never_makes_accept_wait),
 };
 
 int main(int argc, char **argv)
