@@ -41,7 +41,7 @@ void pps_name_free(struct pps_name_set *set);
 bool pps_name_first(const struct pps_facts *facts, enum pps_fact_kind *found);
 
 /* A name as a list has it, but not escaped: "vpce:vpce-08d2bf15fac5001c9"; of a long one the beginning, and "...". */
-#define PPS_NAME_TEXT 47
+#define PPS_NAME_TEXT 39
 struct pps_name_text {
     uint8_t length; /* 0: none */
     char text[PPS_NAME_TEXT];

@@ -41,6 +41,7 @@ def talk(server, header, data=b"live", source=TRUSTED):
 
 def test_an_end_tells_all_that_its_start_told_and_how_it_went(serve, journal):
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     tlvs = (wire.ssl_tlv(wire.tlv(0x21, b"TLSv1.3"), wire.tlv(wire.SSL_CN, b'app "x"\n'), client=7)
             + wire.tlv(wire.AUTHORITY, b"db.example"))
     before = time.time()
@@ -66,6 +67,7 @@ def test_an_end_tells_all_that_its_start_told_and_how_it_went(serve, journal):
 def test_bytes_are_those_of_the_client_without_the_header(serve, journal):
     """The kernel counts the client's FIN as one that came in."""
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     for header in wire.v1(), wire.v2(), wire.v2_of_length(3000), wire.v2(CLIENT6):
         with server.peer() as peer:
             data = os.urandom(70000)
@@ -89,6 +91,7 @@ def test_bytes_are_those_of_the_client_without_the_header(serve, journal):
 ], ids=["v1", "v2", "unknown", "local", "untrusted", "no-header"])
 def test_every_connection_that_the_server_gets_is_there(serve, journal, header, source, kind, client):
     server = serve("--accept=poll", journal=journal.socket, header_optional="127.0.0.3")
+    journal.ports.update(server.ports)
     talk(server, header, source=source)
     for event in "start", "end":
         line, = journal.wait(event)
@@ -97,6 +100,7 @@ def test_every_connection_that_the_server_gets_is_there(serve, journal, header, 
 
 def test_who_does_not_get_in_is_not_there(serve, journal):
     server = serve("--accept=poll", journal=journal.socket, client_deny="203.0.113.8")
+    journal.ports.update(server.ports)
     with server.peer() as peer:
         peer.send(wire.v1(("203.0.113.8", 1))).rejected()
     server.peer().close()
@@ -107,6 +111,7 @@ def test_who_does_not_get_in_is_not_there(serve, journal):
 
 def test_a_reset_is_told_from_a_close(serve, journal):
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     with server.peer() as peer:
         peer.send(wire.v2() + b"live")
         peer.report()
@@ -157,6 +162,7 @@ def test_a_peer_that_vanished_is_told_as_a_timeout(tmp_path):
 def test_it_ends_when_the_last_process_lets_go_of_it(serve, journal):
     """A child serves it, and the parent has closed it at once."""
     server = serve("--accept=blocking", "--handle=fork", journal=journal.socket)
+    journal.ports.update(server.ports)
     with server.peer() as peer:
         peer.send(wire.v2() + b"live")
         child = int(peer.report()["pid"])
@@ -208,6 +214,7 @@ def clients(lines):
 def test_twenty_thousand_start_and_twenty_thousand_end(serve, journal, style):
     needs("root")  # for the long queue
     server = serve(*style, journal=journal.socket, trust=",".join(OTHER_TRUSTED), log="stderr:error")
+    journal.ports.update(server.ports)
     crowd(server, COUNT)
     until(lambda: journal.file.read_bytes().count(b'"event": "end"') >= COUNT, "all have ended")
     expected = sorted("{}:{}".format(*client_number(n)) for n in range(COUNT))
@@ -227,6 +234,7 @@ def test_a_journal_that_was_killed_begins_with_what_is_open(serve, tmp_path):
     journal = Journal(tmp_path)
     with journal:
         server = serve("--accept=threads=2", journal=journal.socket)
+        journal.ports.update(server.ports)
         peers = [server.peer() for _ in range(3)]
         for n, peer in enumerate(peers):
             peer.send(wire.v2(client_number(n)) + b"live").report()
@@ -254,6 +262,7 @@ def test_a_journal_that_was_killed_begins_with_what_is_open(serve, tmp_path):
 def test_a_reader_that_sleeps_keeps_nobody_waiting_and_all_that_was_lost_is_counted(serve, journal):
     """The queue holds some; how many is the kernel's, but none is lost without a word."""
     server = serve("--accept=threads=2", journal=journal.socket, trust=",".join(OTHER_TRUSTED), log="stderr:error")
+    journal.ports.update(server.ports)
     come_and_go(server.port, TRUSTED, range(1))
     journal.wait("end")
     journal.process.send_signal(signal.SIGSTOP)
@@ -274,6 +283,7 @@ def test_a_reader_that_sleeps_keeps_nobody_waiting_and_all_that_was_lost_is_coun
 def test_without_a_journal_the_server_serves_and_the_next_one_hears_how_many_were_lost(serve, tmp_path):
     journal = Journal(tmp_path)
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     for _ in range(5):
         talk(server, wire.v2())
     with journal:
@@ -286,6 +296,7 @@ def test_without_a_journal_the_server_serves_and_the_next_one_hears_how_many_wer
 
 def test_sighup_opens_the_file_anew(serve, journal):
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     talk(server, wire.v2())
     journal.wait("end")
     old = journal.file.rename(journal.file.with_suffix(".1"))
@@ -303,6 +314,7 @@ def test_a_full_disk_loses_lines_which_are_counted_where_there_is_room_again(ser
     journal.is_ready = lambda mark: journal.log.find("No space left on device")
     with journal:
         server = serve("--accept=poll", journal=journal.socket)
+        journal.ports.update(server.ports)
         with server.peer() as peer:
             peer.send(wire.v2() + b"live").report()
             peer.echo(b"live")
@@ -350,6 +362,7 @@ def test_systemd_may_pass_the_socket(serve, tmp_path):
 
     with Passed(tmp_path) as journal:
         server = serve("--accept=poll", journal=journal.socket)
+        journal.ports.update(server.ports)
         talk(server, wire.v2())
         assert clients(journal.wait("end")) == [CLIENT_TEXT]
     assert journal.socket.is_socket()  # it is systemd's
@@ -359,6 +372,7 @@ def test_systemd_may_pass_the_socket(serve, tmp_path):
 
 def test_the_library_keeps_one_descriptor_out_of_the_way(serve, journal):
     server = serve("--accept=poll", journal=journal.socket)
+    journal.ports.update(server.ports)
     talk(server, wire.v1())
     journal.wait("start")
     before = server.fds()

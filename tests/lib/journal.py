@@ -26,6 +26,7 @@ class Journal(Process):
         super().__init__(directory)
         self.socket = self.directory / "journal.sock"
         self.file = self.directory / output
+        self.ports = set()  # empty: all
 
     def argv(self):
         return [TOOL, "journal", "--socket", self.socket, "--output", self.file]
@@ -41,8 +42,12 @@ class Journal(Process):
         """All that it wrote, as dicts; each line must be whole."""
         return [json.loads(line) for line in self.file.read_text().splitlines()]
 
+    def is_ours(self, entry):
+        """It hears of all that is under the shim on this host, and so of what other tests run."""
+        return not self.ports or "local" not in entry or int(entry["local"].rpartition(":")[2]) in self.ports
+
     def of(self, event, **wanted):
-        return [e for e in self.lines() if e["event"] == event and wanted.items() <= e.items()]
+        return [e for e in self.lines() if e["event"] == event and wanted.items() <= e.items() and self.is_ours(e)]
 
     def wait(self, event, count=1, **wanted):
         """The first `count` such lines, when they are there, and no more."""
