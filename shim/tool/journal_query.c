@@ -246,23 +246,24 @@ static bool read_file(struct search *s, const char *name)
 
 static int by_start(const void *a, const void *b)
 {
-    const struct found *one = *(struct found *const *)a, *other = *(struct found *const *)b;
+    const struct found *one = a, *other = b;
     return one->start < other->start ? -1 : one->start > other->start;
 }
 
 static void print(struct search *s)
 {
-    struct found **all = tool_or_abort(calloc(s->table.used + 1, sizeof *all));
+    struct found *all = tool_or_abort(calloc(s->table.used + 1, sizeof *all));
     size_t count = 0;
     for (size_t i = 0; i < s->table.size; i++)
-        if (s->table.places[i].thing)
-            all[count++] = s->table.places[i].thing;
+        if (s->table.places[i].thing) {
+            all[count++] = *(struct found *)s->table.places[i].thing;
+            free(s->table.places[i].thing);
+        }
     qsort(all, count, sizeof *all, by_start);
     for (size_t i = 0; i < count; i++) {
-        if (all[i]->line)
-            fputs(all[i]->line, stdout);
-        free(all[i]->line);
-        free(all[i]);
+        if (all[i].line)
+            fputs(all[i].line, stdout);
+        free(all[i].line);
     }
     free(all);
     free(s->table.places);
