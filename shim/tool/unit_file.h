@@ -23,7 +23,7 @@ struct tool_unit {
     char *last_file;     /* the EnvironmentFile= that is read last, and so wins; NULL */
     char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
     bool protects_home, private_tmp, own_root, prevents_restart;
-    bool oneshot; /* it has no main process once it is started */
+    bool oneshot;                  /* it has no main process once it is started */
     char root_directory[PATH_MAX]; /* RootDirectory=; "" */
     struct tool_paths {
         char **list;
