@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """make install puts it where it belongs, under the feet of servers that run; make uninstall takes all of it away."""
 import os
+import re
 import shutil
 
 import pytest
