@@ -50,6 +50,18 @@ CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
 TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c))))
+
+# What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
+# the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
+# library holds both.
+GO_ARCH := $(findstring x86_64,$(shell $(CC) -dumpmachine))
+GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
+	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
+GO_SRC := $(filter-out shim/go/constructor.c,$(GO_SRC))
+GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
+BARE_CFLAGS := $(BASE) $(WARN) -O2 -g -fPIC -ffreestanding -fvisibility=hidden -fno-strict-aliasing \
+	-fno-stack-protector -U_FORTIFY_SOURCE -mgeneral-regs-only -fno-tree-loop-distribute-patterns -fcf-protection=none \
+	-D_Thread_local=
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
@@ -57,9 +69,23 @@ all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim completions ## build eve
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
-$(B)/$(NAME).so: $(OBJ) $(LIBC_NAME) shim/libppshim.map
+GO := $(if $(GO_ARCH),$(O)/go.o $(O)/shim/go/constructor.o)
+$(B)/$(NAME).so: $(OBJ) $(GO) $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) $(SHIM_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) $(GO) $(SHIM_LIBS)
+
+$(O)/bare/shim/%.o: shim/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $< (bare)"
+	$(Q)$(CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/bare/shim/%.o: shim/%.S Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/go.o: $(GO_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(LD) -r -o $@.whole $(GO_OBJ)
+	$(Q)! nm -u $@.whole | grep -v ' _GLOBAL_OFFSET_TABLE_$$' || { echo "go.o: calls what is not there without a libc" && exit 1; }
+	$(Q)$(OBJCOPY) --keep-global-symbol=pps_go_start --keep-global-symbol=pps_go_is $@.whole $@
 
 $(O)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
@@ -74,10 +100,12 @@ $(O)/libc-name.so: Makefile
 musl: ## build/libppshim-musl.so, for programs of musl, with musl-gcc
 	$(Q)$(MAKE) --no-print-directory CC="$(MUSL_CC)" O=$(B)/musl NAME=libppshim-musl $(B)/libppshim-musl.so
 
-# The one object that knows where things are installed is made again when that changes: make, then make install PREFIX=/usr.
+# The objects that know where things are installed are made again when that changes: make, then make install PREFIX=/usr.
 $(B)/libdir: FORCE
 	@mkdir -p $(@D)
-	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' >$@
+	@echo '$(LIBDIR) $(BINDIR)' | cmp -s - $@ || echo '$(LIBDIR) $(BINDIR)' >$@
+$(O)/shim/go/constructor.o: SHIM_CFLAGS += -DPPS_TOOL='"$(BINDIR)/ppshim"'
+$(O)/shim/go/constructor.o: $(B)/libdir
 $(B)/shim/tool/preload.o: SHIM_CFLAGS += -DPPS_LIBDIR='"$(LIBDIR)"'
 $(B)/shim/tool/preload.o: $(B)/libdir
 FORCE:
@@ -109,7 +137,7 @@ $(COMPLETIONS): $(B)/ppshim scripts/completion
 	$(Q)scripts/completion $(notdir $(@D)) $(B)/ppshim >$@.new && mv -f $@.new $@
 completions: $(COMPLETIONS) ## what bash, zsh and fish complete, in build/completion
 
--include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d)
+-include $(GO_OBJ:.o=.d) $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(CONNECT_OBJ:.o=.d)
 
 demo: all ## a server without the shim and with it; SERVER=postgres, mariadb, redis or sshd
 	$(Q)scripts/need demo$(addprefix -,$(filter-out http,$(SERVER)))

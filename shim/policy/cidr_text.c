@@ -8,7 +8,6 @@
 #include "../protocol/header_internal.h"
 #include "cidr_internal.h"
 #include "text.h"
-#include <arpa/inet.h>
 #include <ppshim/cidr.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,8 +86,13 @@ const char *pps_cidr_quote(char *out, size_t size, const char *text, size_t len)
 
 const char *pps_cidr_ip_text(const struct pps_addr *a, char text[PPS_ADDR_TEXT])
 {
-    bool v4 = pps_addr_is_v4(a);
-    return inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->ip + 12 : a->ip, text, PPS_ADDR_TEXT);
+    char whole[PPS_ADDR_TEXT]; /* "10.0.0.1:0", "[2001:db8::7]:0" */
+    const char *ip = pps_addr_text(a, whole);
+    size_t length = (size_t)(strrchr(ip, ':') - ip);
+    bool bracketed = *ip == '[';
+    memcpy(text, ip + bracketed, length - 2 * (size_t)bracketed);
+    text[length - 2 * (size_t)bracketed] = 0;
+    return text;
 }
 
 /* Always false: what a caller that gives up returns. */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ppshim/admit.h>
+#include <ppshim/govern.h>
 #include <ppshim/log.h>
 #include <ppshim/real.h>
 
@@ -61,17 +62,6 @@ static void wait_for_header(const struct pps_listener *l, struct pps_conn *c, in
         see_to_the_end(l);
 }
 
-static void refresh_trust(void)
-{
-    char news[PPS_ERROR_TEXT];
-    bool failed;
-    struct pps_line l;
-    if (!pps_trust_refresh(news, &failed))
-        return;
-    pps_line_begin(&l, news);
-    pps_log(failed ? PPS_LOG_ERROR : PPS_LOG_NOTICE, &l);
-}
-
 /* Signals are blocked unless it is ready: the wait will go on, and no handler forks before it is seen to. */
 static enum pps_admission admit(const struct pps_listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len,
                                 struct pps_signals *signals, struct pps_conn *c, enum pps_reason *reason)
@@ -79,7 +69,7 @@ static enum pps_admission admit(const struct pps_listener *l, int fd, const stru
     uint8_t buf[PPS_ADMIT_STACK];
     struct pps_origin origin = pps_listener_origin(l);
     pps_fd_closed_unseen(fd);
-    refresh_trust();
+    pps_govern_refresh();
     enum pps_admission a = pps_admit_begin(c, &pps_config, &origin, fd, peer, peer_len, buf, sizeof buf, reason);
     if (a != PPS_ADMIT_READY && signals)
         pps_signals_block(signals);

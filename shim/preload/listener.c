@@ -6,11 +6,11 @@
  * numbers that are no listeners do not need it.
  */
 #include "listener.h"
-#include "govern.h"
-#include "listener_probe.h"
 #include "lock.h"
 #include "record.h"
 #include "state.h"
+#include <ppshim/govern.h>
+#include <ppshim/listener_probe.h>
 #include <ppshim/real.h>
 
 #define NAMES_MAX 256
@@ -159,11 +159,12 @@ enum pps_fd_kind pps_listener_recheck(int fd, struct pps_listener *out)
     struct pps_listener gone = {0};
     if (!pps_probe(fd, &p))
         return PPS_FD_UNKNOWN;
-    bool governed = p.listens && pps_govern_wants(&p);
-    if (governed)
-        pps_govern_begin(fd, &p);
-    else if (p.listens)
-        pps_govern_pass_over(&p);
+    bool governed = p.listens && pps_govern_wants(&pps_config, &p);
+    char error[PPS_ERROR_TEXT];
+    if (governed && !pps_govern_begin(&pps_config, fd, &p, error))
+        pps_stop_misconfigured(error);
+    if (p.listens && !governed)
+        pps_govern_pass_over(&pps_config, &p);
     pps_lock_enter(&lock);
     enum pps_fd_kind kind = enter_number(fd, &p, governed, out, &gone);
     pps_lock_leave(&lock);
@@ -211,7 +212,7 @@ void pps_listener_scan(void)
         bool other = pps_probe_is_no_listener(fd, &no_socket);
         pps_fd_mark(fd, !other ? PPS_FD_INHERITED : no_socket ? PPS_FD_NO_SOCKET : PPS_FD_OTHER);
         if (!other)
-            pps_govern_prepare(fd);
+            pps_govern_prepare(&pps_config, fd);
     }
 }
 

@@ -2,9 +2,9 @@
  *
  * listener_probe.c: see listener_probe.h.
  */
-#include "listener_probe.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <ppshim/listener_probe.h>
 #include <ppshim/real.h>
 #include <ppshim/sockopt.h>
 
