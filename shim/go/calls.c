@@ -73,19 +73,41 @@ static long deliver(struct accepting *a, int flags)
     return a->conn.fd;
 }
 
-/* Of a listener that may block: until the kernel, or who is pending, has something. */
+static bool is_blocking(int fd)
+{
+    return !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+/* Who sleeps keeps its stack. */
+static long go_to_sleep(long (*sleep)(const struct pps_go_call *), const struct pps_go_call *c)
+{
+    static atomic_int inside;
+    bool few = atomic_fetch_add(&inside, 1) < SLEEPERS_MAX;
+    long result = few || !is_blocking((int)c->a[0]) ? sleep(c) : -ENOMEM;
+    atomic_fetch_sub(&inside, 1);
+    return result;
+}
+
+static long kernel_accept4(int fd, struct sockaddr *sa, socklen_t *length, int flags)
+{
+    return go_to_sleep(kernel, &(struct pps_go_call){SYS_accept4, {fd, (long)sa, (long)length, flags}});
+}
+
+static long poll_both(const struct pps_go_call *c)
+{
+    return pps_call(SYS_poll, c->a[1], 2, -1);
+}
+
+/* Of a listener with pending ones that may block: until the kernel, or one of them, has something; 1 if the kernel has.
+   Whether it may is asked each time: Go programs change that without meaning to (os.File.Fd). */
 static long sleep_until_ready(const struct accepting *a)
 {
-    static atomic_int sleepers;
     struct pollfd fds[2] = {{.fd = a->listener_fd, .events = POLLIN},
                             {.fd = pps_go_listener_private(&a->listener), .events = POLLIN}};
-    if (fcntl(a->listener_fd, F_GETFL) & O_NONBLOCK)
-        return 0;
-    long result = -ENOMEM;
-    if (atomic_fetch_add(&sleepers, 1) < SLEEPERS_MAX)
-        result = answer(real_poll(fds, 2, -1));
-    atomic_fetch_sub(&sleepers, 1);
-    return result;
+    if (!is_blocking(a->listener_fd))
+        return 1;
+    long result = go_to_sleep(poll_both, &(struct pps_go_call){SYS_poll, {a->listener_fd, (long)fds}});
+    return result < 0 ? result : fds[0].revents != 0;
 }
 
 static long from_kernel(struct accepting *a)
@@ -95,11 +117,11 @@ static long from_kernel(struct accepting *a)
     socklen_t length = sizeof peer;
     enum pps_reason reason;
     int flags = a->flags | SOCK_CLOEXEC; /* one that waits is not for children */
-    int fd = real_accept4(a->listener_fd, (struct sockaddr *)&peer, &length, flags);
+    long fd = kernel_accept4(a->listener_fd, (struct sockaddr *)&peer, &length, flags);
     if (fd < 0)
-        return errno == EMFILE && pps_go_listener_evict() ? NOT_THIS_ONE : -errno;
-    switch (pps_admit_begin(&a->conn, &pps_go_config, &a->listener.origin, fd, (struct sockaddr *)&peer, length, header,
-                            sizeof header, &reason)) {
+        return fd == -EMFILE && pps_go_listener_evict() ? NOT_THIS_ONE : fd;
+    switch (pps_admit_begin(&a->conn, &pps_go_config, &a->listener.origin, (int)fd, (struct sockaddr *)&peer, length,
+                            header, sizeof header, &reason)) {
     case PPS_ADMIT_READY:
         return deliver(a, flags);
     case PPS_ADMIT_WAIT:
@@ -116,14 +138,12 @@ static long from_kernel(struct accepting *a)
 static long accept_one(struct accepting *a)
 {
     int flags;
-    if (a->listener.blocking) {
-        long slept = sleep_until_ready(a);
-        if (slept < 0)
-            return slept;
-    }
+    long ready = a->listener.pending ? sleep_until_ready(a) : 1;
+    if (ready < 0)
+        return ready;
     if (a->listener.pending && pps_go_listener_next(&a->listener, &a->conn, &flags))
         return deliver(a, flags);
-    return from_kernel(a);
+    return ready ? from_kernel(a) : NOT_THIS_ONE;
 }
 
 /* It takes what EAGAIN means as a reason to sleep until its epoll has an event, and ECONNABORTED as one to try again.
@@ -146,15 +166,13 @@ static long accept_governed(struct accepting *a)
 
 static long answer_accept(const struct pps_go_call *c, int flags)
 {
-    struct accepting a = {.listener_fd = (int)c->a[0],
-                          .flags = flags,
-                          .sa = (struct sockaddr *)c->a[1],
-                          .len = (socklen_t *)c->a[2]};
+    struct accepting a = {
+        .listener_fd = (int)c->a[0], .flags = flags, .sa = (struct sockaddr *)c->a[1], .len = (socklen_t *)c->a[2]};
     if (pps_fd_kind(a.listener_fd) == PPS_FD_OTHER) /* then its close went unseen: nobody accepts from those */
         pps_fd_mark(a.listener_fd, PPS_FD_UNKNOWN);
     if (pps_go_listener_find(a.listener_fd, &a.listener))
         return accept_governed(&a);
-    long fd = kernel(c);
+    long fd = kernel_accept4(a.listener_fd, a.sa, a.len, flags);
     if (fd >= 0)
         pps_fd_mark((int)fd, PPS_FD_OTHER);
     return fd;

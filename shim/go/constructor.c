@@ -22,8 +22,8 @@ static int take_program(struct dl_phdr_info *info, size_t size, void *out)
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + p->p_vaddr;
         if (p->p_type == PT_LOAD && p->p_flags & PF_R)
-            program->segments[program->count++] = (struct pps_go_segment){
-                (const uint8_t *)at, p->p_filesz, at, p->p_flags & PF_X, p->p_flags & PF_W};
+            program->segments[program->count++] =
+                (struct pps_go_segment){(const uint8_t *)at, p->p_filesz, at, p->p_flags & PF_X, p->p_flags & PF_W};
     }
     return 1;
 }

@@ -66,7 +66,8 @@ static bool is_for_the_tool(const char *path)
 static bool wants_the_shim(char *const *environment)
 {
     for (; environment && *environment; environment++)
-        if (strncmp(*environment, "PPSHIM_TRUST=", 13) == 0 || strncmp(*environment, "PPSHIM_HEADER_OPTIONAL=", 23) == 0)
+        if (strncmp(*environment, "PPSHIM_TRUST=", 13) == 0 ||
+            strncmp(*environment, "PPSHIM_HEADER_OPTIONAL=", 23) == 0)
             return true;
     return false;
 }

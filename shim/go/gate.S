@@ -94,8 +94,15 @@ pps_go_gate: /* Syscall6 has no frame: the return address is its caller's */
 	sub	$FD_OTHER, %r11d
 	cmp	$(FD_NO_SOCKET - FD_OTHER), %r11d
 	jbe	.Lkernel
+	jmp	.Lanswer
+	.cfi_endproc
+	.size	pps_go_gate, . - pps_go_gate
 
-.Lanswer: /* rbx: where to go on */
+/* rbx: where to go on. By this name gdb knows a frame whose caller's is on another stack, and may be below it. */
+	.type	__morestack, @function
+__morestack:
+.Lanswer:
+	.cfi_startproc
 	CLAIM
 	mov	%rsp, PPS_HEAD_SP(%r11)
 	mov	%rbx, PPS_HEAD_BACK(%r11)
@@ -128,7 +135,7 @@ pps_go_gate: /* Syscall6 has no frame: the return address is its caller's */
 	movl	$0, PPS_HEAD_TAKEN(%r11)
 	jmp	*%rcx
 	.cfi_endproc
-	.size	pps_go_gate, . - pps_go_gate
+	.size	__morestack, . - __morestack
 
 	.globl	pps_go_gate_epoll_ctl
 	.hidden	pps_go_gate_epoll_ctl

@@ -7,7 +7,6 @@
 #include "../preload/fdinfo.h"
 #include "../preload/open_fds.h"
 #include "state.h"
-#include <fcntl.h>
 #include <ppshim/admit.h>
 #include <ppshim/deadline.h>
 #include <ppshim/govern.h>
@@ -32,7 +31,6 @@ struct record {
     uint64_t cookie;
     struct pps_unix_name name;
     struct pps_origin origin;
-    bool blocking; /* when last asked */
     bool looked_for_watches;
     struct watch watches[WATCHES_MAX];
     struct pps_pending pending;
@@ -202,7 +200,7 @@ static void fill(struct record *r, const struct pps_probe *p)
 
 static void describe(const struct record *r, struct pps_go_listener *out)
 {
-    *out = (struct pps_go_listener){(unsigned)(r - records), r->generation, r->origin, r->pending.count, r->blocking};
+    *out = (struct pps_go_listener){(unsigned)(r - records), r->generation, r->origin, r->pending.count};
 }
 
 /* Its number is nobody's from here on. True: it was the last of the listener's. */
@@ -227,7 +225,6 @@ static bool add_number(int fd, const struct pps_probe *p, struct pps_go_listener
         pps_fd_mark(fd, PPS_FD_GOVERNED + (unsigned)(r - records));
     }
     r->origin.lowat = p->lowat;
-    r->blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
     describe(r, out);
     return true;
 }

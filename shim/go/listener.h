@@ -23,7 +23,6 @@ struct pps_go_listener {
     unsigned index, generation; /* of its record */
     struct pps_origin origin;
     unsigned pending; /* how many */
-    bool blocking;
 };
 
 /* Whether `fd` is one; asks the kernel what is not known. Ends the process over a bad list. */

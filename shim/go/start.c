@@ -71,8 +71,8 @@ static const char *take_sites(const struct pps_go_program *program)
     const char *why = pps_go_find_sites(program, &sites);
     if (why)
         return why;
-    bool done = (!sites.epoll_ctl || rewrite(sites.epoll_ctl, pps_go_gate_epoll_ctl)) &&
-                rewrite(sites.syscall6, pps_go_gate);
+    bool done =
+        (!sites.epoll_ctl || rewrite(sites.epoll_ctl, pps_go_gate_epoll_ctl)) && rewrite(sites.syscall6, pps_go_gate);
     return done ? NULL : "its code may not be written to, neither through /proc/self/mem nor by mprotect";
 }
 

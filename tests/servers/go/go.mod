@@ -1,0 +1,3 @@
+module ppshim.test
+
+go 1.19
