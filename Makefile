@@ -49,7 +49,8 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c))))
+TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)) shim/go/site.c)) \
+	$(if $(GO_ARCH),$(O)/go_image.o)
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
 # the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
@@ -81,6 +82,14 @@ $(O)/bare/shim/%.o: shim/%.c Makefile
 $(O)/bare/shim/%.o: shim/%.S Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+# The same objects as a program of their own, which can be put anywhere into a static Go program; the tool holds it.
+$(O)/go-image: $(O)/bare/shim/go/image/head.o $(O)/bare/shim/go/image/image.o $(GO_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(LD) -pie --no-dynamic-linker -z text -z norelro -z noexecstack -z max-page-size=4096 --build-id=none -s \
+		-e pps_go_image -o $@ $^
+	$(Q)! readelf -rW $@ | grep R_X86_64 | grep -v R_X86_64_RELATIVE
+$(O)/go_image.o: shim/tool/go_image.S $(O)/go-image
+	$(Q)$(CC) $(CFLAGS) -DPPS_GO_IMAGE='"$(O)/go-image"' -c -o $@ $<
 $(O)/go.o: $(GO_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(LD) -r -o $@.whole $(GO_OBJ)

@@ -87,8 +87,8 @@ static long execute(const char *path, char *const *argv, char *const *environmen
 
 static long execute_by_the_tool(const char *path, char *const *argv, char *const *environment)
 {
-    char *with[ARGUMENTS_MAX + 5] = {tool, (char *)"inject", (char *)path};
-    size_t n = 3;
+    char *with[ARGUMENTS_MAX + 6] = {tool, (char *)"run", (char *)"--child", (char *)"--", (char *)path};
+    size_t n = 5;
     if (!*argv) /* without even a name */
         with[n++] = (char *)path;
     for (; *argv && n < ARGUMENTS_MAX; argv++)

@@ -170,7 +170,7 @@ static void judge_library(struct tool_report *r, const char *path, const struct 
     }
     if (!library) { /* it would be of the tool's own kind */
         tool_warn(r, "preload", "libppshim.so is not installed where it was looked for: name it with --library");
-        if (!tool_loads(path, e, &ours, TOOL_BY_ANYBODY, why))
+        if (!tool_loads(path, e, &ours, true, TOOL_BY_ANYBODY, why))
             tool_judge(r, TOOL_VERDICT_NO, "%s", why);
         tool_elf_free(&ours);
         return;
@@ -182,7 +182,7 @@ static void judge_library(struct tool_report *r, const char *path, const struct 
                            : "unknown libc");
     if (!*ours.version)
         tool_judge(r, TOOL_VERDICT_NO, "%s is not libppshim", library);
-    else if (!tool_loads(path, e, &ours, TOOL_BY_ANYBODY, why))
+    else if (!tool_loads(path, e, &ours, true, TOOL_BY_ANYBODY, why))
         tool_judge(r, TOOL_VERDICT_NO, "%s", why);
     tool_elf_free(&ours);
 }

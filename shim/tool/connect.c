@@ -145,5 +145,5 @@ int tool_connect(int argc, char **argv)
     if (status != TOOL_OK || helped || (status = tell_library(&r)) != TOOL_OK)
         return status;
     const char *library = tool_preload_find("connect", "libppconnect.so", r.library);
-    return library ? tool_preload_exec("connect", library, argv + optind) : TOOL_CANNOT_RUN;
+    return library ? tool_preload_exec("connect", library, false, argv + optind) : TOOL_CANNOT_RUN;
 }

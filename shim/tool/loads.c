@@ -21,7 +21,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char why[TOOL_WHY], con
 }
 
 /* What makes the kernel start it with AT_SECURE: another user or group than the starter's, or more capabilities. */
-static bool is_unprivileged(const char *path, const struct tool_elf *e, enum tool_starter starter, char why[TOOL_WHY])
+bool tool_is_unprivileged(const char *path, const struct tool_elf *e, enum tool_starter starter, char why[TOOL_WHY])
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -49,16 +49,16 @@ static void complete(struct tool_elf *library)
     tool_elf_free(&self);
 }
 
-bool tool_loads(const char *path, const struct tool_elf *e, const struct tool_elf *given, enum tool_starter starter,
-                char why[TOOL_WHY])
+bool tool_loads(const char *path, const struct tool_elf *e, const struct tool_elf *given, bool reaches_go,
+                enum tool_starter starter, char why[TOOL_WHY])
 {
     struct tool_elf library = *given;
     complete(&library);
-    if (e->is_go)
+    if (e->is_go && !reaches_go)
         return refuse(why, "it is a Go program, which makes its system calls without libc");
     if (!e->dynamic)
         return refuse(why, "it is statically linked, so nothing can be preloaded into it");
-    if (!is_unprivileged(path, e, starter, why))
+    if (!tool_is_unprivileged(path, e, starter, why))
         return false;
     if (e->bits != library.bits || e->machine != library.machine) {
         char machine[32];

@@ -15,9 +15,14 @@
 /* Who starts it. */
 enum tool_starter { TOOL_BY_ANYBODY, TOOL_BY_US };
 
-/* false: why not, as a clause that begins "it is". The program is an ELF file. */
-bool tool_loads(const char *path, const struct tool_elf *program, const struct tool_elf *library,
+/* false: why not, as a clause that begins "it is". The program is an ELF file. `reaches_go`: the library is one that can
+   serve Go programs. */
+bool tool_loads(const char *path, const struct tool_elf *program, const struct tool_elf *library, bool reaches_go,
                 enum tool_starter starter, char why[TOOL_WHY]);
+
+/* Whether the kernel starts it with no other rights than its starter's; else it takes nothing from him. */
+bool tool_is_unprivileged(const char *path, const struct tool_elf *program, enum tool_starter starter,
+                          char why[TOOL_WHY]);
 
 /* The interpreter of a script, malloc'ed; of `env NAME` the program of that name. NULL: it names none. */
 char *tool_interpreter_of(const char *path);

@@ -56,18 +56,31 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char why[TOOL_WHY], con
     return false;
 }
 
-static bool would_load(const char *path, const struct tool_elf *library, int depth, char why[TOOL_WHY])
+bool tool_preload_is_privileged(const char *verb, const char *path)
+{
+    struct tool_elf e;
+    char why[TOOL_WHY];
+    if (!tool_elf_read(path, &e, why))
+        return false;
+    bool is = !tool_is_unprivileged(path, &e, TOOL_BY_US, why);
+    tool_elf_free(&e);
+    if (is)
+        tool_fail(0, verb, "%s cannot be served: %s", path, why);
+    return is;
+}
+
+static bool would_load(const char *path, const struct tool_elf *library, bool reaches_go, int depth, char why[TOOL_WHY])
 {
     struct tool_elf e;
     char error[256], inner[TOOL_WHY] = "";
     if (!tool_elf_read(path, &e, error))
         return depth == 0 || errno == EACCES || refuse(why, "%s", error); /* execve will judge, and say why */
     if (e.elf)
-        return tool_loads(path, &e, library, TOOL_BY_US, why);
+        return tool_loads(path, &e, library, reaches_go, TOOL_BY_US, why);
     char *interpreter = tool_interpreter_of(path);
     if (!interpreter || depth == TOOL_SCRIPTS_MAX)
         return true; /* execvp's to refuse, or to give to sh */
-    bool loads = would_load(interpreter, library, depth + 1, inner);
+    bool loads = would_load(interpreter, library, reaches_go, depth + 1, inner);
     if (!loads)
         refuse(why, "it is a script for %.200s, and of that: %.500s", interpreter, inner);
     free(interpreter);
@@ -88,7 +101,7 @@ static bool is_in(const char *list, const char *path)
     return false;
 }
 
-static bool append(const char *library)
+bool tool_preload_append(const char *library)
 {
     const char *before = getenv("LD_PRELOAD");
     if (is_in(before, library))
@@ -98,7 +111,7 @@ static bool append(const char *library)
     return setenv("LD_PRELOAD", tool_text("%s:%s", before, library), 1) == 0;
 }
 
-int tool_preload_exec(const char *verb, const char *library, char **argv)
+int tool_preload_exec(const char *verb, const char *library, bool reaches_go, char **argv)
 {
     struct tool_elf e;
     char why[TOOL_WHY] = "";
@@ -109,9 +122,9 @@ int tool_preload_exec(const char *verb, const char *library, char **argv)
         return tool_fail(TOOL_CANNOT_RUN, verb, "%s", why);
     if (!e.elf)
         return tool_fail(TOOL_CANNOT_RUN, verb, "%s: not a library", library);
-    if (!would_load(path, &e, 0, why))
+    if (!would_load(path, &e, reaches_go, 0, why))
         return tool_fail(TOOL_CANNOT_RUN, verb, "%s would not load %s: %s", path, strrchr(library, '/') + 1, why);
-    if (!append(library))
+    if (!tool_preload_append(library))
         return tool_fail(TOOL_CANNOT_RUN, verb, "LD_PRELOAD: %m");
     execv(path, argv);
     if (errno == ENOEXEC)

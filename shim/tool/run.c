@@ -3,6 +3,8 @@
  * run.c: `ppshim run`: a server under libppshim.so. Every setting is an option; what the library would refuse when the
  * server starts, or first listens, is refused here, before it is started.
  */
+#include "elf.h"
+#include "inject.h"
 #include "options.h"
 #include "preload.h"
 #include "tool.h"
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LIBRARY = PPS_SET_COUNT, OPTIONS };
+enum { LIBRARY = PPS_SET_COUNT, CHILD, OPTIONS };
 
 static const struct tool_usage *make_usage(void)
 {
@@ -32,25 +34,63 @@ static const struct tool_usage *make_usage(void)
     tool_setting_options(options);
     options[LIBRARY] =
         (struct tool_option){"library", "PATH", "libppshim.so, if not beside this tool or where it was installed"};
+    options[CHILD] = (struct tool_option){"child", NULL,
+                                          "as a served server starts one: by PROGRAM's path, then its name; settings "
+                                          "are the environment's"};
     return &usage;
 }
 
+static struct pps_config config; /* for ever: trust.h keeps it */
+
 static int check_settings(void)
 {
-    static struct pps_config config; /* for ever: trust.h keeps it */
     char error[PPS_ERROR_TEXT];
     if (!pps_config_read(environ, &config, error) || (config.on && !pps_trust_load(&config, error)))
         return tool_fail(TOOL_CONFIG, "run", "%s", error);
     return TOOL_OK;
 }
 
+/* Children of its have the library by LD_PRELOAD, or by `run --child`. */
+static int start_static_go(const char *library, const char *path, const struct tool_go *go, char **argv)
+{
+    if (tool_preload_is_privileged("run", path))
+        return TOOL_CANNOT_RUN;
+    if (!tool_preload_append(library))
+        return tool_fail(TOOL_CANNOT_RUN, "run", "LD_PRELOAD: %m");
+    return tool_inject_exec("run", path, go, argv);
+}
+
 static int start(const char *given, char **argv)
 {
+    struct tool_go go;
     int status = check_settings();
     if (status != TOOL_OK)
         return status;
-    const char *library = tool_preload_find("run", "libppshim.so", given);
-    return library ? tool_preload_exec("run", library, argv) : TOOL_CANNOT_RUN;
+    const char *library = tool_preload_find("run", "libppshim.so", given), *path = tool_find_program(argv[0]);
+    if (!library)
+        return TOOL_CANNOT_RUN;
+    if (!path || !tool_go_read(path, &go) || !go.is_go)
+        return tool_preload_exec("run", library, false, argv);
+    if (go.why_not)
+        return tool_fail(TOOL_CANNOT_RUN, "run", "%s is a Go program that cannot be served: %s", path, go.why_not);
+    return go.is_static ? start_static_go(library, path, &go, argv) : tool_preload_exec("run", library, true, argv);
+}
+
+/* What a static program gets that a served Go server starts (go/exec.c): the shim, if it is one that can be served. It
+   is not refused, for the server did not ask whether it may run. */
+static int start_child(const char *path, char **argv)
+{
+    struct tool_go go;
+    int status = check_settings();
+    if (status != TOOL_OK)
+        return status;
+    bool is_go = tool_go_read(path, &go) && go.is_go;
+    if (config.on && is_go && !go.why_not)
+        return tool_inject_exec("run", path, &go, argv);
+    if (config.on && is_go)
+        tool_fail(0, "run", "%s is not served: %s", path, go.why_not);
+    execv(path, argv);
+    return tool_fail(TOOL_CANNOT_RUN, "run", "%s: %m", path);
 }
 
 int tool_run(int argc, char **argv)
@@ -71,6 +111,8 @@ int tool_run(int argc, char **argv)
         else if (setenv(pps_settings[option].name, value, 1) != 0)
             return tool_fail(TOOL_NO, "run", "%m");
     }
+    if (given[CHILD] && argc - optind >= 2)
+        return start_child(argv[optind], argv + optind + 1);
     if (!given[PPS_SET_TRUST] && !given[PPS_SET_HEADER_OPTIONAL])
         return tool_fail(TOOL_USAGE, "run",
                          "who sends headers? --trust LIST, or --header-optional LIST (try ppshim run --help)");
