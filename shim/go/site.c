@@ -139,20 +139,6 @@ const char *pps_go_version(const struct pps_go_program *program, size_t *length)
     return good ? (const char *)p + BUILD_INFO_AT + 1 : NULL;
 }
 
-/* 19 of "go1.19.8" and of "devel go1.19-abc"; 0: it is none of these. */
-static unsigned minor_of(const char *version, size_t length)
-{
-    unsigned n = 0;
-    for (size_t i = 0; i + 4 < length; i++) {
-        if (memcmp(version + i, "go1.", 4) != 0)
-            continue;
-        for (i += 4; i < length && version[i] >= '0' && version[i] <= '9' && n < 1000; i++)
-            n = n * 10 + (unsigned)(version[i] - '0');
-        return n;
-    }
-    return 0;
-}
-
 /* --- the table of functions: runtime/symtab.go, pcHeader --- */
 
 #define TABLE_HEADER 72
@@ -218,19 +204,28 @@ static bool confirm(const struct pps_go_program *program, const struct table *t,
     return false;
 }
 
+static bool has_function(const struct table *t, const char *const names[])
+{
+    for (uint64_t i = 0; i < t->count; i++)
+        if (is_named(t, i, names))
+            return true;
+    return false;
+}
+
 /* --- together --- */
+
+bool pps_go_is_certainly(const struct pps_go_program *program)
+{
+    struct table t;
+    return pps_go_is(program) || find_table(program, &t);
+}
 
 static const char *find_epoll_ctl(const struct pps_go_program *program, const struct table *t, uint64_t *out)
 {
-    size_t length;
-    const char *version = pps_go_version(program, &length);
     struct found f = find_body(program, epoll_ctl, sizeof epoll_ctl);
-    *out = f.address + EPOLL_CTL_AT;
-    if (f.count == 1 && confirm(program, t, f.address, epoll_ctl_names))
-        return NULL;
-    *out = 0;
-    return version && minor_of(version, length) > 20 ? NULL
-                                                     : "its epoll_ctl is none that this version of libppshim knows";
+    bool found = f.count == 1 && confirm(program, t, f.address, epoll_ctl_names);
+    *out = found ? f.address + EPOLL_CTL_AT : 0;
+    return found || !has_function(t, epoll_ctl_names) ? NULL : "its epoll_ctl is none that this version knows";
 }
 
 const char *pps_go_find_sites(const struct pps_go_program *program, struct pps_go_sites *out)
@@ -239,10 +234,10 @@ const char *pps_go_find_sites(const struct pps_go_program *program, struct pps_g
     struct found f = find_body(program, syscall6, sizeof syscall6);
     out->syscall6 = f.address + SYSCALL6_AT;
     if (!f.count)
-        return "its system calls are made in no way that this version of libppshim knows (Go 1.18 to 1.26 are served)";
+        return "it makes its system calls in a way that this version does not know (Go 1.18 to 1.26 are served)";
     if (f.count > 1)
         return "what makes its system calls stands in it more than once";
     if (!find_table(program, &t) || !confirm(program, &t, f.address, syscall6_names))
-        return "what makes its system calls cannot be told for sure: its table of functions is missing or altered";
+        return "its table of functions does not confirm where it makes its system calls";
     return find_epoll_ctl(program, &t, &out->epoll_ctl);
 }

@@ -61,7 +61,7 @@ static bool read_file(const uint8_t *file, size_t size, struct tool_go *out)
     take_segments(file, size, &h, &program, &interpreted);
     out->is_static = !interpreted;
     out->entry = h.e_entry;
-    out->is_go = pps_go_is(&program);
+    out->is_go = pps_go_is_certainly(&program);
     if (out->is_go)
         judge(&program, h.e_machine, out);
     return true;

@@ -108,7 +108,7 @@ int tool_run(int argc, char **argv)
         given[option] = true;
         if (option == LIBRARY)
             library = value;
-        else if (setenv(pps_settings[option].name, value, 1) != 0)
+        else if (option < PPS_SET_COUNT && setenv(pps_settings[option].name, value, 1) != 0)
             return tool_fail(TOOL_NO, "run", "%m");
     }
     if (given[CHILD] && argc - optind >= 2)
