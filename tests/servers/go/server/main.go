@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -79,15 +80,35 @@ func text(a syscall.Sockaddr) string {
 func serveRaw(l net.Listener) {
 	for {
 		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
+			fmt.Println("error", err)
 			return
 		}
 		go answer(c)
 	}
 }
 
+// As the C and Python servers of these tests tell it: "ADDRESS PORT PID".
 func handler(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintln(w, r.RemoteAddr)
+	address, port, _ := net.SplitHostPort(r.RemoteAddr)
+	fmt.Fprintln(w, address, port, os.Getpid())
+}
+
+func sayNew(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		address, port, _ := net.SplitHostPort(c.RemoteAddr().String())
+		fmt.Println("from", address, port)
+	}
+}
+
+func serveHTTP(l net.Listener) {
+	server := http.Server{Handler: http.HandlerFunc(handler), ConnState: sayNew}
+	if err := server.Serve(l); !errors.Is(err, net.ErrClosed) {
+		fmt.Println("error", err)
+	}
 }
 
 func certificate() tls.Certificate {
@@ -183,7 +204,7 @@ func main() {
 		go serveRaw(l)
 		go serveRaw(l)
 	case "http":
-		go http.Serve(l, http.HandlerFunc(handler))
+		go serveHTTP(l)
 	case "tls":
 		go serveRaw(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate()}}))
 	case "blocking":
