@@ -38,7 +38,8 @@ struct pps_go_sites {
     uint64_t epoll_ctl; /* 0: this version has none of its own */
 };
 
-/* Looks at what is writable and at nothing else: cheap enough for every program. Some builds take out what it looks for.
+/* Looks at what is writable and at nothing else: cheap enough for every program. Some builds take out what it looks
+ * for.
  */
 bool pps_go_is(const struct pps_go_program *program);
 /* Looks at all of it. */

@@ -34,8 +34,8 @@ static void take_segments(const uint8_t *file, size_t size, const Elf64_Ehdr *h,
         if (p.p_type == PT_INTERP)
             *interpreted = true;
         if (p.p_type == PT_LOAD && inside && program->count < PPS_GO_SEGMENTS_MAX)
-            program->segments[program->count++] = (struct pps_go_segment){
-                file + p.p_offset, p.p_filesz, p.p_vaddr, p.p_flags & PF_X, p.p_flags & PF_W};
+            program->segments[program->count++] =
+                (struct pps_go_segment){file + p.p_offset, p.p_filesz, p.p_vaddr, p.p_flags & PF_X, p.p_flags & PF_W};
     }
 }
 

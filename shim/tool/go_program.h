@@ -9,12 +9,12 @@
 #include <stdbool.h>
 
 struct tool_go {
-    bool is_go;               /* else nothing below */
-    bool is_static;           /* names no program interpreter */
-    char version[32];         /* "go1.19.8"; "" if it does not tell */
-    const char *why_not;      /* it cannot be served: half a sentence. NULL: it can */
+    bool is_go;                /* else nothing below */
+    bool is_static;            /* names no program interpreter */
+    char version[32];          /* "go1.19.8"; "" if it does not tell */
+    const char *why_not;       /* it cannot be served: half a sentence. NULL: it can */
     struct pps_go_sites sites; /* without the bias of a position-independent one */
-    uint64_t entry;           /* the same */
+    uint64_t entry;            /* the same */
 };
 
 /* false: it is no ELF program that can be read; *out is empty. */

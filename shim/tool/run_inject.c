@@ -2,9 +2,9 @@
  *
  * run_inject.c: puts the image (shim/go/image) into a static Go program (inject.h).
  *
- * This process executes the program and stays what it is to whoever started it. A child of it, the helper, watches it by
- * ptrace(2) until the program is there and has run no instruction, writes the image and the jumps into its memory, and
- * lets go. Nothing is ever writable and executable at once: a tracer writes what the program may not. The program's
+ * This process executes the program and stays what it is to whoever started it. A child of it, the helper, watches it
+ * by ptrace(2) until the program is there and has run no instruction, writes the image and the jumps into its memory,
+ * and lets go. Nothing is ever writable and executable at once: a tracer writes what the program may not. The program's
  * first deed, in the image, is to take leave of the helper, of which it would otherwise know nothing. No byte of a file
  * is changed, and if the helper fails the program ends with it.
  */
