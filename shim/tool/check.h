@@ -67,6 +67,9 @@ void tool_tell_processes(tool_tell *tell, void *with);
 /* Prints the first line of each; the gravest exit status. */
 int tool_list_governed(const char *root, const char *library, bool json, bool processes);
 
+/* Whether that is a static Go program that can be served, and ExecStart= does not start it by `ppshim run`. */
+bool tool_unit_lacks_run(const struct tool_unit *unit);
+
 /* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
    PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */
 char *tool_unit_program(const struct tool_unit *unit);

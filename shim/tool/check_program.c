@@ -7,6 +7,7 @@
  */
 #include "check.h"
 #include "elf.h"
+#include "go_program.h"
 #include "library.h"
 #include "loads.h"
 #include "tool.h"
@@ -187,6 +188,28 @@ static void judge_library(struct tool_report *r, const char *path, const struct 
     tool_elf_free(&ours);
 }
 
+/* How the shim comes into it, or why it does not. */
+static void judge_way(struct tool_report *r, const char *path, const struct tool_elf *e, const struct tool_go *go)
+{
+    char why[TOOL_WHY];
+    const char *version = *go->version ? go->version : "Go of a version that it does not tell";
+    if (go->is_go && go->why_not)
+        tool_judge(r, TOOL_VERDICT_NO, "it is a Go program (%s) that cannot be served: %s", version, go->why_not);
+    else if (!go->is_go && !e->dynamic)
+        tool_judge(r, TOOL_VERDICT_NO, "it is statically linked, and not a Go program: nothing reaches it");
+    if (go->is_go && go->is_static && !tool_is_unprivileged(path, e, TOOL_BY_ANYBODY, why))
+        tool_judge(r, TOOL_VERDICT_NO, "%s", why);
+    if (go->is_go && !go->why_not && go->is_static)
+        tool_note(r, "way", "injection: %s; ppshim run puts the shim into it as it starts, LD_PRELOAD does not",
+                  version);
+    else if (go->is_go && !go->why_not)
+        tool_note(r, "way", "preload: %s; the library rewrites where it makes its system calls", version);
+    else if (!go->is_go && e->dynamic)
+        tool_note(r, "way", "preload: the library stands in for calls of libc");
+    else
+        tool_note(r, "way", "none");
+}
+
 static void judge_elf(struct tool_report *r, const char *path, const struct tool_elf *e, const char *library,
                       bool is_script)
 {
@@ -195,8 +218,15 @@ static void judge_elf(struct tool_report *r, const char *path, const struct tool
         tool_note(r, "program", "%s: %s, dynamic, %s", path, tool_elf_machine(e), libc);
     else
         tool_note(r, "program", "%s: %s, static", path, tool_elf_machine(e));
+    struct tool_go go;
+    tool_go_read(path, &go);
+    if (e->is_go && !go.is_go) /* by the names of its sections alone */
+        go = (struct tool_go){.is_go = true, .why_not = "neither its build info nor its table of functions is there"};
+    judge_way(r, path, e, &go);
+    if (!e->dynamic)
+        return;
     judge_library(r, path, e, library);
-    if (!e->dynamic || e->is_go)
+    if (go.is_go) /* its calls are none of libc's */
         return;
     judge_calls(r, path, e, is_script);
     judge_io_uring(r, e);

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 #include "check_holders.h"
+#include "go_program.h"
 #include "tool.h"
 #include "unit_state.h"
 #include "units.h"
@@ -29,6 +30,35 @@ static char *exec_in(const char *command)
     return last ? strndup(last, strcspn(last, " \t\n;&|\"'")) : NULL;
 }
 
+/* Behind `ppshim run ... --`; false, and *at stays: it does not begin so. */
+static bool skip_run(const char **at)
+{
+    const char *here = *at;
+    bool good = true;
+    char *word = tool_next_word(&here, &good);
+    const char *name = word ? strrchr(word, '/') : NULL;
+    bool ours = name && strcmp(name, "/ppshim") == 0, found = false;
+    free(word);
+    while (ours && !found && (word = tool_next_word(&here, &good))) {
+        found = strcmp(word, "--") == 0;
+        free(word);
+    }
+    if (found)
+        *at = here;
+    return found;
+}
+
+bool tool_unit_lacks_run(const struct tool_unit *unit)
+{
+    struct tool_go go;
+    const char *at = unit->exec_start ? unit->exec_start + strspn(unit->exec_start, "-@:+!|") : NULL;
+    char *program = tool_unit_program(unit);
+    bool lacks =
+        at && program && !skip_run(&at) && tool_go_read(program, &go) && go.is_go && go.is_static && !go.why_not;
+    free(program);
+    return lacks;
+}
+
 char *tool_unit_program(const struct tool_unit *unit)
 {
     const char *at = unit->exec_start;
@@ -40,6 +70,7 @@ char *tool_unit_program(const struct tool_unit *unit)
     if (!at)
         return NULL;
     at += strspn(at, "-@:+!|");
+    skip_run(&at);
     char *program = tool_next_word(&at, &good), *word, *inner = NULL;
     while (program && is_shell(program) && !inner && (word = tool_next_word(&at, &good))) {
         inner = exec_in(word);
@@ -86,6 +117,10 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
     if (trust && strcmp(trust, "none") == 0)
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
+    if (tool_unit_lacks_run(unit))
+        tool_judge(
+            r, TOOL_VERDICT_NO,
+            "it is a static Go program, and ExecStart= does not start it by ppshim run: ppshim unit writes that");
     warn_of_sandbox(r, unit);
     if (program && !without_program) {
         tool_check_program(r, program, full ? full : library);

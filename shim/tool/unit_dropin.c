@@ -2,6 +2,8 @@
  *
  * unit_dropin.c: the drop-in that `ppshim unit` writes, and writing files whole or not at all (unit.h).
  */
+#include "check.h"
+#include "preload.h"
 #include "tool.h"
 #include "unit.h"
 #include <errno.h>
@@ -24,7 +26,7 @@ static void put_quoted(FILE *to, const char *text)
         else
             fprintf(to, "%s%c", c == '"' || c == '\\' ? "\\" : c == '%' ? "%" : "", c);
     }
-    fputs("\"\n", to);
+    fputc('"', to);
 }
 
 static char *dropin_path(const struct tool_unit *u)
@@ -42,6 +44,31 @@ static char *preload_path(const struct tool_unit *u)
     return tool_text("/etc/systemd/system/%s.d/" UNIT_PRELOAD, u->name);
 }
 
+static void put_option(FILE *to, const struct tool_env *wanted, const char *variable, const char *option)
+{
+    const char *value = tool_env_value(wanted, variable);
+    if (!value)
+        return;
+    fprintf(to, " --%s ", option);
+    put_quoted(to, value);
+}
+
+/* What the unit starts, by `ppshim run`. Its words stay as they are; specifiers in them were expanded. */
+static void put_run(FILE *to, const struct tool_unit *u, const struct tool_env *wanted)
+{
+    size_t prefix = strspn(u->exec_start, "-:+!");
+    char *tool = *u->root ? NULL : tool_beside("ppshim");
+    fprintf(to, "ExecStart=\nExecStart=%.*s%s run", (int)prefix, u->exec_start, tool ? tool : "/usr/bin/ppshim");
+    put_option(to, wanted, "PPSHIM_TRUST", "trust");
+    put_option(to, wanted, "PPSHIM_HEADER_OPTIONAL", "header-optional");
+    put_option(to, wanted, "PPSHIM_PORTS", "ports");
+    fputs(" -- ", to);
+    for (const char *c = u->exec_start + prefix; *c; c++)
+        fprintf(to, "%s%c", *c == '%' ? "%" : "", *c);
+    fputc('\n', to);
+    free(tool);
+}
+
 static void put_variables(FILE *to, const struct tool_unit *u, const struct tool_env *wanted, bool by_file)
 {
     for (size_t i = 0; i < wanted->count; i++) {
@@ -49,6 +76,7 @@ static void put_variables(FILE *to, const struct tool_unit *u, const struct tool
             continue;
         fputs("Environment=", to);
         put_quoted(to, wanted->variables[i].text);
+        fputc('\n', to);
     }
     if (by_file) {
         char *path = preload_path(u);
@@ -56,6 +84,8 @@ static void put_variables(FILE *to, const struct tool_unit *u, const struct tool
                 path);
         free(path);
     }
+    if (tool_unit_lacks_run(u) && u->exec_start[0] != '@')
+        put_run(to, u, wanted);
     fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
 }
 

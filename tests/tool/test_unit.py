@@ -5,7 +5,8 @@ import re
 import shutil
 
 import pytest
-from check_fixtures import LIBRARY, ROOT, SHIM, as_root, compile_c, ppshim, run, server, tool, tree
+from check_fixtures import LIBRARY, ROOT, SHIM, as_root, check, compile_c, ppshim, run, server, tool, tree
+from go_programs import build
 
 __all__ = ["server", "tree"]
 
@@ -353,3 +354,19 @@ def test_a_clusters_wrong_setting_is_refused(cluster):
 def test_help_shows_an_example():
     answer = ppshim("unit", "--help")
     assert answer.status == 0 and "Example:\n  ppshim unit mariadb.service --trust 10.108.0.0/24" in answer.out
+
+
+# --- a static Go program ----------------------------------------------------------------------------------------------
+
+def test_a_static_go_program_is_started_by_the_tool(tree):
+    tree.service("ExecStart=\nExecStart=-/usr/sbin/demo --name=a%%b $OPTIONS\n")
+    tree.copy("/usr/sbin/demo", build("server"))
+    answer = tree.unit(*GOOD)
+    assert ("ExecStart=\nExecStart=-/usr/bin/ppshim run --trust \"10.0.0.0/24\" --ports \"3306\" "
+            "-- /usr/sbin/demo --name=a%%b $OPTIONS\n") in answer.out, answer
+    tree.install()
+    assert tree.unit(*GOOD).out == answer.out  # what it wrote is not started by itself
+    assert check("demo", "--root", tree.root).verdict == "ok"
+    tree.service("ExecStart=\nExecStart=/usr/sbin/demo\n")
+    tree.path(DROPIN).rename(tree.path("/etc/systemd/system/demo.service.d/00-early.conf"))
+    assert "ExecStart= does not start it by ppshim run" in check("demo", "--root", tree.root).because
