@@ -49,7 +49,7 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)) shim/go/site.c)) \
+TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)) shim/go/site.c shim/go/forbid.c)) \
 	$(if $(GO_ARCH),$(O)/go_image.o)
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with

@@ -7,6 +7,7 @@
 #include "../sys/bare/call.h"
 #include "../sys/bare/stack.h"
 #include "exec.h"
+#include "forbid.h"
 #include "gate.h"
 #include "listener.h"
 #include "state.h"
@@ -87,10 +88,23 @@ static void take_settings(const struct pps_go_given *given)
         pps_go_calls[SYS_getsockname] = PPS_GO_PASS;
 }
 
+static void refuse(const char *why)
+{
+    struct pps_line l;
+    char error[PPS_ERROR_TEXT];
+    if (!pps_go_forbid_serving()) {
+        snprintf(error, sizeof error, "this Go program cannot be served: %s", why);
+        pps_go_stop(error);
+    }
+    pps_line_begin(&l, "error: this Go program cannot be served, and so may not listen: ");
+    pps_line_text(&l, why);
+    pps_line_exe(&l, "exe");
+    pps_log(PPS_LOG_ERROR, &l);
+}
+
 static long begin(void *with)
 {
     const struct pps_go_given *given = with;
-    char error[PPS_ERROR_TEXT];
     take_settings(given);
     if (!pps_go_config.on) {
         memset(pps_go_calls, PPS_GO_PASS, sizeof pps_go_calls);
@@ -102,11 +116,10 @@ static long begin(void *with)
     pps_client_test_store(value_of(given->environment, "LIBPPSHIM_TEST_STORE"));
     pps_go_exec_start(given->tool);
     const char *why = given->program ? take_sites(given->program) : NULL;
-    if (why) {
-        snprintf(error, sizeof error, "this Go program cannot be served: %s", why);
-        pps_go_stop(error);
-    }
-    pps_go_listener_scan();
+    if (why)
+        refuse(why);
+    else
+        pps_go_listener_scan();
     return 0;
 }
 

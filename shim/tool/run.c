@@ -3,6 +3,7 @@
  * run.c: `ppshim run`: a server under libppshim.so. Every setting is an option; what the library would refuse when the
  * server starts, or first listens, is refused here, before it is started.
  */
+#include "../go/forbid.h"
 #include "elf.h"
 #include "inject.h"
 #include "options.h"
@@ -76,8 +77,8 @@ static int start(const char *given, char **argv)
     return go.is_static ? start_static_go(library, path, &go, argv) : tool_preload_exec("run", library, true, argv);
 }
 
-/* What a static program gets that a served Go server starts (go/exec.c): the shim, if it is one that can be served. It
-   is not refused, for the server did not ask whether it may run. */
+/* What a static program gets that a served Go server starts (go/exec.c): the shim, if it is one that can be served. One
+   that cannot is started all the same, since most of them serve nobody. */
 static int start_child(const char *path, char **argv)
 {
     struct tool_go go;
@@ -87,8 +88,10 @@ static int start_child(const char *path, char **argv)
     bool is_go = tool_go_read(path, &go) && go.is_go;
     if (config.on && is_go && !go.why_not)
         return tool_inject_exec("run", path, &go, argv);
+    if (config.on && is_go && !pps_go_forbid_serving())
+        return tool_fail(TOOL_CANNOT_RUN, "run", "%s is a Go program that cannot be served: %s", path, go.why_not);
     if (config.on && is_go)
-        tool_fail(0, "run", "%s is not served: %s", path, go.why_not);
+        tool_fail(0, "run", "%s cannot be served, and so may not listen: %s", path, go.why_not);
     execv(path, argv);
     return tool_fail(TOOL_CANNOT_RUN, "run", "%s: %m", path);
 }

@@ -279,7 +279,7 @@ static pid_t fork_quietly(void)
 static int refuse(const char *verb, const char *path, int why)
 {
     const char *hint = "";
-    if (why == EPERM)
+    if (why == EPERM || !why) /* a filter may end who it refuses */
         hint = " (it needs ptrace: a SystemCallFilter= must let it, kernel.yama.ptrace_scope be 2 at most and, at 2, "
                "CAP_SYS_PTRACE be there)";
     return tool_fail(TOOL_CANNOT_RUN, verb, "%s is a static Go program, and the shim cannot be put into it: %s%s", path,

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Go: system calls of its own, an edge-triggered epoll that tolerates EAGAIN, accept4() and the address it tells. The
 preload rewrites where a dynamic program makes them; into a static one `ppshim run` puts the same."""
+import ctypes
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from contract import Contract, Peer, Server
 from go_programs import build
 from harness import (BALANCER, DEADLINE, ROOT, Process, clean_env, descendants, dial, proxy_v1, proxy_v2,
-                     read_to_end, reserve_port, run, scratch, tool, until)
+                     read_to_end, reserve_port, run, scratch, shim_env, tool, until)
 from place import SHIM, needs
 from web import get
 
@@ -275,19 +277,49 @@ def test_a_wrong_list_stops_it_before_it_is_started(tmp_path):
     assert done.returncode == 78 and done.stdout == "" and "@/no/such/file: cannot be opened" in done.stderr
 
 
-def altered(tmp_path, what, by):
-    """A copy of the static server in which these bytes, each time they stand there, are others."""
+def _refuse_ptrace():
+    """As a unit's SystemCallFilter=@system-service with SystemCallErrorNumber=EPERM does."""
+    load, jump, answer, ptrace = 0x20, 0x15, 0x06, 101
+    code = [(load, 0, 0, 0), (jump, 0, 1, ptrace), (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7fff0000)]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in code))
+    program = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(steps))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def test_where_ptrace_is_refused_the_program_is_not_started_and_the_reason_is_said():
+    done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", build("server"), check=False,
+               preexec_fn=_refuse_ptrace)
+    assert done.returncode == 126 and done.stdout == ""
+    assert "the shim cannot be put into it: Operation not permitted (it needs ptrace: a SystemCallFilter=" in done.stderr
+
+
+def test_no_memory_need_be_writable_and_executable(tmp_path):
+    """PR_SET_MDWE, which is what systemd's MemoryDenyWriteExecute= uses where the kernel has it."""
+    class Denied(Started):
+        def argv(self):
+            return [tool("python3"), "-c", "import ctypes, os, sys\n"
+                    "ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)\nos.execv(sys.argv[1], sys.argv[1:])", *super().argv()]
+    with Denied(tmp_path) as server:
+        assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
+
+
+def altered(tmp_path, what, by, name="server", way="static"):
+    """A copy of a program in which these bytes, each time they stand there, are others."""
     program = tmp_path / "altered"
-    text = build("server").read_bytes()
+    text = build(name, way).read_bytes()
     assert what in text
     program.write_bytes(text.replace(what, by))
     program.chmod(0o755)
     return program
 
 
+ANOTHER_BODY = bytes.fromhex("0f05483d01f0ffff7615"), bytes.fromhex("0f05483d01f0ffff7614")
+
+
 @pytest.mark.parametrize("what, by, why", [
-    (bytes.fromhex("0f05483d01f0ffff7615"), bytes.fromhex("0f05483d01f0ffff7614"),
-     "it makes its system calls in a way that this version does not know"),
+    (*ANOTHER_BODY, "it makes its system calls in a way that this version does not know"),
     (b"syscall.Syscall6\0", b"syscall.Syscall7\0",
      "its table of functions does not confirm where it makes its system calls"),
     (bytes.fromhex("b8e90000000f0589442420c3"), bytes.fromhex("b8e90000000f0589442420cb"),
@@ -298,6 +330,21 @@ def test_a_program_that_cannot_be_served_is_not_started(tmp_path, what, by, why)
     done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", program, check=False)
     assert done.returncode == 126 and done.stdout == ""
     assert done.stderr.startswith(f"ppshim run: {program} is a Go program that cannot be served: {why}")
+
+
+def test_a_preloaded_program_that_cannot_be_served_says_so_and_may_not_listen(tmp_path):
+    program = altered(tmp_path, b"syscall.Syscall6\0", b"syscall.Syscall7\0", way="dynamic")
+    env = clean_env(**shim_env(TRUST=BALANCER, LOG="stderr"))
+    done = run(program, check=False, env=env)
+    assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
+    assert re.search(r"^ppshim\[\d+\]: error: this Go program cannot be served, and so may not listen: its table of "
+                     rf"functions does not confirm where it makes its system calls exe={program}$", done.stderr, re.M)
+
+
+def test_a_preloaded_program_that_cannot_be_served_does_what_else_it_is_for(tmp_path):
+    program = altered(tmp_path, b"syscall.Syscall6\0", b"syscall.Syscall7\0", "client", "dynamic")
+    done = run(program, "-count", "0", env=clean_env(**shim_env(TRUST=BALANCER, LOG="stderr")))
+    assert done.stdout == "0 0\n"
 
 
 def test_a_backtrace_goes_through_the_gate(start):
