@@ -12,9 +12,13 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 from pathlib import Path
 
-from harness import DEADLINE, Process, dial, reserve_port, run, tool, unprivileged
+sys.path.append(str(Path(__file__).resolve().parent.parent / "servers"))
+
+import go_programs  # noqa: E402
+from harness import DEADLINE, ROOT, Process, dial, reserve_port, run, tool, unprivileged  # noqa: E402
 
 BENCH = Path(os.environ.get("BENCH_PROGRAMS") or Path(__file__).resolve().parents[2] / "build/bench")
 BALANCERS = "127.0.2.0/24"  # where load comes from; 127.0.0.1 is direct
@@ -305,6 +309,34 @@ frontend server
         return "HAProxy " + cls.first_version(tool("haproxy"), "-v")
 
 
+class Go(Server):
+    """net/http, linked as Debian's Go programs are (tests/servers/go)."""
+    name = "go"
+    ready_line = r"^ready "
+    way = "dynamic"
+    short = [b"GET / HTTP/1.0\r\n\r\n", http, END]
+    request = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", http]
+
+    def argv(self):
+        return [go_programs.build("server", self.way), "-listen", f"127.0.0.1:{self.port}", "-mode", "quiet"]
+
+    @classmethod
+    def version(cls):
+        return "Go " + cls.first_version(tool("go"), "version")
+
+
+class GoStatic(Go):
+    """The same without a libc, started by `ppshim run`."""
+    name = "go-static"
+    way = "static"
+
+    def argv(self):
+        if "PPSHIM_TRUST" not in self.env:
+            return super().argv()
+        return [ROOT / "build" / "ppshim", "run", "--trust", self.env["PPSHIM_TRUST"], "--ports", "all", "--",
+                *super().argv()]
+
+
 HAPROXY_HEAD = """\
 global
   maxconn 8000
@@ -409,7 +441,7 @@ class Blocking(Small):
 
 
 SERVERS = {kind.name: kind for kind in
-           (Redis, MariaDB, PostgreSQL, Nginx, Memcached, HAProxy, Dovecot, Epoll, Blocking)}
+           (Redis, MariaDB, PostgreSQL, Nginx, Memcached, HAProxy, Dovecot, Go, GoStatic, Epoll, Blocking)}
 
 
 # --- sidecars and the balancer ----------------------------------------------------------------------------------------

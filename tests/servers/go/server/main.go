@@ -33,7 +33,7 @@ import (
 var (
 	on      = flag.String("listen", "127.0.0.1:0", "address")
 	network = flag.String("network", "tcp", "tcp, tcp4, tcp6")
-	mode    = flag.String("mode", "raw", "raw, http, tls, twice, blocking, children")
+	mode    = flag.String("mode", "raw", "raw, http, quiet (no word of who is there, for speed), tls, twice, blocking, children")
 	profile = flag.String("profile", "", "file: sampled 500 times a second")
 	garbage = flag.Int("garbage", 0, "goroutines that make garbage")
 	given   = flag.Bool("given", false, "the listener is descriptor 3")
@@ -104,8 +104,15 @@ func sayNew(c net.Conn, state http.ConnState) {
 	}
 }
 
-func serveHTTP(l net.Listener) {
+func hello(w http.ResponseWriter, r *http.Request) {
+	io.WriteString(w, "hello")
+}
+
+func serveHTTP(l net.Listener, quiet bool) {
 	server := http.Server{Handler: http.HandlerFunc(handler), ConnState: sayNew}
+	if quiet {
+		server = http.Server{Handler: http.HandlerFunc(hello)}
+	}
 	if err := server.Serve(l); !errors.Is(err, net.ErrClosed) {
 		fmt.Println("error", err)
 	}
@@ -203,8 +210,8 @@ func main() {
 	case "twice":
 		go serveRaw(l)
 		go serveRaw(l)
-	case "http":
-		go serveHTTP(l)
+	case "http", "quiet":
+		go serveHTTP(l, *mode == "quiet")
 	case "tls":
 		go serveRaw(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate()}}))
 	case "blocking":
