@@ -34,6 +34,8 @@ OF_A_SERVER = {
     "memcached": ("short", "open", "bulk"),
     "haproxy": ("short", "open"),
     "dovecot": ("short",),
+    "go": ("short", "late", "open"),
+    "go-static": ("short", "open"),
     "epoll": ("short", "late", "behind", "open", "bulk"),
     "blocking": ("short", "late", "behind"),
 }
