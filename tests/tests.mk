@@ -142,7 +142,8 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 .PHONY: fuzz-tools $(FUZZERS:%=fuzz-%)
 FUZZ_CC = clang $(BASE) -Itests -Ishim -O1 -g -DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"/none"' \
 	-fno-sanitize-recover=all -fsanitize=address,undefined
-FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) $(wildcard shim/tool/*.c))
+FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) \
+	$(filter-out $(MNL_FILES:$(B)/%.o=%.c),$(wildcard shim/tool/*.c)))
 $(B)/fuzz/shim/tool/main.o: BASE += -Dmain=tool_main
 $(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)

@@ -18,6 +18,14 @@ static inline uint64_t pps_now(void)
     return (uint64_t)t.tv_sec * PPS_SECOND + (uint64_t)t.tv_nsec;
 }
 
+/* What time it is: nanoseconds of CLOCK_REALTIME. To be told, never a deadline. */
+static inline uint64_t pps_wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * PPS_SECOND + (uint64_t)t.tv_nsec;
+}
+
 /* A timeout that the kernel would refuse (negative, or too many nanoseconds) is PPS_NEVER: the kernel has judged it. */
 static inline uint64_t pps_deadline_after(const struct timespec *t)
 {

@@ -84,13 +84,6 @@ static bool send_datagram(const struct pps_journal_datagram *d, struct pps_view 
 
 /* --- what is told --- */
 
-static uint64_t wall_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * PPS_SECOND + (uint64_t)t.tv_nsec;
-}
-
 static uint32_t this_run(uint64_t now)
 {
     uint32_t none = 0, fresh = (uint32_t)(now >> 10) | 1;
@@ -122,7 +115,7 @@ void pps_journal_tell(const struct pps_conn *c, const struct pps_header *h, enum
     if (!to_length || c->origin.unix_name)
         return;
     d.cookie = pps_sockopt_cookie(c->fd);
-    d.time = wall_clock();
+    d.time = pps_wall_clock();
     d.run = this_run(d.time);
     d.lost = atomic_load(&lost);
     d.peer = c->peer;

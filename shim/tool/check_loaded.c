@@ -9,6 +9,7 @@
 #include "check.h"
 #include "check_holders.h"
 #include "image.h"
+#include "proc.h"
 #include "tool.h"
 #include <stdlib.h>
 #include <string.h>

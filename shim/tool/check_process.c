@@ -5,6 +5,7 @@
 #include "check.h"
 #include "check_holders.h"
 #include "image.h"
+#include "proc.h"
 #include "processes.h"
 #include <errno.h>
 #include <limits.h>
@@ -15,9 +16,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SKIP_6 " %*s %*s %*s %*s %*s %*s"
-#define SKIP_18 SKIP_6 SKIP_6 SKIP_6 /* of /proc/PID/stat, between the state and the time of start */
 
 #define CLOCKS_DIFFER 0.02 /* seconds: the time of start is told in ticks, a file's in jiffies */
 
@@ -71,16 +69,11 @@ static double seconds(struct timespec t)
 static double age_of(pid_t pid)
 {
     struct timespec now;
-    char line[1024] = "";
-    unsigned long long ticks;
-    FILE *file = tool_proc_open(pid, "stat");
-    const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-    if (file)
-        fclose(file);
-    if (!rest || sscanf(rest, ") %*c" SKIP_18 " %llu", &ticks) != 1)
+    struct tool_proc_stat stat;
+    if (!tool_proc_stat(pid, &stat))
         return 0;
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return seconds(now) - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    return seconds(now) - (double)stat.started / 1e9;
 }
 
 /* It shows no environment to compare: were the files written to since it was started? */

@@ -4,6 +4,7 @@
  */
 #include "connections.h"
 #include "../policy/text.h"
+#include "proc.h"
 #include "tool.h"
 #include <errno.h>
 #include <linux/tcp.h>
@@ -65,30 +66,11 @@ static bool ask(int fd, struct tool_connection *out)
 
 /* --- why it cannot be asked --- */
 
-static void read_name(pid_t pid, char name[16])
-{
-    FILE *file = tool_proc_open(pid, "comm");
-    if (!file || !fgets(name, 16, file))
-        snprintf(name, 16, "?");
-    name[strcspn(name, "\n")] = 0;
-    for (char *at = name; *at; at++)
-        if (*at < ' ' || *at == 0x7f)
-            *at = '?';
-    if (file)
-        fclose(file);
-}
-
 /* The user it runs as. */
 static uid_t user_of(pid_t pid)
 {
-    char line[256];
-    unsigned uid = (unsigned)-1;
-    FILE *file = tool_proc_open(pid, "status");
-    while (file && fgets(line, sizeof line, file) && sscanf(line, "Uid: %*u %u", &uid) != 1)
-        ;
-    if (file)
-        fclose(file);
-    return uid;
+    uid_t users[4];
+    return tool_proc_users(pid, users) ? users[1] : (uid_t)-1;
 }
 
 static bool may_copy_own(void)
@@ -159,7 +141,7 @@ static void explain(const struct blocked *b, char out[512])
     *out = 0;
     if (!b->count)
         return;
-    read_name(b->first, name);
+    tool_proc_name(b->first, name);
     errno = b->error;
     explain_copy(b->first, name, out);
     snprintf(why, sizeof why, "%.399s", out);
@@ -259,7 +241,7 @@ void tool_connections_read(const struct tool_processes *processes, bool all, str
         if (all || processes->list[i].belongs)
             ask_process(&processes->list[i], out, &blocked);
     for (size_t i = 0; i < out->count; i++)
-        read_name(out->list[i].pid, out->list[i].program);
+        tool_proc_name(out->list[i].pid, out->list[i].program);
     if (out->count) {
         qsort(out->list, out->count, sizeof *out->list, by_inode);
         merge(processes, out);

@@ -3,7 +3,7 @@
  * image.c: see image.h. Owns what /proc/PID/maps, environ, auxv and the memory behind ppshim_status look like.
  */
 #include "image.h"
-#include "processes.h"
+#include "proc.h"
 #include "tool.h"
 #include <errno.h>
 #include <stdio.h>
@@ -14,11 +14,6 @@
 #include <unistd.h>
 
 #define TEXT_MAX (1 << 20) /* of a list */
-
-bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
-{
-    return snprintf(out, PATH_MAX, "/proc/%d/%s", (int)pid, rest) < PATH_MAX;
-}
 
 static const char *last_part(const char *path)
 {
@@ -167,7 +162,7 @@ bool tool_image_is_meant(pid_t pid)
 
 static bool read_memory(pid_t pid, const void *at, void *out, size_t size)
 {
-    struct iovec here = {out, size}, there = {(void *)(uintptr_t)at, size};
+    struct iovec here = {out, size}, there = {(void *)at, size};
     return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
@@ -175,11 +170,11 @@ static void read_status(struct tool_image *i)
 {
     struct tool_elf e;
     struct pps_status status = {0};
-    unsigned long base;
-    if (!i->loaded || sscanf(i->range, "%lx", &base) != 1 || (i->deleted && geteuid() != 0) ||
+    void *base;
+    if (!i->loaded || sscanf(i->range, "%p", &base) != 1 || (i->deleted && geteuid() != 0) ||
         !read_file(i->pid, i->range, i->library, &e))
         return;
-    bool good = e.status_at && read_memory(i->pid, (const void *)(base + e.status_at), &status, sizeof status);
+    bool good = e.status_at && read_memory(i->pid, (const char *)base + e.status_at, &status, sizeof status);
     i->mute = !e.status_at;
     tool_elf_free(&e);
     i->tells = good && status.size >= sizeof status;

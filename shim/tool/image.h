@@ -54,7 +54,4 @@ bool tool_image_config(const struct tool_image *i, struct pps_config *out);
 /* The last part of its program's path. */
 const char *tool_image_name(const struct tool_image *i);
 
-/* "/proc/PID/rest"; false: too long. */
-bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest);
-
 #endif

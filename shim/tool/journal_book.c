@@ -7,17 +7,18 @@
 #include "journal_file.h"
 #include "journal_table.h"
 #include "json.h"
+#include "proc.h"
 #include "sock_diag.h"
 #include "tool.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <ppshim/deadline.h>
 #include <ppshim/header_tlv.h>
 #include <ppshim/journal.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define PROCESSES_SWEPT 4096 /* beyond so many the dead ones are forgotten */
 
@@ -47,13 +48,6 @@ static char boot[9];
 static bool stopping;
 
 /* --- pieces of a line --- */
-
-static uint64_t wall_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static FILE *begin_line(const char *event, uint64_t time)
 {
@@ -217,19 +211,10 @@ static void take_end(const struct tool_end *end, void *time)
 
 static bool is_elsewhere(pid_t pid)
 {
-    char path[64];
+    char path[PATH_MAX];
     struct stat theirs, ours;
-    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
-    return stat(path, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 && theirs.st_ino != ours.st_ino;
-}
-
-static void read_program(pid_t pid, char name[16])
-{
-    FILE *file = tool_proc_open(pid, "comm");
-    if (file && fgets(name, 16, file))
-        name[strcspn(name, "\n")] = 0;
-    if (file)
-        fclose(file);
+    return tool_proc_path(path, pid, "ns/net") && stat(path, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 &&
+           theirs.st_ino != ours.st_ino;
 }
 
 static bool lives(uint64_t key, void *sender, void *unused)
@@ -253,7 +238,7 @@ static struct sender *sender_of(const struct tool_heard *heard, uint32_t run)
     s = tool_or_abort(calloc(1, sizeof *s));
     s->pid = heard->pid;
     s->elsewhere = is_elsewhere(s->pid);
-    read_program(s->pid, s->program);
+    tool_proc_name(s->pid, s->program);
     tool_table_add(&senders, key, s);
     return s;
 }
@@ -412,7 +397,7 @@ void tool_book_begin(void)
 {
     struct tool_processes processes;
     struct tool_connections found;
-    uint64_t now = wall_clock();
+    uint64_t now = pps_wall_clock();
     FILE *to = begin_line("journal-start", now);
     tool_connections_of("journal", NULL, &processes, &found);
     for (size_t i = 0; i < found.count; i++)

@@ -9,6 +9,7 @@
 #include <libmnl/libmnl.h>
 #include <limits.h>
 #include <poll.h>
+#include <ppshim/deadline.h>
 #include <ppshim/journal.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HEARD_MAX ((size_t)256 << 20) /* bytes that may wait to be taken */
@@ -110,13 +110,6 @@ void tool_ear_take_now(void (*take)(const struct tool_heard *heard, void *arg), 
 
 /* --- the thread --- */
 
-static uint64_t wall_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* Ends that are there, and no more than fit; *overrun: some were lost. */
 static size_t read_ends(char *buffer, bool *overrun)
 {
@@ -152,7 +145,7 @@ static bool read_start(struct tool_heard *record, char *buffer, size_t size)
     *record = (struct tool_heard){.kind = TOOL_HEARD_START,
                                   .pid = from.pid,
                                   .uid = from.uid,
-                                  .time = wall_clock(),
+                                  .time = pps_wall_clock(),
                                   .length = (size_t)n,
                                   .data = buffer};
     return true;
@@ -166,7 +159,7 @@ static void listen_once(char *end_buffer, char *start_buffer)
     struct tool_heard record;
     struct signalfd_siginfo signal;
     size_t length = read_ends(end_buffer, &overrun);
-    uint64_t now = wall_clock();
+    uint64_t now = pps_wall_clock();
     pthread_mutex_lock(&lock);
     while (read_start(&record, start_buffer, sizeof(struct pps_journal_datagram) + PPS_JOURNAL_TLVS_MAX))
         hear(&record);

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <ppshim/deadline.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *path;
@@ -37,10 +37,8 @@ bool tool_journal_open(const char *where, char error[512])
 
 static void write_lost(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     fputs("{\"event\": \"lost\", ", lines);
-    tool_json_time(lines, "time", (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+    tool_json_time(lines, "time", pps_wall_clock());
     fprintf(lines, ", \"lines\": %" PRIu64 "}\n", lost);
 }
 

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "endpoint.h"
 #include "image.h"
+#include "proc.h"
 #include "tool.h"
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * processes.c: see processes.h. Owns what /proc looks like: PID/stat, PID/fd, PID/cgroup, net/tcp, net/tcp6, net/unix.
+ * processes.c: see processes.h. Owns what /proc looks like: PID/fd, PID/cgroup, net/tcp, net/tcp6, net/unix.
  */
 #include "processes.h"
+#include "proc.h"
 #include "tool.h"
 #include "unit_find.h"
 #include "unit_state.h"
@@ -12,12 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-FILE *tool_proc_open(pid_t pid, const char *rest)
-{
-    char path[PATH_MAX];
-    return snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, rest) < (int)sizeof path ? fopen(path, "re") : NULL;
-}
 
 /* One more at the end, zeroed; `count` a power of two: the room is doubled. */
 static void *grow(void *list, size_t count, size_t size)
@@ -42,10 +37,9 @@ static void take_descriptor(struct tool_process *p, const char *number, const ch
 
 static void read_descriptors(struct tool_process *p)
 {
-    char path[64], target[64];
+    char path[PATH_MAX], target[64];
     struct dirent *entry;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)p->pid);
-    DIR *dir = opendir(path);
+    DIR *dir = tool_proc_path(path, p->pid, "fd") ? opendir(path) : NULL;
     p->seen = dir;
     while (dir && (entry = readdir(dir))) {
         ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
@@ -56,23 +50,12 @@ static void read_descriptors(struct tool_process *p)
         closedir(dir);
 }
 
-/* false: it is gone. */
-static bool read_parent(struct tool_process *p)
-{
-    char line[512] = "";
-    FILE *file = tool_proc_open(p->pid, "stat");
-    bool good = file && fread(line, 1, sizeof line - 1, file) > 0; /* a name may have line breaks and brackets */
-    const char *rest = good ? strrchr(line, ')') : NULL;
-    if (file)
-        fclose(file);
-    return rest && sscanf(rest, ") %*c %d", &p->parent) == 1;
-}
-
 bool tool_process_read(pid_t pid, struct tool_process *p)
 {
-    *p = (struct tool_process){.pid = pid};
-    if (!read_parent(p))
+    struct tool_proc_stat stat;
+    if (!tool_proc_stat(pid, &stat))
         return false;
+    *p = (struct tool_process){.pid = pid, .parent = stat.parent};
     read_descriptors(p);
     return true;
 }

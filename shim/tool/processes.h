@@ -78,7 +78,4 @@ const struct tool_socket *tool_socket_find(const struct tool_sockets *s, unsigne
 /* "127.0.0.1:3306", "[::]:22" or "unix:/run/x": its local end. */
 const char *tool_socket_text(const struct tool_socket *s, char text[120]);
 
-/* /proc/PID/rest, opened for reading; NULL and errno. */
-FILE *tool_proc_open(pid_t pid, const char *rest);
-
 #endif

@@ -3,6 +3,7 @@
  * status_file.c: see status_file.h.
  */
 #include "status_file.h"
+#include "proc.h"
 #include "tool.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -20,36 +21,11 @@
 
 /* --- the process --- */
 
-struct proc_stat {
-    char state;
-    pid_t parent;
-    uint64_t started; /* nanoseconds since boot, rounded down to the kernel's tick */
-};
-
-/* What stands behind the name's last ')' in /proc/PID/stat: its third field, its fourth, and its 22nd. */
-static bool read_stat(pid_t pid, struct proc_stat *out)
-{
-    char path[64], line[1024];
-    unsigned long long ticks;
-    int parent;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-    if (file)
-        fclose(file);
-    if (!rest || sscanf(rest, ") %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                        &out->state, &parent, &ticks) != 3)
-        return false;
-    out->parent = (pid_t)parent;
-    out->started = ticks * (PPS_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
-    return true;
-}
-
 bool status_is_below(pid_t pid, pid_t top)
 {
-    struct proc_stat stat;
+    struct tool_proc_stat stat;
     for (int depth = 0; pid > 1 && pid != top && depth < 64; depth++)
-        pid = read_stat(pid, &stat) ? stat.parent : 0;
+        pid = tool_proc_stat(pid, &stat) ? stat.parent : 0;
     return pid == top;
 }
 
@@ -64,28 +40,21 @@ static bool is_our_namespace(const char *namespace)
 /* A later process of that number was started after the file was made. */
 static bool is_alive(const struct status_file *f)
 {
-    struct proc_stat stat;
+    struct tool_proc_stat stat;
     if (!is_our_namespace(f->namespace))
         return true;
     if (kill(f->pid, 0) != 0 && errno == ESRCH)
         return false;
-    return !read_stat(f->pid, &stat) || (stat.started <= f->made && !strchr("ZX", stat.state));
+    return !tool_proc_stat(f->pid, &stat) || (stat.started <= f->made && !strchr("ZX", stat.state));
 }
 
 /* One of the users it is, or was before it dropped its privileges. */
 static bool is_a_user_of(pid_t pid, uid_t uid)
 {
-    char path[64], line[256];
-    unsigned ids[4];
-    bool known = false, is = false;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && !known && fgets(line, sizeof line, file))
-        known = sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) == 4;
-    if (file)
-        fclose(file);
+    uid_t users[4];
+    bool known = tool_proc_users(pid, users), is = false;
     for (int i = 0; known && i < 4; i++)
-        is |= ids[i] == uid;
+        is |= users[i] == uid;
     return is || !known;
 }
 

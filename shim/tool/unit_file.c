@@ -381,8 +381,9 @@ bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, con
 
 void tool_unit_free(struct tool_unit *u)
 {
-    struct tool_paths *paths[] = {&u->no_exec, &u->exec, &u->hidden, &u->bound};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    enum { LISTS = 4 };
+    struct tool_paths *paths[LISTS] = {&u->no_exec, &u->exec, &u->hidden, &u->bound};
+    for (size_t i = 0; i < LISTS; i++)
         empty(&paths[i]->list, &paths[i]->count);
     tool_env_free(&u->env);
     free(u->exec_start);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proc.c: see proc.h.
+ */
+#include "proc.h"
+#include <ppshim/deadline.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SKIP_8 " %*s %*s %*s %*s %*s %*s %*s %*s"
+
+bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
+{
+    return snprintf(out, PATH_MAX, "/proc/%d/%s", (int)pid, rest) < PATH_MAX;
+}
+
+FILE *tool_proc_open(pid_t pid, const char *rest)
+{
+    char path[PATH_MAX];
+    return tool_proc_path(path, pid, rest) ? fopen(path, "re") : NULL;
+}
+
+/* The whole file, or as much of it as there is room for; "" if there is none. */
+static void read_text(pid_t pid, const char *rest, char *out, size_t size)
+{
+    FILE *file = tool_proc_open(pid, rest);
+    size_t length = file ? fread(out, 1, size - 1, file) : 0;
+    out[length] = 0;
+    if (file)
+        fclose(file);
+}
+
+/* The third field, the fourth and the 22nd; the second is the name in brackets, which may hold brackets and line breaks
+   of its own. */
+bool tool_proc_stat(pid_t pid, struct tool_proc_stat *out)
+{
+    char text[1024];
+    unsigned long long ticks;
+    int parent;
+    read_text(pid, "stat", text, sizeof text);
+    const char *rest = strrchr(text, ')');
+    if (!rest || sscanf(rest, ") %c %d" SKIP_8 SKIP_8 " %*s %llu", &out->state, &parent, &ticks) != 3)
+        return false;
+    out->parent = (pid_t)parent;
+    out->started = ticks * (PPS_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
+    return true;
+}
+
+bool tool_proc_name(pid_t pid, char name[16])
+{
+    char text[64]; /* a kernel's thread has a longer one */
+    read_text(pid, "comm", text, sizeof text);
+    size_t length = strlen(text);
+    bool known = length > 0;
+    if (known && text[length - 1] == '\n')
+        text[length - 1] = 0;
+    snprintf(name, 16, "%.15s", known ? text : "?");
+    for (char *at = name; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    return known;
+}
+
+bool tool_proc_users(pid_t pid, uid_t users[4])
+{
+    char line[256];
+    bool known = false;
+    FILE *file = tool_proc_open(pid, "status");
+    while (file && !known && fgets(line, sizeof line, file))
+        known = sscanf(line, "Uid: %u %u %u %u", &users[0], &users[1], &users[2], &users[3]) == 4;
+    if (file)
+        fclose(file);
+    return known;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proc.h: the files of /proc/PID that more than one of us reads. Nothing is disturbed. Any
+ * thread.
+ */
+#ifndef PPSHIM_PROC_H
+#define PPSHIM_PROC_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* "/proc/PID/rest"; false: too long. */
+bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest);
+/* That, opened for reading; NULL and errno. */
+FILE *tool_proc_open(pid_t pid, const char *rest);
+
+/* Of /proc/PID/stat. false: it is gone. */
+struct tool_proc_stat {
+    char state; /* 'Z' and 'X': it is dead */
+    pid_t parent;
+    uint64_t started; /* nanoseconds of CLOCK_BOOTTIME, rounded down to the kernel's tick */
+};
+bool tool_proc_stat(pid_t pid, struct tool_proc_stat *out);
+
+/* The name that it gives itself, "mariadbd", with '?' for each control byte. false: it is gone, and the name is "?". */
+bool tool_proc_name(pid_t pid, char name[16]);
+
+/* The users it is: real, effective, saved, of the file system. false: it is gone. */
+bool tool_proc_users(pid_t pid, uid_t users[4]);
+
+#endif
