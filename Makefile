@@ -60,6 +60,7 @@ GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy l
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
 GO_SRC := $(filter-out shim/go/constructor.c,$(GO_SRC))
 GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
+BARE_CC := $(if $(findstring musl,$(CC)),cc,$(CC)) # musl-gcc has no headers of the kernel's, and no libc is linked
 BARE_CFLAGS := $(BASE) $(WARN) -O2 -g -fPIC -ffreestanding -fvisibility=hidden -fno-strict-aliasing \
 	-fno-stack-protector -U_FORTIFY_SOURCE -mgeneral-regs-only -fno-tree-loop-distribute-patterns -fcf-protection=none \
 	-D_Thread_local=
@@ -78,10 +79,10 @@ $(B)/$(NAME).so: $(OBJ) $(GO) $(LIBC_NAME) shim/libppshim.map
 $(O)/bare/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $< (bare)"
-	$(Q)$(CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(BARE_CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/bare/shim/%.o: shim/%.S Makefile
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(BARE_CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
 # The same objects as a program of their own, which can be put anywhere into a static Go program; the tool holds it.
 $(O)/go-image: $(O)/bare/shim/go/image/head.o $(O)/bare/shim/go/image/image.o $(GO_OBJ)
 	@echo "  LD    $@"

@@ -97,7 +97,8 @@ int fcntl(int fd, int command, ...)
     return (int)RETURNED(SYS_fcntl, fd, command, argument);
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int bare_ioctl(int fd, unsigned long request, ...) __asm__("ioctl"); /* the same */
+int bare_ioctl(int fd, unsigned long request, ...)
 {
     va_list args;
     va_start(args, request);
@@ -232,7 +233,8 @@ pid_t getpid(void)
     return (pid_t)pps_call(SYS_getpid);
 }
 
-int getrlimit(__rlimit_resource_t resource, struct rlimit *out)
+int bare_getrlimit(int resource, struct rlimit *out) __asm__("getrlimit"); /* libcs differ in its declaration */
+int bare_getrlimit(int resource, struct rlimit *out)
 {
     return (int)RETURNED(SYS_prlimit64, 0, resource, 0, out);
 }
@@ -256,6 +258,11 @@ long syscall(long number, ...)
 
 /* --- signals; the kernel's set is the first word of libc's --- */
 
+static unsigned long *word_of(const sigset_t *set)
+{
+    return (unsigned long *)set;
+}
+
 static unsigned long bit(int signal)
 {
     return 1UL << (signal - 1);
@@ -269,13 +276,13 @@ int sigemptyset(sigset_t *set)
 
 int sigaddset(sigset_t *set, int signal)
 {
-    set->__val[0] |= bit(signal);
+    *word_of(set) |= bit(signal);
     return 0;
 }
 
 int sigismember(const sigset_t *set, int signal)
 {
-    return (set->__val[0] & bit(signal)) != 0;
+    return (*word_of(set) & bit(signal)) != 0;
 }
 
 int sigpending(sigset_t *out)
@@ -303,10 +310,11 @@ int pthread_setcancelstate(int state, int *before)
     return 0;
 }
 
-/* 0: free, 1: locked, 2: locked, and somebody may sleep. The child of a vfork never comes here. */
+/* Its first word is ours, whatever libc would keep there. 0: free, 1: locked, 2: locked, and somebody may sleep. The
+ * child of a vfork never comes here. */
 int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-    int *word = &mutex->__data.__lock, is = 0;
+    int *word = (int *)mutex, is = 0;
     if (__atomic_compare_exchange_n(word, &is, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return 0;
     while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0)
@@ -316,7 +324,7 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 
 int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-    int *word = &mutex->__data.__lock;
+    int *word = (int *)mutex;
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == 2)
         pps_call(SYS_futex, word, 129 /* FUTEX_WAKE_PRIVATE */, 1);
     return 0;
@@ -325,6 +333,6 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
 int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
 {
     (void)attributes;
-    mutex->__data.__lock = 0;
+    *(int *)mutex = 0;
     return 0;
 }
