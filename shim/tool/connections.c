@@ -7,7 +7,6 @@
 #include "proc.h"
 #include "tool.h"
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <ppshim/sockopt.h>
 #include <pwd.h>
@@ -17,6 +16,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#if __has_include(<linux/tcp.h>) /* glibc's tcp_info has no bytes; musl's has, where the kernel's headers may lack */
+#include <linux/tcp.h>
+#else
+#include <netinet/tcp.h>
+#endif
 
 /* --- a copy of another's descriptor --- */
 
