@@ -33,8 +33,8 @@ def serve(stats):
     """serve("--accept=poll", ...) runs tests/behaviour/server.c, with counters."""
     programs = []
 
-    def starter(*arguments, **settings):
-        programs.append(Program([helper("server"), *arguments],
+    def starter(*arguments, program=None, **settings):
+        programs.append(Program([program or helper("server"), *arguments],
                                 environment(trust=TRUSTED, timeout="60s", stats=stats, log="stderr:error", **settings)))
         return programs[-1]
 
@@ -219,6 +219,12 @@ def test_process_is_asked_for_by_its_number(serve, stats):
 def test_master_is_asked_for_with_its_workers(serve, stats):
     server = some_of_each(serve("--accept=fork=2"), 5)
     some_of_each(serve())
+    assert counted(stats, server.pid)["connections"] == 15
+
+
+def test_worker_whose_name_has_a_line_break_is_its_masters(serve, stats, tmp_path):
+    odd = shutil.copy(helper("server"), tmp_path / "odd) R 1\nname")
+    server = some_of_each(serve("--accept=fork=2", program=odd), 5)
     assert counted(stats, server.pid)["connections"] == 15
 
 
