@@ -47,6 +47,7 @@ struct call {
     int cancel_state;   /* the caller's */
     bool begun;         /* the listener's usage knows of it */
     bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
+    bool unmet;         /* of a number never met, a wait before this call may have told what the kernel said */
     bool useless;       /* it has met a connection of no use */
     bool asked;         /* deadline is SO_RCVTIMEO's */
     bool among_parked;
@@ -361,10 +362,28 @@ static enum step follow(struct call *c)
 }
 
 /* While this thread slept as a follower a connection may have come to be held, and before it led the number may have
-   become another listener's. */
-static bool may_lead(struct call *c)
+   become another listener's; and the child of a fork leads no more. */
+static bool may_lead(const struct call *c)
 {
-    return pps_listener_is_open(&c->l) && !pps_acquire_is_held(&c->l);
+    return pps_leader_is_me(leader_of(c)) && pps_listener_is_open(&c->l) && !pps_acquire_is_held(&c->l);
+}
+
+/* Where a wait may have told the server of it, there is nothing to wait for. */
+static void met_useless(struct call *c)
+{
+    c->useless = true;
+    c->must_not_wait |= c->unmet;
+}
+
+/* What comes to nothing does not end its turn: a signal that comes while the turn passes on ends nobody's accept. */
+static enum step lead_on(struct call *c)
+{
+    enum step step = AGAIN;
+    while (step == AGAIN && !c->must_not_wait && may_lead(c) && is_blocking(c)) {
+        step = others_wait(c) ? lead_among_waiting(c) : lead_in_kernel(c);
+        met_useless(c);
+    }
+    return step;
 }
 
 static enum step lead(struct call *c)
@@ -375,10 +394,7 @@ static enum step lead(struct call *c)
         step = follow(c);
     if (step != GOT)
         return step;
-    if (!may_lead(c))
-        step = AGAIN;
-    else
-        step = others_wait(c) ? lead_among_waiting(c) : lead_in_kernel(c);
+    step = lead_on(c);
     if (step != AGAIN)
         leave_late(c);
     if (!led_already)
@@ -518,18 +534,14 @@ int pps_accept4(int listener_fd, struct sockaddr *sa, socklen_t *len, int flags)
                      .flags = flags,
                      .started = pps_now(),
                      .deadline = PPS_NEVER};
-    /* Of a number never met, a wait before this call may have told what the kernel said: once that connection turned
-       out to be of no use, there is nothing to wait for. */
     enum pps_fd_kind met = pps_fd_kind(listener_fd);
-    bool unmet = met == PPS_FD_UNKNOWN;
     enum step step;
     int saved = errno;
     pps_process_notice_fork();
+    c.unmet = met == PPS_FD_UNKNOWN;
     c.cancel_state = pps_cancel_off();
-    while ((step = next(&c, &met)) == AGAIN) {
-        c.useless = true;
-        c.must_not_wait |= unmet;
-    }
+    while ((step = next(&c, &met)) == AGAIN)
+        met_useless(&c);
     pps_signals_restore(&c.signals);
     pps_cancel_set(c.cancel_state);
     if (step == FAILED)
