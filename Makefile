@@ -95,7 +95,8 @@ $(O)/go.o: $(GO_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(LD) -r -o $@.whole $(GO_OBJ)
 	$(Q)! nm -u $@.whole | grep -v ' _GLOBAL_OFFSET_TABLE_$$' || { echo "go.o: calls what is not there without a libc" && exit 1; }
-	$(Q)$(OBJCOPY) --keep-global-symbol=pps_go_start --keep-global-symbol=pps_go_is $@.whole $@
+	$(Q)$(OBJCOPY) --keep-global-symbol=pps_go_start --keep-global-symbol=pps_go_is --keep-global-symbol=_.stapsdt.base \
+		$@.whole $@
 
 $(O)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)

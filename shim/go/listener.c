@@ -238,6 +238,8 @@ bool pps_go_listener_meet(int fd, struct pps_go_listener *out)
     if (!pps_probe(fd, &p))
         return false;
     if (!p.listens || !pps_govern_wants(&pps_go_config, &p)) {
+        if (p.listens)
+            pps_govern_pass_over(&pps_go_config, &p);
         pps_go_listener_forget(fd);
         pps_fd_mark(fd, p.listens ? PPS_FD_UNGOVERNED : PPS_FD_OTHER);
         return false;

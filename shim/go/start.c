@@ -10,11 +10,13 @@
 #include "forbid.h"
 #include "gate.h"
 #include "listener.h"
+#include "shelf.h"
 #include "state.h"
 #include <fcntl.h>
 #include <ppshim/client.h>
 #include <ppshim/log.h>
 #include <ppshim/real.h>
+#include <ppshim/stats.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,6 +88,9 @@ static void take_settings(const struct pps_go_given *given)
         stop(given, error);
     if (!pps_go_config.local_from_header)
         pps_go_calls[SYS_getsockname] = PPS_GO_PASS;
+    if (pps_go_config.inherited && !given->program) /* where there is a preload, its constructor does that */
+        stop(given, "PPSHIM_INHERITED=on: a static Go program's inherited connection is not looked at for a header: "
+                    "link it dynamically, or leave it unset");
 }
 
 static void refuse(const char *why)
@@ -114,6 +119,8 @@ static long begin(void *with)
     pps_log_start(&pps_go_config, value_of(given->environment, "JOURNAL_STREAM"));
     pps_client_fall_back_on(&pps_client_table);
     pps_client_test_store(value_of(given->environment, "LIBPPSHIM_TEST_STORE"));
+    pps_journal_begin(pps_go_config.journal, &pps_go_shelf);
+    pps_stats_start(pps_go_config.stats);
     pps_go_exec_start(given->tool);
     const char *why = given->program ? take_sites(given->program) : NULL;
     if (why)

@@ -217,8 +217,10 @@ bool tool_image_config(const struct tool_image *i, struct pps_config *out)
 
 static enum tool_accepts accepts_of(const struct tool_elf *e)
 {
-    if (e->elf && (e->is_go || !e->dynamic))
+    if (e->elf && (!e->dynamic || (e->is_go && e->machine != EM_X86_64)))
         return TOOL_ACCEPTS_UNHINDERED;
+    if (e->is_go)
+        return TOOL_ACCEPTS_ITSELF;
     return e->imports & TOOL_IMPORTS_ANY_ACCEPT ? TOOL_ACCEPTS_ITSELF : TOOL_ACCEPTS_NEVER;
 }
 

@@ -13,12 +13,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Whether the program calls accept of libc. */
+/* Whether the program accepts where the library sees it. */
 enum tool_accepts {
     TOOL_ACCEPTS_NEVER,     /* nothing in it imports that */
     TOOL_ACCEPTS_PERHAPS,   /* a library that it has loaded does: so do masters that let their children accept */
     TOOL_ACCEPTS_ITSELF,    /* the program does */
-    TOOL_ACCEPTS_UNHINDERED /* static, or Go: by system calls of its own */
+    TOOL_ACCEPTS_UNHINDERED /* static, or Go where that is not served: by system calls of its own */
 };
 
 struct tool_image {

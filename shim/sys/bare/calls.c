@@ -15,12 +15,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,6 +87,26 @@ int fstat(int fd, struct stat *out)
     return (int)RETURNED(SYS_fstat, fd, out);
 }
 
+int fstatfs(int fd, struct statfs *out)
+{
+    return (int)RETURNED(SYS_fstatfs, fd, out);
+}
+
+int fallocate(int fd, int mode, off_t at, off_t size)
+{
+    return (int)RETURNED(SYS_fallocate, fd, mode, at, size);
+}
+
+int fchmod(int fd, mode_t mode)
+{
+    return (int)RETURNED(SYS_fchmod, fd, mode);
+}
+
+int unlink(const char *path)
+{
+    return (int)RETURNED(SYS_unlink, path);
+}
+
 ssize_t readlink(const char *restrict path, char *restrict to, size_t size)
 {
     return RETURNED(SYS_readlink, path, to, size);
@@ -132,6 +156,11 @@ void *mremap(void *at, size_t size, size_t wanted, int flags, ...)
 int socket(int domain, int type, int protocol)
 {
     return (int)RETURNED(SYS_socket, domain, type, protocol);
+}
+
+int connect(int fd, const struct sockaddr *to, socklen_t length)
+{
+    return (int)RETURNED(SYS_connect, fd, to, length);
 }
 
 ssize_t send(int fd, const void *from, size_t size, int flags)
@@ -226,6 +255,15 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     return (int)RETURNED(SYS_clock_gettime, clock, out);
 }
 
+time_t time(time_t *out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
+
 /* --- the process --- */
 
 pid_t getpid(void)
@@ -237,6 +275,32 @@ int bare_getrlimit(int resource, struct rlimit *out) __asm__("getrlimit"); /* li
 int bare_getrlimit(int resource, struct rlimit *out)
 {
     return (int)RETURNED(SYS_prlimit64, 0, resource, 0, out);
+}
+
+int prctl(int option, ...)
+{
+    va_list args;
+    va_start(args, option);
+    unsigned long argument = va_arg(args, unsigned long);
+    va_end(args);
+    return (int)RETURNED(SYS_prctl, option, argument, 0, 0, 0);
+}
+
+ssize_t getrandom(void *to, size_t size, unsigned flags)
+{
+    return RETURNED(SYS_getrandom, to, size, flags);
+}
+
+/* 0 as well where there is no /proc. */
+unsigned long getauxval(unsigned long wanted)
+{
+    unsigned long pair[2], found = 0;
+    int fd = open("/proc/self/auxv", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && !found && read(fd, pair, sizeof pair) == sizeof pair)
+        found = pair[0] == wanted ? pair[1] : 0;
+    if (fd >= 0)
+        real_close(fd);
+    return found;
 }
 
 _Noreturn void _exit(int status)
@@ -271,6 +335,12 @@ static unsigned long bit(int signal)
 int sigemptyset(sigset_t *set)
 {
     *set = (sigset_t){0};
+    return 0;
+}
+
+int sigfillset(sigset_t *set)
+{
+    *set = (sigset_t){{~0UL}};
     return 0;
 }
 

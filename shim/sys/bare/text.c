@@ -159,6 +159,13 @@ char *strcpy(char *restrict to, const char *restrict from)
     return memcpy(to, from, strlen(from) + 1);
 }
 
+char *stpcpy(char *restrict to, const char *restrict from)
+{
+    size_t length = strlen(from);
+    memcpy(to, from, length + 1);
+    return to + length;
+}
+
 /* --- numbers --- */
 
 static unsigned digit(char c)
