@@ -340,7 +340,8 @@ int sigemptyset(sigset_t *set)
 
 int sigfillset(sigset_t *set)
 {
-    *set = (sigset_t){{~0UL}};
+    sigemptyset(set);
+    *word_of(set) = ~0UL;
     return 0;
 }
 
