@@ -209,7 +209,7 @@ START_TEST(of_a_long_name_the_beginning_is_kept)
     memset(tlvs + 3, 'x', 300);
     lists("sni:db", NULL);
     ck_assert(!lets_in("192.168.0.1", tlvs, sizeof tlvs));
-    by_name("sni:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...");
+    by_name("sni:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...");
 }
 END_TEST
 
