@@ -49,13 +49,14 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/tool/*.c)) shim/go/site.c shim/go/forbid.c)) \
-	$(if $(GO_ARCH),$(O)/go_image.o)
+TOOL_SRC := $(sort $(wildcard shim/tool/*.c)) shim/go/site.c shim/go/forbid.c
+TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(TOOL_SRC:%.c=$(O)/%.o)) $(GO_IMAGE)
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
 # the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
 # library holds both.
 GO_ARCH := $(findstring x86_64,$(shell $(CC) -dumpmachine))
+GO_IMAGE := $(if $(GO_ARCH),$(O)/go_image.o)
 GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
 GO_SRC := $(filter-out shim/go/constructor.c,$(GO_SRC))

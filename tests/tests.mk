@@ -143,7 +143,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC = clang $(BASE) -Itests -Ishim -O1 -g -DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"/none"' \
 	-fno-sanitize-recover=all -fsanitize=address,undefined
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) \
-	$(filter-out $(MNL_FILES:$(B)/%.o=%.c),$(wildcard shim/tool/*.c)))
+	$(filter-out $(MNL_FILES:$(B)/%.o=%.c),$(TOOL_SRC)))
 $(B)/fuzz/shim/tool/main.o: BASE += -Dmain=tool_main
 $(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -152,9 +152,9 @@ $(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 $(FUZZ_OBJ): | fuzz-tools
 fuzz-tools: FORCE
 	$(Q)scripts/need fuzz
-$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(GO_IMAGE)
 	$(Q)$(FUZZ_CC),fuzzer -o $@ $^ -ldl
-$(B)/fuzz/seeds: $(addprefix $(B)/fuzz/tests/,fuzz/seeds.o unit/vectors.o) $(FUZZ_OBJ)
+$(B)/fuzz/seeds: $(addprefix $(B)/fuzz/tests/,fuzz/seeds.o unit/vectors.o) $(FUZZ_OBJ) $(GO_IMAGE)
 	$(Q)$(FUZZ_CC) -o $@ $^ -ldl
 -include $(FUZZ_OBJ:.o=.d) $(FUZZERS:%=$(B)/fuzz/tests/fuzz/fuzz_%.d)
 fuzz: $(FUZZERS:%=fuzz-%) ## arbitrary bytes for every parser, FUZZ_SECONDS (30) each
