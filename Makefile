@@ -62,9 +62,11 @@ GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy l
 GO_SRC := $(filter-out shim/go/constructor.c,$(GO_SRC))
 GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
 BARE_CC := $(if $(findstring musl,$(CC)),cc,$(CC)) # musl-gcc has no headers of the kernel's, and no libc is linked
-BARE_CFLAGS := $(BASE) $(WARN) -O2 -g -fPIC -ffreestanding -fvisibility=hidden -fno-strict-aliasing \
-	-fno-stack-protector -U_FORTIFY_SOURCE -mgeneral-regs-only -fno-tree-loop-distribute-patterns -fcf-protection=none \
-	-D_Thread_local=
+# No loop becomes a call of memset, as one in memset itself would. A clang that is told -ffreestanding has no PATH_MAX.
+BARE_ALONE := $(if $(findstring clang,$(shell $(BARE_CC) --version)),-fno-builtin,-ffreestanding \
+	-fno-tree-loop-distribute-patterns)
+BARE_CFLAGS := $(BASE) $(WARN) -O2 -g -fPIC $(BARE_ALONE) -fvisibility=hidden -fno-strict-aliasing \
+	-fno-stack-protector -U_FORTIFY_SOURCE -mgeneral-regs-only -fcf-protection=none -D_Thread_local=
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
 
 .PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
