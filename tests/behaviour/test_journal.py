@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import wire
-from harness import environment, run, tool, until
+from harness import DEADLINE, environment, run, tool, until
 from journal import TOOL, Journal, query, seconds
 from place import needs
 from process import clean_env
@@ -189,7 +189,7 @@ def come_and_go(port, source, numbers):
     """Clients one after the other, each with an address of its own."""
     for n in numbers:
         with socket.socket() as peer:
-            peer.settimeout(wire.PATIENCE)
+            peer.settimeout(DEADLINE)
             peer.bind((source, 0))
             peer.connect(("127.0.0.1", port))
             peer.sendall(wire.v2(client_number(n)) + b"x")

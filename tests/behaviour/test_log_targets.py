@@ -7,7 +7,7 @@ import socket
 
 import pytest
 import wire
-from harness import run, until
+from harness import DEADLINE, run, until
 from place import lacks, missing, needs, tool
 from program import environment, helper
 from wire import CLIENT_TEXT, TRUSTED
@@ -30,7 +30,7 @@ def apart(start, tmp_path):
 def datagram_socket(path):
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     bound.bind(str(path))
-    bound.settimeout(wire.PATIENCE)
+    bound.settimeout(DEADLINE)
     return bound
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import wire
-from harness import run, tool, until
+from harness import DEADLINE, run, tool, until
 from place import ROOT, SHIM, missing, needs
 from wire import CLIENT_TEXT, TRUSTED
 
@@ -58,7 +58,7 @@ def traced(tmp_path):
 
             def end(self):
                 self.process.send_signal(signal.SIGINT)
-                self.process.wait(wire.PATIENCE)
+                self.process.wait(DEADLINE)
                 return self.path.read_text()
         yield Tracer
 

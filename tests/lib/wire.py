@@ -7,7 +7,7 @@ import socket
 import struct
 
 from sockets import ended_among, reset
-from waiting import DEADLINE as PATIENCE, until as eventually
+from waiting import DEADLINE, until
 
 TRUSTED = "127.0.0.2"  # a balancer: what the tests put into PPSHIM_TRUST
 DIRECT = "127.0.0.1"  # a client that comes without one
@@ -129,7 +129,7 @@ class Peer:
     """One TCP connection to a server, from a chosen address. Sends bytes as they are, one segment a send."""
     protocol = 0
 
-    def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=PATIENCE):
+    def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=DEADLINE):
         self.server = host, port
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM,
                                     self.protocol)
@@ -201,7 +201,7 @@ class Peer:
 class UnixPeer(Peer):
     """The same over a Unix socket; the server's end has no name by which it could be looked up."""
 
-    def __init__(self, path, name=None, patience=PATIENCE):
+    def __init__(self, path, name=None, patience=DEADLINE):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(patience)
         if name:
