@@ -67,7 +67,7 @@ static void read_image(struct image *m)
     for (unsigned i = 0; i < m->header.e_phnum; i++)
         if (m->segments[i].p_type == PT_LOAD)
             m->size = pages_of(m->segments[i].p_vaddr + m->segments[i].p_memsz);
-    m->bytes = tool_or_abort(calloc(1, m->size));
+    m->bytes = tool_or_abort(calloc(1, m->size + 1));
     for (unsigned i = 0; i < m->header.e_phnum; i++)
         if (m->segments[i].p_type == PT_LOAD)
             memcpy(m->bytes + m->segments[i].p_vaddr, tool_go_image + m->segments[i].p_offset, m->segments[i].p_filesz);

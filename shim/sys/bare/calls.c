@@ -257,7 +257,7 @@ int clock_gettime(clockid_t clock, struct timespec *out)
 
 time_t time(time_t *out)
 {
-    struct timespec now;
+    struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
     if (out)
         *out = now.tv_sec;
