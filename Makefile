@@ -125,10 +125,11 @@ $(B)/shim/tool/preload.o: $(B)/libdir
 FORCE:
 
 # Of the tool alone: what the journal asks the kernel. Without it the tool is built without that verb, and says so.
-MNL := $(shell pkg-config --exists libmnl 2>/dev/null && echo yes)
+MNL := $(shell printf '\043include <libmnl/libmnl.h>\n' | $(CC) $$(pkg-config --cflags libmnl 2>/dev/null) -E - \
+	>/dev/null 2>&1 && echo yes)
 MNL_FILES := $(addprefix $(B)/shim/tool/,journal_ear.o journal_book.o sock_diag.o)
-TOOL_LIBS := -ldl -pthread $(if $(MNL),$(shell pkg-config --libs libmnl))
-$(B)/shim/tool/%.o: SHIM_CFLAGS += $(if $(MNL),-DPPS_HAS_MNL $(shell pkg-config --cflags libmnl))
+TOOL_LIBS := -ldl -pthread $(if $(MNL),$(shell pkg-config --libs libmnl 2>/dev/null || echo -lmnl))
+$(B)/shim/tool/%.o: SHIM_CFLAGS += $(if $(MNL),-DPPS_HAS_MNL $(shell pkg-config --cflags libmnl 2>/dev/null))
 
 # The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
 HEADER_OBJ := $(patsubst %,$(B)/shim/protocol/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)

@@ -35,9 +35,8 @@ static const struct tool_usage *make_usage(void)
     tool_setting_options(options);
     options[LIBRARY] =
         (struct tool_option){"library", "PATH", "libppshim.so, if not beside this tool or where it was installed"};
-    options[CHILD] = (struct tool_option){"child", NULL,
-                                          "as a served server starts one: by PROGRAM's path, then its name; settings "
-                                          "are the environment's"};
+    options[CHILD] =
+        (struct tool_option){"child", NULL, "as a served server starts one: PROGRAM's path, then its name"};
     return &usage;
 }
 

@@ -109,7 +109,7 @@ _Noreturn static void give_up(const struct held *h, const char *what, int why)
 }
 
 /* The next stop of its own; signals that stop it on the way are kept for later. */
-static void wait_for_stop(struct held *h, enum __ptrace_request resume, int stop)
+static void wait_for_stop(struct held *h, int resume, int stop)
 {
     int status;
     for (;;) {
