@@ -42,7 +42,7 @@ def test_another_preload_is_measured_beside_the_shim_and_left_out_where_no_serve
     done = bench(tmp_path, "epoll/short", PEER=library, PEER_ENV="PPSHIM_TRUST=nonsense")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"epoll/short: shim \d.*, peer failed", done.stdout)
-    assert re.search(r"epoll/short: peer: did not start: .* exited 78 at start", done.stdout)
+    assert re.search(r"epoll/short: peer: did not start: .*ended at start, exit status 78", done.stdout)
 
 
 @pytest.mark.parametrize("name, value, right", [("BENCH_ROUNDS", "many", "a whole number"),
