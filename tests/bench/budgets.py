@@ -45,7 +45,7 @@ def instructions(row, column):
 
 
 def counters(row, column):
-    return counting.accept_instructions(f"{row}, counted", column) - counting.accept_instructions(row, column)
+    return counting.counting_instructions(row, column)
 
 
 # How a table's numbers are measured, and how near to the number here it must be: nothing, or a share of it.
