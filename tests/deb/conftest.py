@@ -39,6 +39,6 @@ def debian():
     """The root directory of one, with nothing but what every Debian has."""
     needs("root")
     with scratch("debian") as directory:
-        run(tool("debootstrap"), "--variant=minbase", mirror()[0], directory / "root", mirror()[1],
+        run(tool("debootstrap"), "--variant=minbase", "--include=libmnl0", mirror()[0], directory / "root", mirror()[1],
             timeout=BOOTSTRAP_DEADLINE)
         yield directory / "root"
