@@ -111,9 +111,9 @@ static void take_header(struct pps_journal_datagram *d, const struct pps_header 
 
 void pps_journal_tell(const struct pps_conn *c, const struct pps_header *h, enum pps_journal_kind without)
 {
-    struct pps_journal_datagram d = {.magic = PPS_JOURNAL_MAGIC, .kind = (uint8_t)without};
     if (!to_length || c->origin.unix_name)
         return;
+    struct pps_journal_datagram d = {.magic = PPS_JOURNAL_MAGIC, .kind = (uint8_t)without};
     d.cookie = pps_sockopt_cookie(c->fd);
     d.time = pps_wall_clock();
     d.run = this_run(d.time);

@@ -173,8 +173,7 @@ static int by_age(const void *a, const void *b)
 
 static void add(struct tool_connections *out, const struct tool_connection *c)
 {
-    if ((out->count & (out->count - 1)) == 0) /* a power of two: the room is doubled */
-        out->list = tool_or_abort(realloc(out->list, (out->count ? 2 * out->count : 1) * sizeof *c));
+    out->list = tool_grow(out->list, out->count, sizeof *c);
     out->list[out->count++] = *c;
 }
 

@@ -211,10 +211,8 @@ static void take_end(const struct tool_end *end, void *time)
 
 static bool is_elsewhere(pid_t pid)
 {
-    char path[PATH_MAX];
-    struct stat theirs, ours;
-    return tool_proc_path(path, pid, "ns/net") && stat(path, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 &&
-           theirs.st_ino != ours.st_ino;
+    bool ours;
+    return tool_proc_network(pid, &ours) && !ours;
 }
 
 static bool lives(uint64_t key, void *sender, void *unused)

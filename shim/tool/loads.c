@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 2, 3))) static bool refuse(char why[TOOL_WHY], const char *format, ...)
+bool tool_refuse(char why[TOOL_WHY], const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -28,12 +28,12 @@ bool tool_is_unprivileged(const char *path, const struct tool_elf *e, enum tool_
         return true;
     bool any = starter == TOOL_BY_ANYBODY;
     if (st.st_mode & S_ISUID && (any || st.st_uid != getuid()))
-        return refuse(why, "it is setuid, and the dynamic linker then ignores LD_PRELOAD");
+        return tool_refuse(why, "it is setuid, and the dynamic linker then ignores LD_PRELOAD");
     if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && (any || st.st_gid != getgid()))
-        return refuse(why, "it is setgid, and the dynamic linker then ignores LD_PRELOAD");
+        return tool_refuse(why, "it is setgid, and the dynamic linker then ignores LD_PRELOAD");
     if (e->has_caps && (any || getuid() != 0))
-        return refuse(why, "it has file capabilities, and the dynamic linker then ignores LD_PRELOAD%s",
-                      any ? " (give them by the unit's AmbientCapabilities= instead)" : "");
+        return tool_refuse(why, "it has file capabilities, and the dynamic linker then ignores LD_PRELOAD%s",
+                           any ? " (give them by the unit's AmbientCapabilities= instead)" : "");
     return true;
 }
 
@@ -55,20 +55,20 @@ bool tool_loads(const char *path, const struct tool_elf *e, const struct tool_el
     struct tool_elf library = *given;
     complete(&library);
     if (e->is_go && !reaches_go)
-        return refuse(why, "it is a Go program, which makes its system calls without libc");
+        return tool_refuse(why, "it is a Go program, which makes its system calls without libc");
     if (!e->dynamic)
-        return refuse(why, "it is statically linked, so nothing can be preloaded into it");
+        return tool_refuse(why, "it is statically linked, so nothing can be preloaded into it");
     if (!tool_is_unprivileged(path, e, starter, why))
         return false;
     if (e->bits != library.bits || e->machine != library.machine) {
         char machine[32];
         snprintf(machine, sizeof machine, "%s", tool_elf_machine(e));
-        return refuse(why, "it is for another kind of processor (%u-bit %s) than the library (%u-bit %s)", e->bits,
-                      machine, library.bits, tool_elf_machine(&library));
+        return tool_refuse(why, "it is for another kind of processor (%u-bit %s) than the library (%u-bit %s)", e->bits,
+                           machine, library.bits, tool_elf_machine(&library));
     }
     if ((e->musl && library.glibc) || (e->glibc && library.musl))
-        return refuse(why, "it is built for %s, and the library for %s", e->musl ? "musl" : "glibc",
-                      e->musl ? "glibc" : "musl");
+        return tool_refuse(why, "it is built for %s, and the library for %s", e->musl ? "musl" : "glibc",
+                           e->musl ? "glibc" : "musl");
     return true;
 }
 

@@ -15,6 +15,9 @@
 /* Who starts it. */
 enum tool_starter { TOOL_BY_ANYBODY, TOOL_BY_US };
 
+/* Says why; false. */
+__attribute__((format(printf, 2, 3))) bool tool_refuse(char why[TOOL_WHY], const char *format, ...);
+
 /* false: why not, as a clause that begins "it is". The program is an ELF file. `reaches_go`: the library is one that
    can serve Go programs. */
 bool tool_loads(const char *path, const struct tool_elf *program, const struct tool_elf *library, bool reaches_go,

@@ -42,6 +42,15 @@ void *tool_or_abort(void *memory)
     return memory;
 }
 
+/* Doubled at each power of two. */
+void *tool_grow(void *list, size_t count, size_t size)
+{
+    if ((count & (count - 1)) == 0)
+        list = tool_or_abort(realloc(list, (count ? 2 * count : 1) * size));
+    memset((char *)list + count * size, 0, size);
+    return list;
+}
+
 char *tool_text_of(const char *format, va_list args)
 {
     char *text = NULL;

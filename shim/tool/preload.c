@@ -8,7 +8,6 @@
 #include "tool.h"
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,15 +46,6 @@ const char *tool_preload_find(const char *verb, const char *name, const char *gi
 
 /* --- the program --- */
 
-__attribute__((format(printf, 2, 3))) static bool refuse(char why[TOOL_WHY], const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, TOOL_WHY, format, args);
-    va_end(args);
-    return false;
-}
-
 bool tool_preload_is_privileged(const char *verb, const char *path)
 {
     struct tool_elf e;
@@ -74,7 +64,7 @@ static bool would_load(const char *path, const struct tool_elf *library, bool re
     struct tool_elf e;
     char error[256], inner[TOOL_WHY] = "";
     if (!tool_elf_read(path, &e, error))
-        return depth == 0 || errno == EACCES || refuse(why, "%s", error); /* execve will judge, and say why */
+        return depth == 0 || errno == EACCES || tool_refuse(why, "%s", error); /* execve will judge, and say why */
     if (e.elf)
         return tool_loads(path, &e, library, reaches_go, TOOL_BY_US, why);
     char *interpreter = tool_interpreter_of(path);
@@ -82,7 +72,7 @@ static bool would_load(const char *path, const struct tool_elf *library, bool re
         return true; /* execvp's to refuse, or to give to sh */
     bool loads = would_load(interpreter, library, reaches_go, depth + 1, inner);
     if (!loads)
-        refuse(why, "it is a script for %.200s, and of that: %.500s", interpreter, inner);
+        tool_refuse(why, "it is a script for %.200s, and of that: %.500s", interpreter, inner);
     free(interpreter);
     return loads;
 }

@@ -408,10 +408,10 @@ static void probe_listener(struct target *t)
 static bool enter_network(pid_t pid)
 {
     char path[PATH_MAX];
-    struct stat own, its;
-    if (!tool_proc_path(path, pid, "ns/net") || stat(path, &its) != 0 || stat("/proc/self/ns/net", &own) != 0)
+    bool ours;
+    if (!tool_proc_network(pid, &ours) || !tool_proc_path(path, pid, "ns/net"))
         return false;
-    if (own.st_ino == its.st_ino)
+    if (ours)
         return true;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good = fd >= 0 && setns(fd, CLONE_NEWNET) == 0;

@@ -5,6 +5,7 @@
 #include "proc.h"
 #include <ppshim/deadline.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SKIP_8 " %*s %*s %*s %*s %*s %*s %*s %*s"
@@ -59,6 +60,16 @@ bool tool_proc_name(pid_t pid, char name[16])
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
     return known;
+}
+
+bool tool_proc_network(pid_t pid, bool *ours)
+{
+    char path[PATH_MAX];
+    struct stat own, its;
+    if (!tool_proc_path(path, pid, "ns/net") || stat(path, &its) != 0 || stat("/proc/self/ns/net", &own) != 0)
+        return false;
+    *ours = own.st_ino == its.st_ino;
+    return true;
 }
 
 bool tool_proc_users(pid_t pid, uid_t users[4])

@@ -28,6 +28,9 @@ bool tool_proc_stat(pid_t pid, struct tool_proc_stat *out);
 /* The name that it gives itself, "mariadbd", with '?' for each control byte. false: it is gone, and the name is "?". */
 bool tool_proc_name(pid_t pid, char name[16]);
 
+/* Whether its network is this process's (network_namespaces(7)). false: that cannot be told. */
+bool tool_proc_network(pid_t pid, bool *ours);
+
 /* The users it is: real, effective, saved, of the file system. false: it is gone. */
 bool tool_proc_users(pid_t pid, uid_t users[4]);
 

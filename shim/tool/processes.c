@@ -14,15 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One more at the end, zeroed; `count` a power of two: the room is doubled. */
-static void *grow(void *list, size_t count, size_t size)
-{
-    if (count == 0 || (count & (count - 1)) == 0)
-        list = tool_or_abort(realloc(list, (count ? 2 * count : 1) * size));
-    memset((char *)list + count * size, 0, size);
-    return list;
-}
-
 /* --- processes --- */
 
 static void take_descriptor(struct tool_process *p, const char *number, const char *target)
@@ -31,7 +22,7 @@ static void take_descriptor(struct tool_process *p, const char *number, const ch
     p->io_uring |= strcmp(target, "anon_inode:[io_uring]") == 0;
     if (sscanf(target, "socket:[%lu]", &d.inode) != 1)
         return;
-    p->held = grow(p->held, p->held_count, sizeof d);
+    p->held = tool_grow(p->held, p->held_count, sizeof d);
     p->held[p->held_count++] = d;
 }
 
@@ -70,7 +61,7 @@ void tool_processes_read(struct tool_processes *out)
         pid_t pid = (pid_t)atoi(entry->d_name);
         if (pid <= 0 || !tool_process_read(pid, &p))
             continue;
-        out->list = grow(out->list, out->count, sizeof p);
+        out->list = tool_grow(out->list, out->count, sizeof p);
         out->list[out->count++] = p;
     }
     if (dir)
@@ -191,7 +182,7 @@ static void add_socket(struct tool_sockets *out, const struct tool_socket *s)
 {
     if (!s->inode) /* TIME_WAIT and its like are nobody's */
         return;
-    out->list = grow(out->list, out->count, sizeof *s);
+    out->list = tool_grow(out->list, out->count, sizeof *s);
     out->list[out->count++] = *s;
 }
 

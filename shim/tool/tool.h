@@ -42,5 +42,8 @@ __attribute__((format(printf, 1, 2))) char *tool_text(const char *format, ...);
 __attribute__((format(printf, 1, 0))) char *tool_text_of(const char *format, va_list args);
 /* What was just allocated, and is there. */
 void *tool_or_abort(void *memory);
+/* A list of `count` things of `size` bytes, with room for one more behind them, zeroed; moved as by realloc. Only ever
+   grown by this: its room is told by its count. */
+void *tool_grow(void *list, size_t count, size_t size);
 
 #endif
