@@ -38,16 +38,19 @@ class Journal(Process):
         self.begun = datetime.utcfromtimestamp(time.time() - 0.001).isoformat(timespec="milliseconds") + "Z"
         return super().start()
 
-    def lines(self):
-        """All that it wrote, as dicts; each line must be whole."""
-        return [json.loads(line) for line in self.file.read_text().splitlines()]
+    def lines(self, file=None):
+        """All that it wrote of ours, as dicts; each line must be whole, but for one that it is writing."""
+        text = (file or self.file).read_text()
+        if self.process and self.process.poll() is None:
+            text = text[:text.rfind("\n") + 1]
+        return list(filter(self.is_ours, map(json.loads, text.splitlines())))
 
     def is_ours(self, entry):
         """It hears of all that is under the shim on this host, and so of what other tests run."""
         return not self.ports or "local" not in entry or int(entry["local"].rpartition(":")[2]) in self.ports
 
     def of(self, event, **wanted):
-        return [e for e in self.lines() if e["event"] == event and wanted.items() <= e.items() and self.is_ours(e)]
+        return [e for e in self.lines() if e["event"] == event and wanted.items() <= e.items()]
 
     def wait(self, event, count=1, **wanted):
         """The first `count` such lines, when they are there, and no more."""
