@@ -22,7 +22,7 @@ def machine(versions):
     revision = run("git", "-C", ROOT, "describe", "--always", "--dirty", check=False).stdout.strip() or "unknown"
     cost = ", ".join(f"{name} {value:.2f} µs" for name, value in prices().items())
     parts = [f"{os.cpu_count()} × {model[1].strip() if model else platform.machine()}{virtual}",
-             f"Linux {platform.release().split('-')[0]}", " ".join(platform.libc_ver()), *versions]
+             f"Linux {platform.release().split('-')[0]}", " ".join(platform.libc_ver()), *dict.fromkeys(versions)]
     return (f"Revision {revision}, {time.strftime('%Y-%m-%d', time.gmtime())}, {', '.join(filter(None, parts))}. "
             f"One of this machine's system calls: {cost}. Load average when it began: {LOAD_BEFORE:.1f}"
             f"{': BUSY WITH OTHER THINGS, figures are rough' if LOAD_BEFORE > os.cpu_count() / 2 else ''}.")

@@ -128,6 +128,7 @@ def cookie_of(local, remote):
 class Peer:
     """One TCP connection to a server, from a chosen address. Sends bytes as they are, one segment a send."""
     protocol = 0
+    refused = None  # what whoever reads or sends first is told
 
     def __init__(self, port, source=TRUSTED, host="127.0.0.1", patience=DEADLINE):
         self.server = host, port
@@ -136,8 +137,11 @@ class Peer:
         self.socket.settimeout(patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.bind((source, 0))
-        self.socket.connect((host, port))
         self.name = self.socket.getsockname()[:2]
+        try:
+            self.socket.connect((host, port))
+        except ConnectionResetError as error:  # accepted and refused before connect() came to return
+            self.refused = error
         self.buffer = b""
         self.known_inode = 0
 
@@ -156,6 +160,8 @@ class Peer:
         return self.known_inode
 
     def send(self, data):
+        if self.refused:
+            raise self.refused
         self.socket.sendall(data)
         return self
 
@@ -170,6 +176,8 @@ class Peer:
         reset(self.socket)
 
     def receive(self):
+        if self.refused:
+            raise self.refused
         data = self.socket.recv(65536)
         self.buffer += data
         return bool(data)
