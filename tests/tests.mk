@@ -64,7 +64,7 @@ $(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 # --- what is run ---
 
 .PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-faults check-servers check-tool
-.PHONY: check-docs check-install check-deb check-recipes check-systemd
+.PHONY: check-docs check-install check-packages check-recipes check-systemd
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
 BESIDE := $(if $(shell { /usr/bin/python3 -c 'import xdist'; } 2>&1),,-n $(shell expr $$(nproc) + 2))
@@ -99,7 +99,7 @@ check-servers: all $(TOOL_HELPERS) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(SHARING) tests/tool
-check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-deb
+check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-packages
 	$(Q)scripts/need systemd
 	$(Q)$(PYTEST) tests/systemd
 check-docs: all ## whether README.md, the manual pages and make help say what the source says
@@ -108,9 +108,9 @@ check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a
 	$(Q)$(PYTEST) tests/install
 check-recipes: all ## what README.md and scripts/examples tell operators to do, with real servers under load
 	$(Q)$(SHARING) tests/recipes
-check-deb: ## make deb twice, and in a fresh Debian; needs root and a mirror, and is no part of make check
-	$(Q)scripts/need deb check-deb
-	$(Q)$(PYTEST) tests/deb
+check-packages: ## make deb twice, and in a fresh Debian, an rpm and an apk; needs root and a mirror, and is no part of make check
+	$(Q)scripts/need deb rpm check-packages
+	$(Q)$(PYTEST) tests/packages
 
 # --- what it costs ---
 
