@@ -173,15 +173,14 @@ bool pps_acquire_late(struct pps_late *late, bool may_hold, struct pps_listener 
         bool fired = late->fds[i].revents && may_hold && !held;
         if ((!fired && late->until > now) || !pps_late_claim(late, i, &one))
             continue;
-        *of = one.listener;
-        if (fired)
-            held = hold_late(&one);
-        else if (is_over(&one, now))
+        if (fired && hold_late(&one)) {
+            held = true;
+            *of = one.listener;
+        } else if (!fired && is_over(&one, now)) {
             park_late(&one);
-        else
+        } else if (!fired) {
             put_back(&one);
-        if (held)
-            may_hold = false;
+        }
     }
     return held;
 }

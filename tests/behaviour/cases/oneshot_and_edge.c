@@ -116,11 +116,36 @@ static void edge_is_told_once_and_each_new_client_is_an_edge(void)
     }
 }
 
+/* One look finds the header of a late connection, and that another listener's has been late for too long. */
+static void edge_is_told_beside_another_listeners_silent_peer(void)
+{
+    for (int order = 0; order < 2; order++) {
+        int l[2] = {listener(SOCK_NONBLOCK), listener(SOCK_NONBLOCK)}, epoll = epoll_create1(EPOLL_CLOEXEC);
+        step = order ? "the live one's listener was added first" : "the silent one's listener was added first";
+        for (int i = 0; i < 2; i++) {
+            warm(l[i]);
+            control(epoll, EPOLL_CTL_ADD, l[i], EPOLLIN | EPOLLET, TOKEN + (uint64_t)i);
+        }
+        struct client silent = late(l[order]);
+        int64_t since = microseconds();
+        while (microseconds() < since + 1000 * MOMENT)
+            poll(NULL, 0, 1);
+        struct client c = late(l[!order]);
+        introduce(&c);
+        struct epoll_event e;
+        IS(1, epoll_wait(epoll, &e, 1, LONG));
+        IS(TOKEN + (uint64_t)!order, e.data.u64);
+        accepts(l[!order], &c);
+        MUST(close(silent.fd) == 0);
+    }
+}
+
 static const struct test cases[] = {
     CASE(silent_peer_spends_no_one_shot),
     CASE(spent_one_shot_is_not_told_until_armed_again),
     CASE(listener_and_waiting_peers_are_one_one_shot),
     CASE(edge_is_told_once_and_each_new_client_is_an_edge),
+    CASE(edge_is_told_beside_another_listeners_silent_peer),
 };
 
 int main(int argc, char **argv)
