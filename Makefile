@@ -18,15 +18,29 @@ B := build
 O := $(B)
 NAME := libppshim
 MUSL_CC ?= musl-gcc
-OBJCOPY ?= objcopy
+# Those of the compiler's own target: make CC=aarch64-linux-gnu-gcc builds for another machine.
+program = $(shell $(CC) -print-prog-name=$(1))
+ifeq ($(origin OBJCOPY),undefined)
+OBJCOPY := $(call program,objcopy)
+endif
+ifeq ($(origin AR),default)
+AR := $(call program,ar)
+endif
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith
 # The prefix map keeps the directory it was built in out of what is built: the same source, the same bytes.
 BASE := -std=gnu11 -D_GNU_SOURCE -Iinclude -DPPS_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=.
+# Where a word has 32 bits, times and files' sizes have 64 all the same (include/ppshim/real.h).
+BASE += $(shell printf '\043if __SIZEOF_LONG__ == 4\n-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64\n\043endif\n' | $(CC) -E -P -)
+# Where Go programs are served.
+GO_ARCH := $(findstring x86_64,$(shell $(CC) -dumpmachine))
+# What checks at run time what was not proven when it was optimised has nothing to go by where it is not.
+OPTIMISED := $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS))))
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing \
-	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),-fcf-protection)
+	-U_FORTIFY_SOURCE $(if $(OPTIMISED),-D_FORTIFY_SOURCE=2) \
+	$(if $(GO_ARCH),-fcf-protection)
 # The program interpreter of this compiler's libc: lets `./libppshim.so` print its version.
 INTERP := $(shell $(CC) -\#\#\# -x c /dev/null 2>&1 | sed -n 's/.*-dynamic-linker"\? "\?\([^ "]*\).*/\1/p')
 SHIM_CFLAGS := $(BASE) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
@@ -37,6 +51,9 @@ SHIM_LDFLAGS := $(PRELOAD_LDFLAGS) -Wl,-soname,$(NAME).so -Wl,--version-script=s
 # So that the library loads in a program of the other libc too and can say what is wrong there (libc.h): as weak symbols
 # what one of them lacks, and for musl the other's file name, which musl's linker takes for itself like any libc.*.
 WEAKEN := --wildcard $(addprefix --weaken-symbol=,__*_chk __pthread_*_cancel _pthread_cleanup_*)
+# That is done to one object of all, which has code even where the compiler is told to leave that to the linker (-flto).
+RELOCATABLE := -r -nostdlib $(if $(findstring -flto,$(CFLAGS)),$(if $(findstring clang,$(shell $(CC) --version)),, \
+	-flinker-output=nolto-rel))
 # These run there: without what is weak.
 UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/line.o log/log.o log/sink.o log/journald.o preload/start.o preload/state.o)
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
@@ -49,13 +66,13 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_SRC := $(sort $(wildcard shim/tool/*.c)) shim/go/site.c shim/go/forbid.c
+TOOL_SRC := $(sort $(filter-out $(if $(GO_ARCH),%/run_elsewhere.c,%/run_inject.c %/forbid.c), \
+	$(wildcard shim/tool/*.c) shim/go/site.c shim/go/forbid.c))
 TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(TOOL_SRC:%.c=$(O)/%.o)) $(GO_IMAGE)
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
 # the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
 # library holds both.
-GO_ARCH := $(findstring x86_64,$(shell $(CC) -dumpmachine))
 GO_IMAGE := $(if $(GO_ARCH),$(O)/go_image.o)
 GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
@@ -67,7 +84,9 @@ BARE_ALONE := $(if $(findstring clang,$(shell $(BARE_CC) --version)),-fno-builti
 	-fno-tree-loop-distribute-patterns)
 BARE_CFLAGS := $(BASE) $(WARN) -O2 -g -fPIC $(BARE_ALONE) -fvisibility=hidden -fno-strict-aliasing \
 	-fno-stack-protector -U_FORTIFY_SOURCE -mgeneral-regs-only -fcf-protection=none -D_Thread_local=
+# The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
 CONNECT_OBJ := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard shim/connect/*.c)))
+HEADER_OBJ := $(patsubst %,$(O)/shim/protocol/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
 
 .PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim completions ## build everything: the same as make alone
@@ -75,9 +94,14 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
 GO := $(if $(GO_ARCH),$(O)/go.o $(O)/shim/go/constructor.o)
-$(B)/$(NAME).so: $(OBJ) $(GO) $(LIBC_NAME) shim/libppshim.map
+$(B)/$(NAME).so: $(O)/$(NAME).o $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJ) $(GO) $(SHIM_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $< $(SHIM_LIBS)
+$(O)/$(NAME).o: $(OBJ) $(GO)
+$(B)/libppconnect.o: $(CONNECT_OBJ) $(HEADER_OBJ)
+$(sort $(O)/$(NAME).o $(B)/libppconnect.o):
+	$(Q)$(CC) $(CFLAGS) $(RELOCATABLE) -o $@ $^
+	$(Q)$(OBJCOPY) $(WEAKEN) $@
 
 $(O)/bare/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
@@ -105,7 +129,6 @@ $(O)/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(SHIM_CFLAGS) $(CFLAGS) $(if $(filter $@,$(UNCHECKED)),-U_FORTIFY_SOURCE) -MMD -MP -c -o $@ $<
-	$(Q)$(OBJCOPY) $(WEAKEN) $@
 
 $(O)/libc-name.so: Makefile
 	@mkdir -p $(@D)
@@ -127,23 +150,24 @@ FORCE:
 # Whether the compiler finds a header that the build can do without. What was built without it is built anew when it is
 # there: make check installs them behind the first build.
 finds = $(shell printf '\043include <$(1)>\n' | $(CC) $(2) -E - >/dev/null 2>&1 && echo yes)
+# And whether there is the library of it, for this compiler's machine and libc.
+links = $(shell printf 'int main(void) { return 0; }\n' | $(CC) -x c - -o /dev/null $(1) 2>/dev/null && echo yes)
 $(B)/optional: FORCE
 	@mkdir -p $(@D)
 	@echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' | cmp -s - $@ || echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' >$@
 $(B)/shim/tool/journal.o $(O)/shim/conn/trace.o $(O)/bare/shim/conn/trace.o: $(B)/optional
 
 # Of the tool alone: what the journal asks the kernel. Without it the tool is built without that verb, and says so.
-MNL := $(call finds,libmnl/libmnl.h,$$(pkg-config --cflags libmnl 2>/dev/null))
+MNL_LIBS := $(or $(shell pkg-config --libs libmnl 2>/dev/null),-lmnl)
+MNL := $(and $(call finds,libmnl/libmnl.h,$$(pkg-config --cflags libmnl 2>/dev/null)),$(call links,$(MNL_LIBS)))
 MNL_FILES := $(addprefix $(B)/shim/tool/,journal_ear.o journal_book.o sock_diag.o)
-TOOL_LIBS := -ldl -pthread $(if $(MNL),$(shell pkg-config --libs libmnl 2>/dev/null || echo -lmnl))
+TOOL_LIBS := -ldl -pthread $(if $(MNL),$(MNL_LIBS))
 $(B)/shim/tool/%.o: SHIM_CFLAGS += $(if $(MNL),-DPPS_HAS_MNL $(shell pkg-config --cflags libmnl 2>/dev/null))
 
-# The preload of `ppshim connect` shares the header's code, and nothing else, with the library.
-HEADER_OBJ := $(patsubst %,$(B)/shim/protocol/%.o,addr crc32c header header_build header_v1 header_v1_fields header_v2)
-$(B)/libppconnect.so: $(CONNECT_OBJ) $(HEADER_OBJ) shim/connect/libppconnect.map
+$(B)/libppconnect.so: $(B)/libppconnect.o shim/connect/libppconnect.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PRELOAD_LDFLAGS) -Wl,-soname,libppconnect.so \
-		-Wl,--version-script=shim/connect/libppconnect.map -o $@ -Wl,-z,defs $(CONNECT_OBJ) $(HEADER_OBJ) -ldl
+		-Wl,--version-script=shim/connect/libppconnect.map -o $@ -Wl,-z,defs $< -ldl
 
 # What the tool shares with the library: everything but its hooks and its constructor.
 $(B)/libpps.a: $(filter-out $(B)/shim/preload/hooks.o $(B)/shim/preload/start.o,$(OBJ))

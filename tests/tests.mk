@@ -112,6 +112,58 @@ check-packages: ## make deb twice, and in a fresh Debian, an rpm and an apk; nee
 	$(Q)scripts/need deb rpm check-packages
 	$(Q)$(PYTEST) tests/packages
 
+# --- other compilers, other machines ---
+
+.PHONY: check-compilers check-cross
+
+# gcc-O0 to clang-lto: the compiler, and what it is told; each in a directory of its own. COMPILED: those to build,
+# TRIED: those of them to run the tests with.
+COMPILED ?= $(foreach compiler,gcc clang,$(addprefix $(compiler)-,O0 O1 O2 O3 lto))
+TRIED ?= $(COMPILED)
+.PHONY: $(COMPILED:%=compiled-%) $(TRIED:%=tried-%)
+compilers-tools: FORCE
+	$(Q)scripts/need compilers
+$(COMPILED:%=compiled-%): compiled-%: compilers-tools
+	@echo "--- $*"
+	$(Q)$(MAKE) --no-print-directory B=$(B)/compilers/$* CC=$(firstword $(subst -, ,$*)) \
+		CFLAGS="-g $(patsubst -lto,-O2 -flto,-$(lastword $(subst -, ,$*)))" all $(B)/compilers/$*/tests/unit-tests
+$(TRIED:%=tried-%): tried-%: compiled-% $(HELPERS)
+	$(Q)CK_FORK=no $(B)/compilers/$*/tests/unit-tests
+	$(Q)LIBPPSHIM=$(abspath $(B))/compilers/$*/libppshim.so $(SEVERAL) $(CORE_TESTS) tests/behaviour/test_cases.py
+check-compilers: $(COMPILED:%=compiled-%) $(TRIED:%=tried-%) ## the core built by gcc and clang, -O0 to -O3 and -flto; TRIED="gcc-O0 clang-lto"
+
+# For each of these machines: what is built for it, and what is run under qemu-user.
+MACHINES ?= aarch64-linux-gnu arm-linux-gnueabihf
+CROSS_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending split))
+QEMU_aarch64-linux-gnu := qemu-aarch64-static
+QEMU_arm-linux-gnueabihf := qemu-arm-static
+.PHONY: $(MACHINES:%=cross-%)
+$(MACHINES:%=cross-%): cross-%:
+	$(Q)scripts/need cross
+	$(Q)$(MAKE) --no-print-directory B=$(B)/cross/$* CC=$*-gcc QEMU=$(QEMU_$*) cross
+check-cross: $(MACHINES:%=cross-%) ## for arm64 and armhf: built by Debian's cross compilers, run under qemu-user
+	$(Q)MACHINES="$(MACHINES)" $(SEVERAL) tests/cross
+	$(Q)set -e; for machine in $(MACHINES); do at=$(abspath $(B))/cross/$$machine; echo "--- $$machine, under qemu-user"; \
+		$$at/launch/unit-tests; LIBPPSHIM=$$at/libppshim.so PPSHIM_HELPERS=$$at/launch $(SEVERAL) $(CROSS_TESTS); done
+
+# The unit tests of the library's own objects: without sanitizers, which qemu-user does not run.
+PLAIN_UNIT := $(patsubst %.c,$(B)/unit/%.o,$(wildcard tests/unit/*.c))
+$(B)/unit/%.o: %.c Makefile tests/tests.mk tests/cross/check.h
+	@mkdir -p $(@D)
+	@echo "  CC    $< (unit)"
+	$(Q)$(CC) $(BASE) $(WARN) -Itests $(if $(QEMU),-Itests/cross) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/tests/unit-tests: $(PLAIN_UNIT) $(filter-out %/hooks.o,$(OBJ))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(if $(QEMU),,$$(pkg-config --libs check)) -ldl -pthread
+-include $(PLAIN_UNIT:.o=.d)
+
+# Of one machine: CC compiles for it, QEMU runs it.
+LAUNCHERS := $(HELPERS:$(B)/tests/%=$(B)/launch/%) $(B)/launch/unit-tests
+cross: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim $(HELPERS) $(B)/tests/unit-tests $(LAUNCHERS) FORCE
+$(B)/launch/%: tests/cross/launch.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)cc $(WARN) -O2 -static -DQEMU='"$(QEMU)"' -DSYSROOT='"/usr/$(patsubst %-gcc,%,$(CC))"' -o $@ $<
+
 # --- what it costs ---
 
 .PHONY: bench

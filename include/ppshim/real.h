@@ -18,6 +18,20 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* Where glibc's time_t had 32 bits once (armhf, i386), it has each call that takes a time twice: by its plain name with
+   the old times, and by another with those of 64 bits, to which its headers redirect who asks for them
+   (features-time64.h). The Makefile does: here and in the whole library the plain names mean the others, and hooks.c
+   has the old ones too. */
+#if defined __USE_TIME_BITS64 && __TIMESIZE == 32
+#define PPS_TWO_TIMES
+#define PPS_NAMED_64(other) __asm__(#other)
+#else
+#define PPS_NAMED_64(other)
+#endif
+#if !defined __GLIBC__ && __SIZEOF_LONG__ == 4
+#error "musl on 32 bits has two names for these calls as well, and nobody has told the library yet"
+#endif
+
 /* X(returns, name, parameters, arguments) */
 #define PPS_REAL_CALLS(X)                                                                                              \
     X(int, accept, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len))                                       \
@@ -37,9 +51,6 @@
     X(int, pselect, (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *mask),    \
       (n, r, w, e, timeout, mask))                                                                                     \
     X(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout_ms, size_t size), (fds, n, timeout_ms, size))       \
-    X(int, __ppoll_chk,                                                                                                \
-      (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size),              \
-      (fds, n, timeout, mask, size))                                                                                   \
     X(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event))                    \
     X(int, epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout_ms),                                \
       (epfd, events, max, timeout_ms))                                                                                 \

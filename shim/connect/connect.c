@@ -229,3 +229,13 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
     rest.msg_namelen = 0;
     return real_sendmsg(fd, &rest, flags & ~MSG_FASTOPEN);
 }
+
+/* Where glibc's time_t had 32 bits once, sendmsg is redirected to a name of its own for programs of today, and here. */
+#if defined __USE_TIME_BITS64 && __TIMESIZE == 32
+__attribute__((visibility("default"))) ssize_t old_sendmsg(int fd, const struct msghdr *message,
+                                                           int flags) __asm__("sendmsg");
+ssize_t old_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    return sendmsg(fd, message, flags);
+}
+#endif

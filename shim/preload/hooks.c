@@ -168,11 +168,12 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t size)
     return poll(fds, n, timeout_ms);
 }
 
-EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size)
+    PPS_NAMED_64(__ppoll64_chk);
 EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size)
 {
-    if (off() || size / sizeof *fds < n || !pps_poll_concerns(fds, n))
-        return real___ppoll_chk(fds, n, timeout, mask, size);
+    if (size / sizeof *fds < n)
+        return real___poll_chk(fds, n, 0, size);
     return ppoll(fds, n, timeout, mask);
 }
 #endif
@@ -234,14 +235,73 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const str
 
 /* --- other names --- */
 
+#ifdef PPS_TWO_TIMES
+/* The plain names, for programs whose times have 32 bits: as in glibc the call of today, with its time made wide. */
+#define OLD(name, parameters)                                                                                          \
+    EXPORT int old_##name parameters __asm__(#name);                                                                   \
+    int old_##name parameters
+
+struct old_timespec {
+    int32_t tv_sec, tv_nsec;
+};
+struct old_timeval {
+    int32_t tv_sec, tv_usec;
+};
+
+static const struct timespec *widen(const struct old_timespec *t, struct timespec *wide)
+{
+    if (t)
+        *wide = (struct timespec){.tv_sec = t->tv_sec, .tv_nsec = t->tv_nsec};
+    return t ? wide : NULL;
+}
+
+OLD(ppoll, (struct pollfd * fds, nfds_t n, const struct old_timespec *timeout, const sigset_t *mask))
+{
+    struct timespec wide;
+    return ppoll(fds, n, widen(timeout, &wide), mask);
+}
+
+OLD(__ppoll_chk, (struct pollfd * fds, nfds_t n, const struct old_timespec *timeout, const sigset_t *mask, size_t size))
+{
+    struct timespec wide;
+    return __ppoll_chk(fds, n, widen(timeout, &wide), mask, size);
+}
+
+OLD(select, (int n, fd_set *r, fd_set *w, fd_set *e, struct old_timeval *timeout))
+{
+    struct timeval left = {0};
+    if (timeout)
+        left = (struct timeval){.tv_sec = timeout->tv_sec, .tv_usec = timeout->tv_usec};
+    int result = select(n, r, w, e, timeout ? &left : NULL);
+    if (timeout)
+        *timeout = (struct old_timeval){(int32_t)left.tv_sec, (int32_t)left.tv_usec};
+    return result;
+}
+
+OLD(pselect, (int n, fd_set *r, fd_set *w, fd_set *e, const struct old_timespec *timeout, const sigset_t *mask))
+{
+    struct timespec wide;
+    return pselect(n, r, w, e, widen(timeout, &wide), mask);
+}
+
+OLD(epoll_pwait2,
+    (int epfd, struct epoll_event *events, int max, const struct old_timespec *timeout, const sigset_t *mask))
+{
+    struct timespec wide;
+    return epoll_pwait2(epfd, events, max, widen(timeout, &wide), mask);
+}
+#else
+#define old_select select
+#endif
+
 /* What libc calls the same functions by, for programs and libraries of old: libnsl calls __poll. In musl there is
    another one that closes. */
 #ifdef __GLIBC__
-#define ALSO(name) EXPORT __typeof__(name) __##name __attribute__((alias(#name)))
-ALSO(close);
-ALSO(dup2) __THROW;
-ALSO(poll);
-ALSO(select);
+#define ALSO(name, function) EXPORT __typeof__(function) __##name __attribute__((alias(#name)))
+ALSO(close, close);
+ALSO(dup2, dup2) __THROW;
+ALSO(poll, poll);
+ALSO(select, old_select);
 #else
 EXPORT int posix_close(int fd, int flags)
 {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ppshim/real.h>
 #include <stdatomic.h>
+#include <string.h>
 
 static void *_Atomic next_symbols[32];
 
@@ -25,10 +26,25 @@ static long missing(void)
     return -1;
 }
 
+/* By which name libc has what our headers call so (real.h). */
+static const char *name_in_libc(const char *name)
+{
+#ifdef PPS_TWO_TIMES
+    static const char *const others[][2] = {{"ppoll", "__ppoll64"},
+                                            {"select", "__select64"},
+                                            {"pselect", "__pselect64"},
+                                            {"epoll_pwait2", "__epoll_pwait2_time64"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(name, others[i][0]) == 0)
+            return others[i][1];
+#endif
+    return name;
+}
+
 static void *resolve(int which, const char *name)
 {
     int saved = errno;
-    void *next = dlsym(RTLD_NEXT, name);
+    void *next = dlsym(RTLD_NEXT, name_in_libc(name));
     errno = saved;
     if (!next)
         next = (void *)missing;

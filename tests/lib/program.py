@@ -11,7 +11,7 @@ from place import ROOT
 from process import Process, descendants, environment  # noqa: F401
 from waiting import until
 
-HELPERS = ROOT / "build" / "tests"
+HELPERS = Path(os.environ.get("PPSHIM_HELPERS") or ROOT / "build" / "tests")
 
 # Every way to wait for a connection that tests/behaviour/server.c knows.
 STYLES = {
