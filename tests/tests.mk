@@ -132,9 +132,13 @@ $(TRIED:%=tried-%): tried-%: compiled-% $(HELPERS)
 	$(Q)LIBPPSHIM=$(abspath $(B))/compilers/$*/libppshim.so $(SEVERAL) $(CORE_TESTS) tests/behaviour/test_cases.py
 check-compilers: $(COMPILED:%=compiled-%) $(TRIED:%=tried-%) ## the core built by gcc and clang, -O0 to -O3 and -flto; TRIED="gcc-O0 clang-lto"
 
-# For each of these machines: what is built for it, and what is run under qemu-user.
+# For each of these machines: what is built for it, and what is run under qemu-user 7.2, which knows neither SO_COOKIE nor
+# TCP_FASTOPEN_KEY of 32 bytes (the library keeps clients in its table there) and no seccomp filter; of contract, what
+# starts programs of this machine is left out.
 MACHINES ?= aarch64-linux-gnu arm-linux-gnueabihf
-CROSS_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending split))
+CROSS_SUITES := acquire addr config facts header_build header_tlv late leader limit line own_fds pending stats \
+	trust_listeners trust_names trust_reload trust_text
+CROSS_TESTS := tests/behaviour/test_contract.py -k "not socat and not python and not left_out"
 QEMU_aarch64-linux-gnu := qemu-aarch64-static
 QEMU_arm-linux-gnueabihf := qemu-arm-static
 .PHONY: $(MACHINES:%=cross-%)
@@ -144,7 +148,8 @@ $(MACHINES:%=cross-%): cross-%:
 check-cross: $(MACHINES:%=cross-%) ## for arm64 and armhf: built by Debian's cross compilers, run under qemu-user
 	$(Q)MACHINES="$(MACHINES)" $(SEVERAL) tests/cross
 	$(Q)set -e; for machine in $(MACHINES); do at=$(abspath $(B))/cross/$$machine; echo "--- $$machine, under qemu-user"; \
-		$$at/launch/unit-tests; LIBPPSHIM=$$at/libppshim.so PPSHIM_HELPERS=$$at/launch $(SEVERAL) $(CROSS_TESTS); done
+		for suite in $(CROSS_SUITES); do CK_RUN_SUITE=$$suite $$at/launch/unit-tests; done; \
+		LIBPPSHIM=$$at/libppshim.so PPSHIM_HELPERS=$$at/launch $(SEVERAL) $(CROSS_TESTS); done
 
 # The unit tests of the library's own objects: without sanitizers, which qemu-user does not run.
 PLAIN_UNIT := $(patsubst %.c,$(B)/unit/%.o,$(wildcard tests/unit/*.c))

@@ -42,7 +42,7 @@ static inline int hold_at_recv(void)
 static inline void until_held(int held)
 {
     struct pollfd p = {.fd = held, .events = POLLIN};
-    IS(1, syscall(SYS_poll, &p, 1, LONG));
+    IS(1, raw_poll(&p, 1, LONG));
     MUST(p.revents == POLLIN);
 }
 
@@ -50,7 +50,7 @@ static inline void until_held(int held)
 static inline void let_go(int held)
 {
     struct pollfd p = {.fd = held, .events = POLLIN};
-    while (syscall(SYS_poll, &p, 1, -1) == 1 && p.revents & POLLIN) {
+    while (raw_poll(&p, 1, -1) == 1 && p.revents & POLLIN) {
         struct seccomp_notif call = {0};
         struct seccomp_notif_resp go_on = {.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
         IS(0, ioctl(held, SECCOMP_IOCTL_NOTIF_RECV, &call));

@@ -178,7 +178,7 @@ static void close_door(int door)
         if (!k->used || k->door != door || k->end >= 0)
             continue;
         struct pollfd p = {.fd = k->c.fd, .events = POLLIN};
-        MUST(k->c.fd < 0 || (syscall(SYS_poll, &p, 1, LONG) == 1 && read(k->c.fd, &byte, 1) <= 0));
+        MUST(k->c.fd < 0 || (raw_poll(&p, 1, LONG) == 1 && read(k->c.fd, &byte, 1) <= 0));
         forget(k);
     }
 }

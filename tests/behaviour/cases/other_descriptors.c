@@ -30,7 +30,7 @@ static void other_descriptors_say_what_they_say_beside_the_listener(void)
         arrived(l);
         p[7] = (struct pollfd){.fd = l, .events = POLLIN | POLLOUT};
         memcpy(expected, p, sizeof p);
-        long n = syscall(SYS_poll, expected, 7, 0);
+        long n = raw_poll(expected, 7, 0);
         IS(n + (round == 2), poll(p, 8, -1));
         for (int i = 0; i < 7; i++)
             IS(expected[i].revents, p[i].revents);
@@ -50,10 +50,10 @@ static void listener_that_is_shut_down_says_what_the_kernel_says(void)
         control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
         parked(l);
         MUST(shutdown(l, SHUT_RDWR) == 0);
-        IS(1, syscall(SYS_poll, &expected, 1, LONG));
+        IS(1, raw_poll(&expected, 1, LONG));
         IS(1, poll(&p, 1, LONG));
         IS(expected.revents, p.revents);
-        IS(1, syscall(SYS_epoll_wait, epoll, &kernels, 1, LONG));
+        IS(1, syscall(SYS_epoll_pwait, epoll, &kernels, 1, LONG, NULL, 0));
         IS(1, epoll_wait(epoll, &e, 1, LONG));
         IS(kernels.events, e.events & ~(uint32_t)EPOLLIN); /* accept fails at once: ready in our sense too */
         FAILS_WITH(EINVAL, accept(l, NULL, NULL));
