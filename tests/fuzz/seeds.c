@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * seeds.c: what the fuzzers begin with. `seeds DIRECTORY` writes every vector of tests/unit/vectors.h to
- * DIRECTORY/NAME, `seeds DIRECTORY FUZZER` the few texts that this fuzzer needs to know of.
+ * DIRECTORY/NAME, `seeds DIRECTORY tlv` their TLVs, `seeds DIRECTORY FUZZER` the few texts that this fuzzer needs to
+ * know of.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,16 @@ static bool write_vectors(const char *directory)
     return true;
 }
 
+static bool write_tlvs(const char *directory)
+{
+    for (size_t i = 0; i < vector_count; i++) {
+        const struct vector *v = &vectors[i];
+        if (v->tlvs > 0 && !write_file(directory, v->name, v->bytes + v->decided - v->tlvs, v->tlvs))
+            return false;
+    }
+    return true;
+}
+
 static bool write_texts(const char *directory, const char *fuzzer)
 {
     char name[16];
@@ -62,5 +73,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s DIRECTORY [FUZZER]\n", argv[0]);
         return EXIT_FAILURE;
     }
-    return (argc == 3 ? write_texts(argv[1], argv[2]) : write_vectors(argv[1])) ? EXIT_SUCCESS : EXIT_FAILURE;
+    bool written = argc == 2                     ? write_vectors(argv[1])
+                   : strcmp(argv[2], "tlv") == 0 ? write_tlvs(argv[1])
+                                                 : write_texts(argv[1], argv[2]);
+    return written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
