@@ -136,8 +136,8 @@ check-compilers: $(COMPILED:%=compiled-%) $(TRIED:%=tried-%) ## the core built b
 # TCP_FASTOPEN_KEY of 32 bytes (the library keeps clients in its table there) and no seccomp filter; of contract, what
 # starts programs of this machine is left out.
 MACHINES ?= aarch64-linux-gnu arm-linux-gnueabihf
-CROSS_SUITES := acquire addr config facts header_build header_tlv late leader limit line own_fds pending stats \
-	trust_listeners trust_names trust_reload trust_text
+CROSS_SUITES := acquire addr cidr config facts header_build header_tlv late leader limit line own_fds pending slot stats \
+	trust_files trust_listeners trust_names trust_reload trust_text trust_threads usage
 CROSS_TESTS := tests/behaviour/test_contract.py -k "not socat and not python and not left_out"
 QEMU_aarch64-linux-gnu := qemu-aarch64-static
 QEMU_arm-linux-gnueabihf := qemu-arm-static
