@@ -87,13 +87,15 @@ static const struct verb *find_verb(const char *name)
 
 static int no_such_verb(const char *name)
 {
-    const char *names[VERBS + 1];
+    static const char *const others[] = {"help", "--help", "--version"};
+    enum { OTHERS = sizeof others / sizeof *others };
+    const char *names[VERBS + OTHERS];
     for (int i = 0; i < VERBS; i++)
         names[i] = verbs[i].name;
-    names[VERBS] = "help";
-    const char *nearest = tool_nearest(name, names, VERBS + 1);
-    fprintf(stderr, "ppshim: no such verb: %s%s%s (try ppshim --help)\n", name, nearest ? ": the nearest is " : "",
-            nearest ? nearest : "");
+    memcpy(names + VERBS, others, sizeof others);
+    const char *nearest = tool_nearest(name, names, VERBS + OTHERS);
+    fprintf(stderr, "ppshim: no such %s: %s%s%s (try ppshim --help)\n", *name == '-' ? "option" : "verb", name,
+            nearest ? ": the nearest is " : "", nearest ? nearest : "");
     return TOOL_USAGE;
 }
 

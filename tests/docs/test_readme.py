@@ -77,7 +77,3 @@ def test_what_it_costs_is_what_was_measured():
     [revision] = re.findall(r"^Revision (\S+),", kept, re.M)
     assert table in README, f"README.md should have this table:\n\n{table}"
     assert f"revision {revision}" in README
-
-
-def test_the_changelog_has_a_place_for_what_is_to_come():
-    assert "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text()

@@ -5,13 +5,15 @@ import re
 import pytest
 from conftest import ppshim
 
-VERBS = ("run", "connect", "header", "check", "doctor", "unit")
+VERBS = re.findall(r"^  ([a-z]+) ", ppshim("--help")[1].decode(), re.M)
 
 
 @pytest.mark.parametrize("argv, nearest", [
     (["chek"], "no such verb: chek: the nearest is check (try ppshim --help)"),
     (["help", "unti"], "no such verb: unti: the nearest is unit (try ppshim --help)"),
     (["conect", "--from", "192.0.2.1"], "no such verb: conect: the nearest is connect (try ppshim --help)"),
+    (["--versoin"], "no such option: --versoin: the nearest is --version (try ppshim --help)"),
+    (["-x"], "no such option: -x (try ppshim --help)"),
     (["xyzzy"], "no such verb: xyzzy (try ppshim --help)"),
     (["check", "--seting", "x"], "no such option: --seting: the nearest is --settings (try ppshim check --help)"),
     (["unit", "x", "--insatll"], "no such option: --insatll: the nearest is --install (try ppshim unit --help)"),
