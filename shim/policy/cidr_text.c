@@ -169,6 +169,13 @@ static bool is_everybody(struct pps_text t)
     return false;
 }
 
+static bool is_nobodys(const struct entry *e)
+{
+    static const struct pps_addr any4 = {.ip = {[10] = 0xff, [11] = 0xff}}, any6 = {0};
+    return !e->bits.at && !e->takes_out &&
+           (memcmp(e->ip.ip, any4.ip, sizeof any4.ip) == 0 || memcmp(e->ip.ip, any6.ip, sizeof any6.ip) == 0);
+}
+
 static bool explain_separator(const struct entry *e)
 {
     return refuse(e, ": entries are separated by commas or spaces, not by %c", has_byte(e->whole, ';') ? ';' : '|');
@@ -276,6 +283,8 @@ bool pps_cidr_read(const char *text, size_t length, struct pps_cidr_entry *out, 
     split(&e);
     if (!read_address(&e) || !read_prefix(&e))
         return false;
+    if (is_nobodys(&e))
+        return refuse(&e, ": nobody has that address: everybody is written 0.0.0.0/0 ::/0");
     struct pps_addr network = network_of(e.ip, e.prefix);
     if (memcmp(network.ip, e.ip.ip, sizeof network.ip) != 0)
         return explain_host_bits(&e);

@@ -258,6 +258,8 @@ static const struct {
     {"10.0.0.x", "10.0.0.x" NAME},
     {"10.0.0.1-10.0.0.9", "10.0.0.1-10.0.0.9: ranges are not read: write CIDRs"},
     {"10.0.0.*", "10.0.0.*" NOT_ONE},
+    {"0.0.0.0", "0.0.0.0: nobody has that address: everybody is written 0.0.0.0/0 ::/0"},
+    {"::", "::: nobody has that address: everybody is written 0.0.0.0/0 ::/0"},
     {"*", "*: everybody is written 0.0.0.0/0 ::/0"},
     {"\"10.0.0.1\"", "\"10.0.0.1\": the quotes are part of the value: write it without"},
     {"'10.0.0.1", "'10.0.0.1: the quotes are part of the value: write it without"},
