@@ -117,14 +117,27 @@ static enum pps_ask read_answer(const struct answer *a, size_t length, bool is_u
     return PPS_ASK_FAILED;
 }
 
-enum pps_ask pps_ask(const struct pps_asker *asker, const struct pps_asked *c)
+/* The answer's length; 0 and errno. */
+static size_t exchange(const struct pps_asker *asker, const struct pps_asked *c, struct answer *a)
 {
     struct question q;
-    struct answer a;
     errno = asker->why;
     write_question(&q, c);
     if (asker->fd < 0 || send(asker->fd, &q, q.head.length, MSG_DONTWAIT) != (ssize_t)q.head.length)
-        return PPS_ASK_FAILED;
-    ssize_t n = recv(asker->fd, &a, sizeof a, MSG_DONTWAIT);
-    return n < (ssize_t)sizeof a.head ? PPS_ASK_FAILED : read_answer(&a, (size_t)n, c->inode != 0);
+        return 0;
+    ssize_t n = recv(asker->fd, a, sizeof *a, MSG_DONTWAIT);
+    return n < (ssize_t)sizeof a->head ? 0 : (size_t)n;
+}
+
+enum pps_ask pps_ask(const struct pps_asker *asker, const struct pps_asked *c)
+{
+    struct answer a;
+    size_t length = exchange(asker, c, &a);
+    return length ? read_answer(&a, length, c->inode != 0) : PPS_ASK_FAILED;
+}
+
+unsigned long pps_ask_inode(const struct pps_asker *asker, const struct pps_asked *c)
+{
+    struct answer a;
+    return exchange(asker, c, &a) == sizeof a && a.head.type == BY_FAMILY ? a.inet.inode : 0;
 }

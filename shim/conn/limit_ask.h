@@ -42,4 +42,7 @@ void pps_ask_end(const struct pps_asker *asker);
 /* FAILED: errno. */
 enum pps_ask pps_ask(const struct pps_asker *asker, const struct pps_asked *connection);
 
+/* By which processes hold a TCP connection; 0: nobody does, for it was not accepted yet or is closed, or FAILED. */
+unsigned long pps_ask_inode(const struct pps_asker *asker, const struct pps_asked *connection);
+
 #endif

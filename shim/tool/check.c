@@ -147,10 +147,10 @@ static int check_settings(const struct options *o, const char *what, struct tool
 
 static int probe(const struct options *o, const char *what, struct tool_report *r)
 {
+    char error[512];
     (void)o;
     r->subject = tool_text("%s", what);
-    tool_check_probe(r, what);
-    return TOOL_OK;
+    return tool_check_probe(r, what, error) ? TOOL_OK : tool_fail(TOOL_NO, "check", "%s", error);
 }
 
 static void note_option(struct options *o, int option, const char *value)

@@ -34,8 +34,9 @@ void tool_warn_unreachable_of(struct tool_report *r, pid_t pid, const struct too
 void tool_check_loaded(struct tool_report *r, pid_t pid);
 
 /* Connects to what a service, a process or "HOST:PORT" of this host listens to and governs: with a header, without one,
-   and from an address in no list; judges what became of each. May enter the server's network. */
-void tool_check_probe(struct tool_report *r, const char *what);
+   and from an address in no list; judges what became of each. May enter the server's network. false: there is no such
+   service or process, and `error` is one line. */
+bool tool_check_probe(struct tool_report *r, const char *what, char error[512]);
 
 /* Whether the library would accept these variables, and each line that was meant to set one does; the list files are
    read as `user` ("" or NULL: as we are), below `root`. Judges TOOL_VERDICT_CONFIG with the place the wrong one comes

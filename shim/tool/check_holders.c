@@ -6,9 +6,9 @@
  * environment, and then it alone has the library: so each holder is looked at, wherever it stands in the tree.
  */
 #include "check_holders.h"
-#include "../policy/text.h"
 #include "tool.h"
 #include <errno.h>
+#include <ppshim/trust.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,27 +234,16 @@ static void judge_holders(struct look *look, const struct tool_socket *s)
 
 /* --- the listeners --- */
 
-static bool list_names(const char *list, const char *unix_name)
+bool tool_socket_is_governed(const struct pps_config *c, const struct tool_socket *s)
 {
-    struct pps_text rest = pps_text_of(list ? list : ""), word;
-    while (pps_text_next(&rest, &word))
-        if (pps_text_begins(word, "unix:") && word.length == 5 + strlen(unix_name) &&
-            memcmp(word.at + 5, unix_name, strlen(unix_name)) == 0)
-            return true;
-    return false;
-}
-
-static bool is_governed(const struct pps_config *c, const struct tool_socket *s)
-{
-    if (!*s->unix_name)
-        return pps_config_governs(c, s->local.port);
-    return list_names(c->trust, s->unix_name) || list_names(c->header_optional, s->unix_name);
+    struct pps_unix_name name = pps_unix_name_of(s->unix_name, strnlen(s->unix_name, PPS_UNIX_NAME_MAX));
+    return *s->unix_name ? pps_trust_names(c, &name) : pps_config_governs(c, s->local.port);
 }
 
 static void take_listener(struct look *look, const struct tool_socket *s, struct tool_listeners *found)
 {
     const struct pps_config *config = look->expected->config;
-    bool governed = config && is_governed(config, s);
+    bool governed = config && tool_socket_is_governed(config, s);
     char text[120];
     if (*s->unix_name && !governed) /* of these a server has many that are nobody's business */
         return;

@@ -24,6 +24,9 @@ struct tool_listeners {
     unsigned all, governed;
 };
 
+/* Whether the settings govern what is listened to there; a Unix listener by its name in a list. */
+bool tool_socket_is_governed(const struct pps_config *c, const struct tool_socket *s);
+
 /* Notes each listener of the processes that belong to `all`'s mark, and judges all that hold a governed one. Of main it
    judges nothing but whether it alone holds them and does not accept. */
 struct tool_listeners tool_check_holders(struct tool_report *r, const struct tool_processes *all,

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import counters
 import pytest
+from answers import ppshim
 from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, LINES_A_SECOND, LOCAL, MODES, OTHER_BALANCER,
                      EndedAtStart, Process, accept_queue, dial, ended_among, example, in_an_epoll, open_files, proxy_v1,
                      proxy_v2, read_to_end, reserve_port, reset, room_in_the_log, shim_env, until)
+from place import needs
 from wire import inode_of
 
 CROWD = 300
@@ -561,5 +563,23 @@ class Limits:
         until(lambda: inode_of(server.endpoint, name) != inode, "the server closes its end")
 
 
-class Contract(TheClient, BadHeaders, Waiting, ListFile, Counted, Limits):
+class Asked:
+    """The tool says that it is served, and finds it so by connections of its own."""
+
+    def test_check_says_ok_and_the_probe_agrees(self, start, variant):
+        needs("root")
+        server = start(kind=variant, TIMEOUT="3s")
+        self.assert_check_says_ok(server)
+        probed = ppshim("check", "--probe", text(server.endpoint))
+        assert (probed.status, probed.probes()) == (0, ["right"] * 3), probed
+
+    def assert_check_says_ok(self, server):
+        """While a client is there: some servers have nobody who accepts before."""
+        with as_client(server, CLIENT):
+            server.log.wait_event("accept", client=text(CLIENT))
+            checked = ppshim("check", server.pid)
+        assert (checked.status, checked.verdict) == (0, "ok"), checked
+
+
+class Contract(TheClient, BadHeaders, Waiting, ListFile, Counted, Limits, Asked):
     """All of it."""

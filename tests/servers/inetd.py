@@ -5,7 +5,8 @@ A test file brings the super-server. Its own output is apart from what sshd and 
 """
 import contextlib
 
-from contract import BAD, BadHeaders, TheClient, Waiting, text
+from answers import ppshim
+from contract import BAD, Asked, BadHeaders, TheClient, Waiting, text
 from harness import CLIENT, Log, descendants, in_an_epoll, shim_env
 from test_sshd import Sshd, sshd
 
@@ -55,7 +56,7 @@ class Preloaded:
         self.env, self.service_env = self.service_env, {}
 
 
-class InetdContract(TheClient, BadHeaders):
+class InetdContract(TheClient, BadHeaders, Asked):
     """Every connection that accept would let in is served, and no other, in the same words."""
     test_the_shim_says_once_that_it_is_active = None
     test_a_header_that_comes_in_pieces_is_a_header = Waiting.test_a_header_that_comes_in_pieces_is_a_header
@@ -70,3 +71,7 @@ class InetdContract(TheClient, BadHeaders):
     def test_a_refused_connection_names_the_service_that_was_not_started(self, server):
         event = self.assert_ends_with_one_line(server, BAD[0])
         assert event.fields["not-started"] == sshd()
+
+    def assert_check_says_ok(self, server):
+        """The super-server itself is without it; those that it starts for each connection are not there yet."""
+        assert ppshim("check", server.pid).verdict == "no"

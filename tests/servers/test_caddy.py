@@ -3,7 +3,7 @@
 import functools
 import json
 
-from contract import ListFile, Peer, Server, TheClient, Waiting
+from contract import Asked, ListFile, Peer, Server, TheClient, Waiting
 from harness import Log, tool
 from web import get
 
@@ -64,5 +64,5 @@ class Caddy(Server):
 SERVER = Caddy
 
 
-class TestContract(TheClient, Waiting, ListFile):
+class TestContract(TheClient, Waiting, ListFile, Asked):
     pass

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from answers import ppshim
 from contract import Contract, Peer, Server
 from go_programs import build
 from harness import (BALANCER, DEADLINE, ROOT, Process, clean_env, descendants, dial, proxy_v1, proxy_v2,
@@ -88,7 +89,13 @@ VARIANTS = [Go, GoPie, GoStatic, GoThreads, GoOneThread]
 
 
 class TestContract(Contract):
-    pass
+    def test_check_says_ok_and_the_probe_agrees(self, start, variant):
+        """Of a static one the tool cannot tell what `ppshim run` put into it."""
+        if variant.way != "static":
+            super().test_check_says_ok_and_the_probe_agrees(start, variant)
+            return
+        needs("root")
+        assert ppshim("check", start(kind=variant).pid).verdict == "no"
 
 
 # --- many clients -----------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ import shutil
 import signal
 
 import pytest
+from answers import ppshim
 from contract import Contract, Peer, Refused, Server, TrustFile
 from harness import BALANCER, CLIENT, CLIENT6, MODES, Log, run, tool, unprivileged
+from place import needs
 
 USERS = f"""\
 create user if not exists app@'{CLIENT[0]}' identified by 'secret';
@@ -182,3 +184,12 @@ def test_a_listener_that_systemd_hands_over_is_governed_from_the_first_wait_on(s
         assert server.login(balancer[mode]) == CLIENT
     assert server.direct_login().address == "127.0.0.1"
     assert [(event.pid, event.listen) for event in server.log.events("active")] == [(server.pid, server.listens_on)]
+
+
+def test_a_listener_that_waits_for_its_first_client_is_probed_too(start):
+    """The probe is that client: whoever then has its connection has the settings."""
+    needs("root")
+    server = start(kind=Activated, TIMEOUT="3s")
+    assert server.log.events("active") == []
+    probed = ppshim("check", "--probe", "{}:{}".format(*server.endpoint))
+    assert (probed.status, probed.probes()) == (0, ["right"] * 3), probed

@@ -5,8 +5,10 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from answers import ppshim
 from harness import (CLIENT, CLIENT6, COMMON_NAME, ROUTES, Balancer, Process, exchange, proxy_v2,
                      read_to_end, scratch, shim_env, tool)
+from place import needs
 
 NAMES = ("send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn", "send-proxy-v2-crc32c", "ipv6-v2", "stranger")
 
@@ -88,3 +90,14 @@ def test_headerless_client_is_closed_after_the_timeout_and_the_server_lives(behi
     server.log.wait_event("reject", reason="not-a-header")
     assert is_served(balancer["ipv6-v2"])
     server.log.wait_event("accept", client=f"[{CLIENT6[0]}]:{CLIENT6[1]}")
+
+
+def test_check_says_ok_and_the_probe_agrees(behind):
+    needs("root")
+    server, balancer = behind(TIMEOUT="1s")
+    assert is_served(balancer["send-proxy-v2"])
+    checked = ppshim("check", server.pid)
+    assert (checked.status, checked.verdict) == (0, "ok"), checked
+    probed = ppshim("check", "--probe", server.pid)
+    assert (probed.status, probed.probes()) == (0, ["right"] * 2), probed
+    assert [event.reason for event in server.log.events("reject")] == ["timeout"]

@@ -16,7 +16,7 @@ sys.path.insert(0, str(TESTS / "tool"))
 
 pytest.register_assert_rewrite("check_fixtures")
 
-from check_fixtures import Answer  # noqa: E402
+from answers import Answer  # noqa: E402
 from harness import ROOT, SHIM, Process, clean_env, run, scratch, tool  # noqa: E402
 from place import needs  # noqa: E402
 

@@ -2,7 +2,6 @@
 """check_fixtures.py: programs, processes and trees of units for the tests of `ppshim check` and `ppshim unit`."""
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,9 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "lib"))
 pytest.register_assert_rewrite("harness")
 
-from harness import ROOT, SHIM, Process, clean_env, run, scratch, shim_env, tool  # noqa: E402
+from answers import TOOL, ppshim  # noqa: E402
+from harness import ROOT, SHIM, Process, run, scratch, shim_env, tool  # noqa: E402, F401
 from place import needs  # noqa: E402
-
-TOOL = Path(os.environ.get("PPSHIM_TOOL") or ROOT / "build" / "ppshim")
 
 SERVER = r"""
 #include <netinet/in.h>
@@ -43,26 +41,6 @@ int main(int argc, char **argv)
     return accept(fd, NULL, NULL) < 0;
 }
 """
-
-
-class Answer:
-    """What one run of the tool said."""
-
-    def __init__(self, done):
-        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
-        first = self.out.partition("\n")[0]
-        self.verdict, _, self.because = first.partition(": ")
-
-    def facts(self, name):
-        return [line.split(None, 1)[1] for line in self.out.splitlines()[1:] if line.split(None, 1)[:1] == [name]]
-
-    def __repr__(self):
-        return f"status {self.status}\n{self.out}{self.err}"
-
-
-def ppshim(*argv, env=None, **options):
-    assert TOOL.exists(), f"{TOOL} is not built: run make"
-    return Answer(run(TOOL, *argv, check=False, env=env or clean_env(), **options))
 
 
 def check(*argv, **options):

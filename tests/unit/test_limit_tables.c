@@ -2,6 +2,7 @@
  *
  * test_limit_tables.c: the accounts of clients that processes share: buckets and open connections.
  */
+#include "../../shim/conn/limit_ask.h"
 #include "../../shim/conn/limit_open.h"
 #include "../../shim/conn/limit_rate.h"
 #include "suites.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -199,6 +201,22 @@ static void end(struct connection *c)
     close(c->client);
     close(c->server);
 }
+
+START_TEST(a_connection_is_told_by_the_number_that_processes_hold_it_by)
+{
+    struct connection c = connection();
+    struct stat held;
+    struct pps_asker asker;
+    c.asked.cookie = PPS_ASK_ANY_COOKIE;
+    ck_assert_int_eq(fstat(c.server, &held), 0);
+    pps_ask_begin(&asker);
+    ck_assert_uint_eq(pps_ask_inode(&asker, &c.asked), held.st_ino);
+    close(c.server);
+    ck_assert_uint_eq(pps_ask_inode(&asker, &c.asked), 0);
+    pps_ask_end(&asker);
+    close(c.client);
+}
+END_TEST
 
 static enum pps_open open_one(uint64_t client, const struct connection *c)
 {
@@ -410,6 +428,7 @@ Suite *suite_limit_tables(void)
     tcase_add_loop_test(open, a_client_has_as_many_open_as_it_may_and_a_closed_one_makes_room, 0, MOST);
     tcase_add_loop_test(open, open_is_what_the_server_has_a_descriptor_of_and_was_not_reset, 0,
                         sizeof endings / sizeof *endings);
+    tcase_add_test(open, a_connection_is_told_by_the_number_that_processes_hold_it_by);
     tcase_add_test(open, connections_of_unix_sockets_are_asked_after_by_their_inode);
     tcase_add_test(open, a_slot_whose_writer_was_killed_is_taken_over_after_a_second);
     tcase_add_test(open, in_a_full_set_who_has_nothing_open_gives_way_in_silence);
