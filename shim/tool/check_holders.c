@@ -206,8 +206,8 @@ static void judge_tally(struct look *look, const struct tally *t, const char *li
                    t->faults > 1 ? others : "", listener, t->fault);
     else if (t->holders && !t->sure)
         tool_judge(look->r, TOOL_VERDICT_UNSURE,
-                   "%s does not call accept itself, and nobody who holds its listener %s has accepted yet: connect to "
-                   "it once and check again, or ppshim check --probe",
+                   "%s does not call accept itself, and nobody who holds its listener %s has accepted yet: check again "
+                   "while a client is connected, or ppshim check --probe",
                    tool_image_name(main), listener);
     if (t->fault || !t->sure)
         tool_note_handing_on(look->r, main->program, look->expected->env);
