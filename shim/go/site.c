@@ -122,12 +122,6 @@ static const uint8_t *find_build_info(const struct pps_go_program *program, size
     return NULL;
 }
 
-bool pps_go_is(const struct pps_go_program *program)
-{
-    size_t left;
-    return find_build_info(program, &left);
-}
-
 const char *pps_go_version(const struct pps_go_program *program, size_t *length)
 {
     size_t left;
@@ -212,13 +206,101 @@ static bool has_function(const struct table *t, const char *const names[])
     return false;
 }
 
-/* --- together --- */
+/* --- what is Go at all --- */
+
+/* What follows a table's magic, which obfuscators make up anew: two zeros, the smallest instruction's size, a
+ * pointer's.
+ */
+static bool has_sizes(const uint8_t *at)
+{
+    return !at[4] && !at[5] && (at[6] == 1 || at[6] == 2 || at[6] == 4) && at[7] == 8;
+}
+
+/* Its parts lie one behind the other. `first`: where it says where they begin. */
+static bool has_parts(const uint8_t *at, size_t left, unsigned first)
+{
+    uint64_t before = first + 5 * 8 - 1, part;
+    for (unsigned i = first; i < first + 5 * 8; i += 8, before = part)
+        if ((part = word_at(at + i)) <= before || part >= left)
+            return false;
+    return true;
+}
+
+/* Up to Go 1.15 functions follow at once: where each begins, and its record. */
+static bool has_functions(const uint8_t *at, size_t left, uint64_t count)
+{
+    return half_at(at) == 0xfffffffb && count <= left / 16 && word_at(at + 16) < word_at(at + 32) &&
+           word_at(at + 24) > count * 16 && word_at(at + 24) < left;
+}
+
+static bool is_any_table(const uint8_t *at, size_t left)
+{
+    uint64_t count = left < TABLE_HEADER ? 0 : word_at(at + 8);
+    return count && count <= left / 8 && has_sizes(at) &&
+           (has_parts(at, left, 32) || has_parts(at, left, 24) || has_functions(at, left, count));
+}
+
+static bool has_any_table(const struct pps_go_program *program)
+{
+    for (const struct pps_go_segment *s = program->segments; s < program->segments + program->count; s++)
+        for (const uint8_t *p = s->at + (-s->address & 7); (size_t)(p - s->at) + TABLE_HEADER <= s->size; p += 8)
+            if (is_any_table(p, s->size - (size_t)(p - s->at)))
+                return true;
+    return false;
+}
+
+/* What the program's code has at that address. NULL: nothing that it comes with. */
+static const uint8_t *bytes_at(const struct pps_go_program *program, uint64_t address, size_t *left)
+{
+    for (const struct pps_go_segment *s = program->segments; s < program->segments + program->count; s++)
+        if (address - s->address < s->size) {
+            *left = s->size - (address - s->address);
+            return s->at + (address - s->address);
+        }
+    return NULL;
+}
+
+/* Whether these four words can begin what the runtime knows of its program (runtime/symtab.go, moduledata): the table's
+   address, and its names as a slice; up to Go 1.15 the table as a slice. */
+static bool may_begin_module(const uint64_t w[4])
+{
+    return (w[2] == w[3] && w[2] && w[1] > w[0]) || (w[1] == w[2] && w[1]);
+}
+
+static bool begins_module(const struct pps_go_program *program, const uint8_t *at)
+{
+    uint64_t w[4];
+    size_t left;
+    memcpy(w, at, sizeof w);
+    if (!may_begin_module(w) || w[0] % 8)
+        return false;
+    const uint8_t *table = bytes_at(program, w[0], &left);
+    if (!table || (w[2] == w[3] ? w[1] - w[0] >= left : w[1] > left))
+        return false;
+    return is_any_table(table, left);
+}
+
+static bool has_module(const struct pps_go_program *program)
+{
+    for (const struct pps_go_segment *s = program->segments; s < program->segments + program->count; s++)
+        for (const uint8_t *p = s->at + (-s->address & 7); s->writable && (size_t)(p - s->at) + 32 <= s->size; p += 8)
+            if (begins_module(program, p))
+                return true;
+    return false;
+}
+
+bool pps_go_is(const struct pps_go_program *program)
+{
+    size_t left;
+    return find_build_info(program, &left) || has_module(program);
+}
 
 bool pps_go_is_certainly(const struct pps_go_program *program)
 {
-    struct table t;
-    return pps_go_is(program) || find_table(program, &t);
+    return pps_go_is(program) || has_any_table(program);
 }
+
+/* --- together --- */
 
 static const char *find_epoll_ctl(const struct pps_go_program *program, const struct table *t, uint64_t *out)
 {

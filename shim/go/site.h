@@ -38,11 +38,11 @@ struct pps_go_sites {
     uint64_t epoll_ctl; /* 0: this version has none of its own */
 };
 
-/* Looks at what is writable and at nothing else: cheap enough for every program. Some builds take out what it looks
- * for.
+/* Of a program in memory, any version. Looks through what is writable: cheap enough for every program. Builds can take
+ * out the build info, but not what the runtime itself goes by.
  */
 bool pps_go_is(const struct pps_go_program *program);
-/* Looks at all of it. */
+/* Of a file as well, whose addresses may not be there yet. Looks at all of it. */
 bool pps_go_is_certainly(const struct pps_go_program *program);
 
 /* "go1.19.8", not terminated; NULL: it does not tell. */

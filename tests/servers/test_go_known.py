@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""What a Go program is known by, whatever its build leaves out: it is served, or it may not listen. Never is it open."""
+import pytest
+from go_programs import build
+from harness import BALANCER, ROOT, Process, clean_env, dial, proxy_v2, read_to_end, run, shim_env
+
+TOOL = ROOT / "build" / "ppshim"
+
+
+class Server(Process):
+    """By `ppshim run` with these options; else under the library with these settings, or without both."""
+    name = "go"
+    ready_line = r"^ready \S+:(\d+) \d+$"
+
+    def __init__(self, directory, program, by_run=None, **settings):
+        super().__init__(directory, shim_env(**settings) if settings else {})
+        self.program, self.by_run = program, by_run
+
+    def argv(self):
+        run_by = [TOOL, "run", "--ports", "all", *self.by_run, "--"] if self.by_run else []
+        return [*run_by, self.program, "-listen", "127.0.0.1:0"]
+
+    @property
+    def port(self):
+        return int(self.log.find(self.ready_line)[0])
+
+    def names_the_client(self):
+        with dial(("127.0.0.1", self.port), BALANCER) as peer:
+            peer.sendall(proxy_v2() + b"hello\n")
+            return read_to_end(peer) == b"203.0.113.7:4711 hello\n"
+
+
+def altered(directory, program, what, by):
+    """A copy of a program in which these bytes, each time they stand there, are others."""
+    copy = directory / "altered"
+    text = program.read_bytes()
+    assert what in text
+    copy.write_bytes(text.replace(what, by))
+    copy.chmod(0o755)
+    return copy
+
+
+DYNAMIC = pytest.mark.parametrize("way", ["dynamic", "pie"])
+EVERY = pytest.mark.parametrize("way", ["dynamic", "pie", "static"])
+
+
+def without_build_info(directory, way):
+    return altered(directory, build("server", way), b"\xff Go buildinf:", b"\xff Go buildinf;")
+
+
+def without_a_table(directory, way):
+    """As obfuscators build it: no build info, and a magic of its own before the table of functions. (Theirs comes with a
+    runtime that knows it; Go's own ends once it has looked.)"""
+    known = without_build_info(directory, way)
+    magic = next(m for m in (b"\xf0\xff\xff\xff\0\0\1\x08", b"\xf1\xff\xff\xff\0\0\1\x08") if m in known.read_bytes())
+    return altered(directory, known, magic, b"\x12\x34\x56\x78" + magic[4:])
+
+
+@EVERY
+def test_a_program_without_its_build_info_is_served(tmp_path, way):
+    program = without_build_info(tmp_path, way)
+    with (Server(tmp_path, program, ["--trust", BALANCER]) if way == "static" else
+          Server(tmp_path, program, TRUST=BALANCER)) as server:
+        assert server.names_the_client()
+
+
+@EVERY
+def test_the_tool_says_so_of_a_program_without_its_build_info(tmp_path, way):
+    said = run(TOOL, "check", without_build_info(tmp_path, way)).stdout
+    assert said.startswith("ok: ") and "Go of a version that it does not tell" in said
+
+
+WHY = "its table of functions does not confirm where it makes its system calls"
+
+
+@DYNAMIC
+def test_a_program_whose_table_of_functions_is_obfuscated_is_told_of_at_its_start(tmp_path, way):
+    done = run(without_a_table(tmp_path, way), check=False, env=clean_env(**shim_env(TRUST=BALANCER, LOG="stderr")))
+    assert f"error: this Go program cannot be served, and so may not listen: {WHY}" in done.stderr
+
+
+@EVERY
+def test_the_tool_refuses_a_program_whose_table_of_functions_is_obfuscated(tmp_path, way):
+    program = without_a_table(tmp_path, way)
+    done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", program, check=False)
+    assert (done.returncode, done.stderr) == (
+        126, f"ppshim run: {program} is a Go program that cannot be served: {WHY}\n")
+    done = run(TOOL, "check", program, check=False)
+    assert done.returncode == 1 and done.stdout.startswith(f"no: {program}: it is a Go program (") and WHY in done.stdout
+
+
+def test_a_program_of_c_is_none(tmp_path):
+    """Nothing in what tests run most is taken for a Go program's."""
+    for program in "/bin/sh", "/usr/bin/python3", "/usr/sbin/haproxy", ROOT / "build/ppshim":
+        said = run(TOOL, "check", program, check=False).stdout
+        assert "preload: the library stands in for calls of libc" in said, said
