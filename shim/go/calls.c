@@ -153,6 +153,8 @@ static long accept_governed(struct accepting *a)
     if (a->sa && (!a->len || (int)*a->len < 0))
         return a->len ? -EINVAL : -EFAULT;
     a->room = a->sa ? *a->len : 0;
+    if (!atomic_load_explicit(&pps_go_status.accepts, memory_order_relaxed))
+        atomic_store(&pps_go_status.accepts, 1);
     pps_govern_refresh();
     for (int i = 0; i < TRIES; i++) {
         long result = accept_one(a);

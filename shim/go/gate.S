@@ -51,6 +51,14 @@
 
 	.text
 
+	.balign	16
+	.hidden	pps_go_status
+.Lmark: /* struct pps_go_mark */
+	.ascii	PPS_GO_MARK
+	.ascii	PPS_VERSION
+	.org	.Lmark + PPS_GO_MARK_SIZE + PPS_GO_VERSION_SIZE
+	.quad	pps_go_status - pps_go_gate
+
 	.globl	pps_go_gate
 	.hidden	pps_go_gate
 	.type	pps_go_gate, @function

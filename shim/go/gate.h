@@ -12,6 +12,11 @@
 #define PPS_GO_EPOLL_CTL 3 /* ours unless the descriptor is known to be no listener */
 #define PPS_GO_NUMBERS 512
 
+/* Right before the gate, for who looks in from outside: struct pps_go_mark. */
+#define PPS_GO_MARK "libppshim's gate"
+#define PPS_GO_MARK_SIZE 16
+#define PPS_GO_VERSION_SIZE 24
+
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +24,13 @@
 /* Arguments as the kernel has them; gate.S knows the layout. */
 struct pps_go_call {
     long number, a[6];
+};
+
+/* Whoever follows a rewritten system call to the gate finds what it is the gate of, in a library and in an image alike.
+ */
+struct pps_go_mark {
+    char mark[PPS_GO_MARK_SIZE], version[PPS_GO_VERSION_SIZE];
+    int64_t status; /* struct pps_status (status.h), as a distance from the gate */
 };
 
 extern uint8_t pps_go_calls[PPS_GO_NUMBERS];

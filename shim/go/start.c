@@ -17,6 +17,7 @@
 #include <ppshim/log.h>
 #include <ppshim/real.h>
 #include <ppshim/stats.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,6 +87,7 @@ static void take_settings(const struct pps_go_given *given)
     char error[PPS_ERROR_TEXT];
     if (!pps_config_read(given->environment, &pps_go_config, error))
         stop(given, error);
+    pps_go_status.settings = pps_go_config.checksum;
     if (!pps_go_config.local_from_header)
         pps_go_calls[SYS_getsockname] = PPS_GO_PASS;
     if (pps_go_config.inherited && !given->program) /* where there is a preload, its constructor does that */
@@ -123,10 +125,12 @@ static long begin(void *with)
     pps_stats_start(pps_go_config.stats);
     pps_go_exec_start(given->tool);
     const char *why = given->program ? take_sites(given->program) : NULL;
-    if (why)
+    if (why) {
         refuse(why);
-    else
-        pps_go_listener_scan();
+        return 0;
+    }
+    pps_go_listener_scan();
+    atomic_store(&pps_go_status.on, 1);
     return 0;
 }
 

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 struct pps_config pps_go_config;
+struct pps_status pps_go_status = {
+    .size = sizeof pps_go_status, .config = &pps_go_config, .config_size = sizeof pps_go_config};
 pid_t pps_go_owner;
 
 _Noreturn void pps_go_stop(const char *error)

@@ -30,8 +30,9 @@ static const struct tool_usage usage = {
     "--loaded "
     "[PID]",
     "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
-    "`way` is how the shim comes into a program: preload, which Go programs that are linked dynamically take as well;\n"
-    "injection, by ppshim run, for static Go programs; or none.\n"
+    "`way` is how the shim comes into a program: preload; Go by preload, if it is linked dynamically; Go by "
+    "injection,\n"
+    "by ppshim run, if it is static; or none.\n"
     "With --settings: whether the next start of a unit would be served, or whether the library would accept the\n"
     "settings of a file as in EnvironmentFile=. A name is a service's first, then a program's.\n"
     "With --probe: connects to it from addresses of this host, with a header, without one, and untrusted, and asks\n"

@@ -68,8 +68,10 @@ void tool_tell_processes(tool_tell *tell, void *with);
 /* Prints the first line of each; the gravest exit status. */
 int tool_list_governed(const char *root, const char *library, bool json, bool processes);
 
-/* Whether that is a static Go program that can be served, and ExecStart= does not start it by `ppshim run`. */
-bool tool_unit_lacks_run(const struct tool_unit *unit);
+/* What ExecStart= starts is a static Go program that can be served, and not started by `ppshim run`: that can be put in
+   front of it, or belongs into a shell's text, or behind another argv[0]. */
+enum tool_lacks { TOOL_LACKS_NOTHING, TOOL_LACKS_RUN, TOOL_LACKS_RUN_INSIDE };
+enum tool_lacks tool_unit_lacks_run(const struct tool_unit *unit);
 
 /* The program a unit's ExecStart= really starts, as far as that can be told: behind `sh -c "... exec /path"`, and
    PostgreSQL's behind pg_ctlcluster. NULL: none. The caller frees it. */

@@ -6,6 +6,7 @@
  * environment, and then it alone has the library: so each holder is looked at, wherever it stands in the tree.
  */
 #include "check_holders.h"
+#include "loads.h"
 #include "tool.h"
 #include <errno.h>
 #include <ppshim/trust.h>
@@ -71,11 +72,25 @@ void tool_note_handing_on(struct tool_report *r, const char *program, const stru
 
 /* --- one holder --- */
 
+/* From a program that makes its system calls itself. */
+static char *absence_from_calls(const struct tool_image *i)
+{
+    if (i->go.why_not)
+        return tool_text("it is a Go program that cannot be served: %s", i->go.why_not);
+    if (!i->elf.is_go)
+        return tool_text("%s", TOOL_WHY_STATIC);
+    if (i->go.is_static)
+        return tool_text("it is a static Go program, and was not started by ppshim run: no preload reaches it");
+    if (i->tells && !i->on)
+        return tool_text("the library is loaded but off");
+    return tool_text("the library is loaded, and this Go program makes its system calls without it");
+}
+
 char *tool_absence_of(const struct tool_image *i)
 {
     const char *preload = tool_env_value(&i->env, "LD_PRELOAD");
     if (i->accepts == TOOL_ACCEPTS_UNHINDERED)
-        return tool_text("no preload reaches it: %s", i->elf.is_go ? "a Go program" : "statically linked");
+        return absence_from_calls(i);
     if (i->secure)
         return tool_text("it was started with privileges of its file (AT_SECURE: setuid, setgid, file "
                          "capabilities or a security module), so LD_PRELOAD was ignored");
@@ -129,6 +144,8 @@ static char *fault_of(const struct look *look, const struct holder *h)
         return tool_absence_of(i);
     if (i->secure)
         return tool_text("it was started with privileges of its file (AT_SECURE): the library is off");
+    if (i->accepts == TOOL_ACCEPTS_UNHINDERED)
+        return absence_from_calls(i);
     if (i->tells && !i->on)
         return tool_text("the library is loaded but off: neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL reached it");
     return other_settings(look, i);

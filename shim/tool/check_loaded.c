@@ -4,7 +4,8 @@
  * this behind each start: a preload that fails is silent, and the service would run open.
  *
  * systemd may ask before the program is executed, or while its libraries are still being mapped: LD_PRELOAD's come
- * first, so that a process which has mapped a libc, or needs none, has had its chance.
+ * first, so that a process which has mapped a libc, or needs none, has had its chance. A static Go program is watched
+ * from before it is there until the shim is in it.
  */
 #include "check.h"
 #include "check_holders.h"
@@ -38,33 +39,46 @@ static bool has_libc(pid_t pid)
     return found;
 }
 
-/* systemd's own child, on its way to the program. */
+/* systemd's own child, or `ppshim run`, on its way to the program. */
 static bool is_to_be_executed(const struct tool_image *i)
 {
-    return strncmp(tool_image_name(i), "systemd", 7) == 0 || strncmp(tool_image_name(i), "(", 1) == 0;
+    const char *name = tool_image_name(i);
+    return strncmp(name, "systemd", 7) == 0 || strncmp(name, "(", 1) == 0 || strcmp(name, "ppshim") == 0;
+}
+
+/* Whether the shim may still come: its constructor need not have run, nor who puts it into a static Go program. */
+static bool may_come(const struct tool_image *i)
+{
+    if (i->loaded || !i->elf.dynamic)
+        return !i->secure && !i->go.why_not && (i->loaded || i->traced);
+    return !has_libc(i->pid);
+}
+
+static enum answer judge(const struct tool_image *i, char **why)
+{
+    bool in_it = i->loaded && !i->secure && i->accepts != TOOL_ACCEPTS_UNHINDERED;
+    if (is_to_be_executed(i)) {
+        *why = tool_text("it is %s still", tool_image_name(i));
+        return NOT_YET;
+    }
+    if (in_it && (!i->tells || i->on))
+        return LOADED;
+    *why = in_it
+               ? tool_text("the library is loaded but off: neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL reached it")
+               : tool_absence_of(i);
+    return may_come(i) ? NOT_YET : NOT_LOADED;
 }
 
 static enum answer ask(pid_t pid, char **why)
 {
     struct tool_image i;
-    enum answer answer = NOT_LOADED;
+    enum answer answer = GONE;
     free(*why);
     *why = NULL;
-    if (!tool_image_read(&i, pid)) {
+    if (tool_image_read(&i, pid))
+        answer = judge(&i, why);
+    else
         *why = tool_text("it is no more, or cannot be looked at");
-        answer = GONE;
-    } else if (i.loaded && !i.secure && (!i.tells || i.on)) {
-        answer = LOADED;
-    } else if (i.loaded && !i.secure) {
-        *why = tool_text("the library is loaded but off: neither PPSHIM_TRUST nor PPSHIM_HEADER_OPTIONAL reached it");
-    } else {
-        *why = tool_absence_of(&i);
-    }
-    bool had_its_chance = i.accepts == TOOL_ACCEPTS_UNHINDERED || has_libc(pid);
-    if (answer == NOT_LOADED && (is_to_be_executed(&i) || (!i.loaded && !had_its_chance)))
-        answer = NOT_YET;
-    if (answer == NOT_LOADED && i.loaded && !i.secure) /* its constructor may not have run */
-        answer = NOT_YET;
     tool_image_free(&i);
     return answer;
 }

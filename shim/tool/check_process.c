@@ -4,6 +4,7 @@
  */
 #include "check.h"
 #include "check_holders.h"
+#include "go_image.h"
 #include "image.h"
 #include "proc.h"
 #include "processes.h"
@@ -42,6 +43,17 @@ static void judge_version(struct tool_report *r, const struct tool_image *p)
                    *installed.version ? " by version " : "", installed.version);
     tool_elf_free(&mapped);
     tool_elf_free(&installed);
+}
+
+/* The image, and the one that a restart by this tool would put there. */
+static void judge_injected(struct tool_report *r, const struct tool_image *p)
+{
+    bool same = tool_go_image_is_in(p->pid, p->gate.at);
+    tool_note(r, "loaded", "put there by ppshim run, version %s", p->gate.version);
+    if (!same)
+        tool_judge(r, TOOL_VERDICT_NO,
+                   "a restart is needed: the shim in it is version %s, and this ppshim would put %s", p->gate.version,
+                   strcmp(p->gate.version, PPS_VERSION) == 0 ? "another build of that there" : PPS_VERSION " there");
 }
 
 /* Against what the unit's files say now. */
@@ -155,23 +167,34 @@ static struct settings settings_of(struct tool_report *r, const struct tool_imag
     return (struct settings){unit, read_config(r, unit, &config)};
 }
 
+static void note_way(struct tool_report *r, const struct tool_image *p)
+{
+    const char *go = *p->go.version ? p->go.version : "Go of a version that it does not tell";
+    if (!p->loaded || p->secure || p->accepts == TOOL_ACCEPTS_UNHINDERED)
+        tool_note(r, "way", "none");
+    else if (tool_image_is_injected(p))
+        tool_note(r, "way", "Go by injection: %s; ppshim run has put the shim into it", go);
+    else if (p->gate.at)
+        tool_note(r, "way", "Go by preload: %s; the library has rewritten where it makes its system calls", go);
+    else
+        tool_note(r, "way", "preload: the library stands in for calls of libc");
+}
+
 static void judge_main(struct tool_report *r, const struct tool_image *p, const struct tool_env *unit)
 {
     const char *now = unit ? tool_env_value(unit, "LD_PRELOAD") : NULL;
-    if (p->loaded) {
+    note_way(r, p);
+    if (p->loaded && p->secure)
+        tool_judge(r, TOOL_VERDICT_NO, "it was started with privileges of its file (AT_SECURE): the library is off");
+    if (p->loaded && tool_image_is_injected(p))
+        judge_injected(r, p);
+    else if (p->loaded)
         judge_version(r, p);
-        if (p->mute)
-            tool_judge(r, TOOL_VERDICT_UNSURE,
-                       "%s does not say whether it is on: it is another version, or not libppshim", p->library);
-        if (p->accepts == TOOL_ACCEPTS_UNHINDERED)
-            tool_judge(r, TOOL_VERDICT_NO,
-                       "the library is loaded, and %s accepts without it: by system calls of its own",
-                       p->elf.is_go ? "a Go program" : "the program");
-        if (p->secure)
-            tool_judge(r, TOOL_VERDICT_NO,
-                       "it was started with privileges of its file (AT_SECURE): the library is off");
+    if (p->mute)
+        tool_judge(r, TOOL_VERDICT_UNSURE, "%s does not say whether it is on: it is another version, or not libppshim",
+                   p->library);
+    if (p->loaded && p->accepts != TOOL_ACCEPTS_UNHINDERED)
         return;
-    }
     char *why = tool_absence_of(p);
     bool plain = strcmp(why, "the library is not loaded") == 0;
     if (plain && now && strstr(now, "libppshim"))

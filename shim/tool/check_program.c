@@ -196,14 +196,14 @@ static void judge_way(struct tool_report *r, const char *path, const struct tool
     if (go->is_go && go->why_not)
         tool_judge(r, TOOL_VERDICT_NO, "it is a Go program (%s) that cannot be served: %s", version, go->why_not);
     else if (!go->is_go && !e->dynamic)
-        tool_judge(r, TOOL_VERDICT_NO, "it is statically linked, and not a Go program: nothing reaches it");
+        tool_judge(r, TOOL_VERDICT_NO, "%s", TOOL_WHY_STATIC);
     if (go->is_go && go->is_static && !tool_is_unprivileged(path, e, TOOL_BY_ANYBODY, why))
         tool_judge(r, TOOL_VERDICT_NO, "%s", why);
     if (go->is_go && !go->why_not && go->is_static)
-        tool_note(r, "way", "injection: %s; ppshim run puts the shim into it as it starts, LD_PRELOAD does not",
+        tool_note(r, "way", "Go by injection: %s; ppshim run puts the shim into it as it starts, LD_PRELOAD does not",
                   version);
     else if (go->is_go && !go->why_not)
-        tool_note(r, "way", "preload: %s; the library rewrites where it makes its system calls", version);
+        tool_note(r, "way", "Go by preload: %s; the library rewrites where it makes its system calls", version);
     else if (!go->is_go && e->dynamic)
         tool_note(r, "way", "preload: the library stands in for calls of libc");
     else
@@ -219,9 +219,7 @@ static void judge_elf(struct tool_report *r, const char *path, const struct tool
     else
         tool_note(r, "program", "%s: %s, static", path, tool_elf_machine(e));
     struct tool_go go;
-    tool_go_read(path, &go);
-    if (e->is_go && !go.is_go) /* by the names of its sections alone */
-        go = (struct tool_go){.is_go = true, .why_not = "neither its build info nor its table of functions is there"};
+    tool_go_read(path, e, &go);
     judge_way(r, path, e, &go);
     if (!e->dynamic)
         return;

@@ -21,13 +21,13 @@ static bool is_shell(const char *path)
     return strcmp(name, "sh") == 0 || strcmp(name, "bash") == 0 || strcmp(name, "dash") == 0;
 }
 
-/* "/path" of the last `exec /path` in a shell's command text; NULL: there is none. */
-static char *exec_in(const char *command)
+/* "/path ..." of the last `exec /path` in a shell's command text; NULL: there is none. */
+static const char *exec_in(const char *command)
 {
     const char *last = NULL;
     for (const char *at = command; (at = strstr(at, "exec /")); at++)
         last = at + 5;
-    return last ? strndup(last, strcspn(last, " \t\n;&|\"'")) : NULL;
+    return last;
 }
 
 /* Behind `ppshim run ... --`; false, and *at stays: it does not begin so. */
@@ -48,38 +48,68 @@ static bool skip_run(const char **at)
     return found;
 }
 
-bool tool_unit_lacks_run(const struct tool_unit *unit)
+/* What a command line starts, and how. */
+struct started {
+    char *program;         /* NULL: nothing */
+    bool by_run, by_shell; /* `ppshim run` starts that very program; a shell does */
+};
+
+static struct started in_shell(const char *command)
 {
-    struct tool_go go;
-    const char *at = unit->exec_start ? unit->exec_start + strspn(unit->exec_start, "-@:+!|") : NULL;
-    char *program = tool_unit_program(unit);
-    bool lacks =
-        at && program && !skip_run(&at) && tool_go_read(program, &go) && go.is_go && go.is_static && !go.why_not;
-    free(program);
-    return lacks;
+    struct started s = {.by_shell = true};
+    const char *at = exec_in(command);
+    s.by_run = at && skip_run(&at);
+    at = at ? at + strspn(at, " \t") : NULL;
+    s.program = at ? strndup(at, strcspn(at, " \t\n;&|\"'")) : NULL;
+    return s;
+}
+
+static struct started read_command(const char *at)
+{
+    bool good = true;
+    struct started s = {.by_run = skip_run(&at)}, inner = {.program = NULL};
+    s.program = tool_next_word(&at, &good);
+    for (char *word; s.program && is_shell(s.program) && !inner.program && (word = tool_next_word(&at, &good));) {
+        inner = in_shell(word);
+        free(word);
+    }
+    if (!inner.program)
+        return s;
+    free(s.program);
+    return inner;
+}
+
+static struct started read_start(const struct tool_unit *unit)
+{
+    struct started s = {.program = NULL};
+    if (*unit->cluster) { /* /etc/postgresql/15/main */
+        const char *version = unit->cluster + strlen("/etc/postgresql/");
+        s.program = tool_text("/usr/lib/postgresql/%.*s/bin/postgres", (int)strcspn(version, "/"), version);
+    } else if (unit->exec_start) {
+        s = read_command(unit->exec_start + strspn(unit->exec_start, "-@:+!|"));
+    }
+    char *full = s.program ? tool_text("%s%s", unit->root, s.program) : NULL;
+    free(s.program);
+    s.program = full;
+    return s;
 }
 
 char *tool_unit_program(const struct tool_unit *unit)
 {
-    const char *at = unit->exec_start;
-    bool good = true;
-    if (*unit->cluster) { /* /etc/postgresql/15/main */
-        const char *version = unit->cluster + strlen("/etc/postgresql/");
-        return tool_text("%s/usr/lib/postgresql/%.*s/bin/postgres", unit->root, (int)strcspn(version, "/"), version);
-    }
-    if (!at)
-        return NULL;
-    at += strspn(at, "-@:+!|");
-    skip_run(&at);
-    char *program = tool_next_word(&at, &good), *word, *inner = NULL;
-    while (program && is_shell(program) && !inner && (word = tool_next_word(&at, &good))) {
-        inner = exec_in(word);
-        free(word);
-    }
-    char *full = inner || program ? tool_text("%s%s", unit->root, inner ? inner : program) : NULL;
-    free(program);
-    free(inner);
-    return full;
+    return read_start(unit).program;
+}
+
+enum tool_lacks tool_unit_lacks_run(const struct tool_unit *unit)
+{
+    struct tool_go go;
+    struct started s = read_start(unit);
+    bool lacks =
+        s.program && !s.by_run && tool_go_read(s.program, NULL, &go) && go.is_go && go.is_static && !go.why_not;
+    free(s.program);
+    if (!lacks)
+        return TOOL_LACKS_NOTHING;
+    bool named = unit->exec_start[strspn(unit->exec_start, "-:+!|")] == '@';
+    return s.by_shell || named ? TOOL_LACKS_RUN_INSIDE : TOOL_LACKS_RUN;
 }
 
 /* --- judgements --- */
@@ -105,6 +135,20 @@ static void warn_of_sandbox(struct tool_report *r, const struct tool_unit *unit)
     }
 }
 
+static void judge_start(struct tool_report *r, const struct tool_unit *unit)
+{
+    enum tool_lacks lacks = tool_unit_lacks_run(unit);
+    if (lacks == TOOL_LACKS_RUN)
+        tool_judge(
+            r, TOOL_VERDICT_NO,
+            "it is a static Go program, and ExecStart= does not start it by ppshim run: ppshim unit writes that");
+    if (lacks == TOOL_LACKS_RUN_INSIDE)
+        tool_judge(
+            r, TOOL_VERDICT_NO,
+            "it is a static Go program, and ExecStart= starts it by a shell, or under another name (@), where "
+            "ppshim unit cannot write: let it say ppshim run --trust LIST --ports PORTS -- and the program there");
+}
+
 /* `without_program`: what it starts is looked at elsewhere, or not at all. */
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
                            bool without_program)
@@ -117,10 +161,7 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
     if (trust && strcmp(trust, "none") == 0)
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
-    if (tool_unit_lacks_run(unit))
-        tool_judge(
-            r, TOOL_VERDICT_NO,
-            "it is a static Go program, and ExecStart= does not start it by ppshim run: ppshim unit writes that");
+    judge_start(r, unit);
     warn_of_sandbox(r, unit);
     if (program && !without_program) {
         tool_check_program(r, program, full ? full : library);

@@ -46,7 +46,7 @@ static void judge(const struct pps_go_program *program, uint16_t machine, struct
     if (version)
         snprintf(out->version, sizeof out->version, "%.*s", (int)length, version);
     if (machine != EM_X86_64)
-        out->why_not = "it is a Go program for another processor than amd64, the only one where those are served";
+        out->why_not = "it is for another processor than amd64, the only one where Go programs are served";
     else
         out->why_not = pps_go_find_sites(program, &out->sites);
 }
@@ -67,7 +67,7 @@ static bool read_file(const uint8_t *file, size_t size, struct tool_go *out)
     return true;
 }
 
-bool tool_go_read(const char *path, struct tool_go *out)
+bool tool_go_read(const char *path, const struct tool_elf *elf, struct tool_go *out)
 {
     struct stat st;
     bool read = false;
@@ -82,6 +82,11 @@ bool tool_go_read(const char *path, struct tool_go *out)
     if (file != MAP_FAILED) {
         read = read_file(file, (size_t)st.st_size, out);
         munmap(file, (size_t)st.st_size);
+    }
+    if (elf && elf->is_go && !out->is_go) {
+        out->is_go = true;
+        out->is_static = !elf->dynamic;
+        out->why_not = "neither its build info nor its table of functions is there";
     }
     return read;
 }

@@ -6,6 +6,7 @@
 #define PPSHIM_TOOL_GO_PROGRAM_H
 
 #include "../go/site.h"
+#include "elf.h"
 #include <stdbool.h>
 
 struct tool_go {
@@ -17,7 +18,8 @@ struct tool_go {
     uint64_t entry;            /* the same */
 };
 
-/* false: it is no ELF program that can be read; *out is empty. */
-bool tool_go_read(const char *path, struct tool_go *out);
+/* `elf`: what elf.h says of the same file, and knows of Go by the names in it; NULL: it was not asked. false: it is no
+   ELF program of 64 bits that can be read; *out is empty. */
+bool tool_go_read(const char *path, const struct tool_elf *elf, struct tool_go *out);
 
 #endif

@@ -6,11 +6,11 @@
 #include "proc.h"
 #include "tool.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define TEXT_MAX (1 << 20) /* of a list */
@@ -162,22 +162,28 @@ bool tool_image_is_meant(pid_t pid)
 
 static bool read_memory(pid_t pid, const void *at, void *out, size_t size)
 {
-    struct iovec here = {out, size}, there = {(void *)at, size};
-    return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+    return tool_proc_memory(pid, (uintptr_t)at, out, size);
+}
+
+/* Where its status is in that process; 0: it has none, or that cannot be told. */
+static uint64_t find_status(struct tool_image *i)
+{
+    struct tool_elf e;
+    uint64_t base;
+    if (!i->loaded || sscanf(i->range, "%" SCNx64, &base) != 1 || (i->deleted && geteuid() != 0) ||
+        !read_file(i->pid, i->range, i->library, &e))
+        return 0;
+    uint64_t at = e.status_at;
+    i->mute = !at;
+    tool_elf_free(&e);
+    return at ? base + at : 0;
 }
 
 static void read_status(struct tool_image *i)
 {
-    struct tool_elf e;
     struct pps_status status = {0};
-    void *base;
-    if (!i->loaded || sscanf(i->range, "%p", &base) != 1 || (i->deleted && geteuid() != 0) ||
-        !read_file(i->pid, i->range, i->library, &e))
-        return;
-    bool good = e.status_at && read_memory(i->pid, (const char *)base + e.status_at, &status, sizeof status);
-    i->mute = !e.status_at;
-    tool_elf_free(&e);
-    i->tells = good && status.size >= sizeof status;
+    uint64_t at = i->gate.at ? i->gate.status : find_status(i);
+    i->tells = at && tool_proc_memory(i->pid, at, &status, sizeof status) && status.size >= sizeof status;
     i->settings = status.settings;
     i->on = status.on;
     i->has_accepted = status.accepts;
@@ -215,13 +221,25 @@ bool tool_image_config(const struct tool_image *i, struct pps_config *out)
 
 /* --- the whole --- */
 
+static bool calls_the_kernel(const struct tool_elf *e)
+{
+    return e->elf && (!e->dynamic || e->is_go);
+}
+
 static enum tool_accepts accepts_of(const struct tool_elf *e)
 {
-    if (e->elf && (!e->dynamic || (e->is_go && e->machine != EM_X86_64)))
-        return TOOL_ACCEPTS_UNHINDERED;
-    if (e->is_go)
-        return TOOL_ACCEPTS_ITSELF;
-    return e->imports & TOOL_IMPORTS_ANY_ACCEPT ? TOOL_ACCEPTS_ITSELF : TOOL_ACCEPTS_NEVER;
+    return calls_the_kernel(e) || e->imports & TOOL_IMPORTS_ANY_ACCEPT ? TOOL_ACCEPTS_ITSELF : TOOL_ACCEPTS_NEVER;
+}
+
+/* One that may still load the library is not judged yet. */
+static bool is_unhindered(const struct tool_image *i)
+{
+    return calls_the_kernel(&i->elf) && !i->gate.at && (!i->elf.dynamic || i->loaded);
+}
+
+bool tool_image_is_injected(const struct tool_image *i)
+{
+    return i->gate.at && i->go.is_static;
 }
 
 bool tool_image_read(struct tool_image *out, pid_t pid)
@@ -235,11 +253,18 @@ bool tool_image_read(struct tool_image *out, pid_t pid)
     out->program[n] = 0;
     cut_deleted(out->program);
     tool_elf_read(path, &out->elf, error);
+    tool_go_read(path, &out->elf, &out->go);
+    out->elf.is_go |= out->go.is_go;
     out->accepts = accepts_of(&out->elf);
+    out->traced = tool_proc_is_traced(pid); /* who puts the gate there lets go afterwards */
+    tool_gate_find(pid, &out->go, &out->gate);
     out->secure = read_secure(out);
     errno = EACCES; /* where stdio does not say */
     if (!read_maps(out) || !read_environment(out))
         return false;
+    out->loaded |= tool_image_is_injected(out);
+    if (is_unhindered(out))
+        out->accepts = TOOL_ACCEPTS_UNHINDERED;
     read_status(out);
     return true;
 }

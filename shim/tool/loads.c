@@ -57,7 +57,9 @@ bool tool_loads(const char *path, const struct tool_elf *e, const struct tool_el
     if (e->is_go && !reaches_go)
         return tool_refuse(why, "it is a Go program, which makes its system calls without libc");
     if (!e->dynamic)
-        return tool_refuse(why, "it is statically linked, so nothing can be preloaded into it");
+        return tool_refuse(why, "%s",
+                           reaches_go && !e->is_go ? TOOL_WHY_STATIC
+                                                   : "it is statically linked, so nothing can be preloaded into it");
     if (!tool_is_unprivileged(path, e, starter, why))
         return false;
     if (e->bits != library.bits || e->machine != library.machine) {

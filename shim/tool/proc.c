@@ -6,6 +6,7 @@
 #include <ppshim/deadline.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define SKIP_8 " %*s %*s %*s %*s %*s %*s %*s %*s"
@@ -70,6 +71,37 @@ bool tool_proc_network(pid_t pid, bool *ours)
         return false;
     *ours = own.st_ino == its.st_ino;
     return true;
+}
+
+bool tool_proc_is_traced(pid_t pid)
+{
+    char line[256];
+    int tracer = 0;
+    FILE *file = tool_proc_open(pid, "status");
+    while (file && !tracer && fgets(line, sizeof line, file) && sscanf(line, "TracerPid: %d", &tracer) != 1)
+        ;
+    if (file)
+        fclose(file);
+    return tracer;
+}
+
+bool tool_proc_memory(pid_t pid, uint64_t at, void *out, size_t size)
+{
+    struct iovec here = {out, size}, there = {.iov_len = size};
+    const uintptr_t address = (uintptr_t)at;
+    memcpy(&there.iov_base, &address, sizeof address);
+    return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+}
+
+uint64_t tool_proc_aux(pid_t pid, uint64_t wanted)
+{
+    uint64_t pair[2], found = 0;
+    FILE *file = tool_proc_open(pid, "auxv");
+    while (file && !found && fread(pair, sizeof pair, 1, file) == 1)
+        found = pair[0] == wanted ? pair[1] : 0;
+    if (file)
+        fclose(file);
+    return found;
 }
 
 bool tool_proc_users(pid_t pid, uid_t users[4])

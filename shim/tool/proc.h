@@ -31,6 +31,15 @@ bool tool_proc_name(pid_t pid, char name[16]);
 /* Whether its network is this process's (network_namespaces(7)). false: that cannot be told. */
 bool tool_proc_network(pid_t pid, bool *ours);
 
+/* Of its memory, all of it. false: it is gone, may not be looked at, or has nothing there. */
+bool tool_proc_memory(pid_t pid, uint64_t at, void *out, size_t size);
+
+/* The number of its auxiliary vector (getauxval(3)); 0: it has none, or is of 32 bits. */
+uint64_t tool_proc_aux(pid_t pid, uint64_t wanted);
+
+/* Whether another process watches it by ptrace(2). */
+bool tool_proc_is_traced(pid_t pid);
+
 /* The users it is: real, effective, saved, of the file system. false: it is gone. */
 bool tool_proc_users(pid_t pid, uid_t users[4]);
 

@@ -50,6 +50,17 @@ static int check_settings(void)
     return TOOL_OK;
 }
 
+static void read_go(const char *path, struct tool_go *out)
+{
+    struct tool_elf e;
+    char error[256];
+    *out = (struct tool_go){.is_go = false};
+    if (!tool_elf_read(path, &e, error))
+        return;
+    tool_go_read(path, &e, out);
+    tool_elf_free(&e);
+}
+
 /* Children of its have the library by LD_PRELOAD, or by `run --child`. */
 static int start_static_go(const char *library, const char *path, const struct tool_go *go, char **argv)
 {
@@ -62,18 +73,19 @@ static int start_static_go(const char *library, const char *path, const struct t
 
 static int start(const char *given, char **argv)
 {
-    struct tool_go go;
+    struct tool_go go = {.is_go = false};
     int status = check_settings();
     if (status != TOOL_OK)
         return status;
     const char *library = tool_preload_find("run", "libppshim.so", given), *path = tool_find_program(argv[0]);
     if (!library)
         return TOOL_CANNOT_RUN;
-    if (!path || !tool_go_read(path, &go) || !go.is_go)
-        return tool_preload_exec("run", library, false, argv);
-    if (go.why_not)
+    if (path)
+        read_go(path, &go);
+    if (go.is_go && go.why_not)
         return tool_fail(TOOL_CANNOT_RUN, "run", "%s is a Go program that cannot be served: %s", path, go.why_not);
-    return go.is_static ? start_static_go(library, path, &go, argv) : tool_preload_exec("run", library, true, argv);
+    return go.is_go && go.is_static ? start_static_go(library, path, &go, argv)
+                                    : tool_preload_exec("run", library, true, argv);
 }
 
 /* What a static program gets that a served Go server starts (go/exec.c): the shim, if it is one that can be served. One
@@ -84,7 +96,8 @@ static int start_child(const char *path, char **argv)
     int status = check_settings();
     if (status != TOOL_OK)
         return status;
-    bool is_go = tool_go_read(path, &go) && go.is_go;
+    read_go(path, &go);
+    bool is_go = go.is_go;
     if (config.on && is_go && !go.why_not)
         return tool_inject_exec("run", path, &go, argv);
     if (config.on && is_go && !pps_go_forbid_serving())

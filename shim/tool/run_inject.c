@@ -9,10 +9,10 @@
  * is changed, and if the helper fails the program ends with it.
  */
 #include "../go/image/given.h"
+#include "go_image.h"
 #include "inject.h"
 #include "preload.h"
 #include "tool.h"
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ppshim/config.h>
@@ -27,10 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
 #define SIGNALS 65
-
-extern const uint8_t tool_go_image[], tool_go_image_end[];
 
 /* The program while the helper holds it. */
 struct held {
@@ -40,61 +37,6 @@ struct held {
     uint64_t bias, base;          /* of the program's addresses, and of the image's */
     bool came[SIGNALS];           /* signals that came meanwhile: it gets them when it runs */
 };
-
-/* --- the image, as it will be in memory --- */
-
-struct image {
-    uint8_t *bytes;
-    size_t size;
-    Elf64_Ehdr header;
-    Elf64_Phdr segments[8];
-};
-
-static uint64_t page_of(uint64_t address)
-{
-    return address & ~(PAGE - 1);
-}
-
-static uint64_t pages_of(uint64_t size)
-{
-    return (size + PAGE - 1) & ~(PAGE - 1);
-}
-
-static void read_image(struct image *m)
-{
-    memcpy(&m->header, tool_go_image, sizeof m->header);
-    memcpy(m->segments, tool_go_image + m->header.e_phoff, m->header.e_phnum * sizeof *m->segments);
-    for (unsigned i = 0; i < m->header.e_phnum; i++)
-        if (m->segments[i].p_type == PT_LOAD)
-            m->size = pages_of(m->segments[i].p_vaddr + m->segments[i].p_memsz);
-    m->bytes = tool_or_abort(calloc(1, m->size + 1));
-    for (unsigned i = 0; i < m->header.e_phnum; i++)
-        if (m->segments[i].p_type == PT_LOAD)
-            memcpy(m->bytes + m->segments[i].p_vaddr, tool_go_image + m->segments[i].p_offset, m->segments[i].p_filesz);
-}
-
-/* It is linked so that there are no other relocations (Makefile). */
-static void relocate(struct image *m, uint64_t base)
-{
-    uint64_t table = 0, size = 0;
-    for (unsigned i = 0; i < m->header.e_phnum; i++)
-        if (m->segments[i].p_type == PT_DYNAMIC)
-            for (const Elf64_Dyn *d = (void *)(m->bytes + m->segments[i].p_vaddr); d->d_tag != DT_NULL; d++) {
-                table = d->d_tag == DT_RELA ? d->d_un.d_ptr : table;
-                size = d->d_tag == DT_RELASZ ? d->d_un.d_val : size;
-            }
-    for (uint64_t at = 0; at < size; at += sizeof(Elf64_Rela)) {
-        const Elf64_Rela *r = (void *)(m->bytes + table + at);
-        uint64_t value = base + (uint64_t)r->r_addend;
-        memcpy(m->bytes + r->r_offset, &value, sizeof value);
-    }
-}
-
-static int protection_of(const Elf64_Phdr *p)
-{
-    return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
-           (p->p_flags & PF_X ? PROT_EXEC : 0);
-}
 
 /* --- the program's memory and system calls --- */
 
@@ -151,7 +93,7 @@ static long call(struct held *h, long number, uint64_t a, uint64_t b, uint64_t c
 static uint64_t map(struct held *h, uint64_t at, size_t size, int protection, int fixed)
 {
     long got = call(h, SYS_mmap, at, size, (uint64_t)protection, (uint64_t)(MAP_PRIVATE | MAP_ANONYMOUS | fixed));
-    if ((unsigned long)got > -PAGE)
+    if ((unsigned long)got > -TOOL_PAGE)
         give_up(h, "mmap is refused in it", (int)-got);
     return (uint64_t)got;
 }
@@ -173,16 +115,20 @@ static void write_memory(struct held *h, uint64_t to, const void *from, size_t s
 
 /* --- step by step --- */
 
-static void put_image(struct held *h, struct image *m)
+static int protection_of(const Elf64_Phdr *p)
+{
+    return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
+           (p->p_flags & PF_X ? PROT_EXEC : 0);
+}
+
+static void put_image(struct held *h, struct tool_go_image *m)
 {
     h->base = map(h, 0, m->size, PROT_NONE, 0);
-    relocate(m, h->base);
-    for (unsigned i = 0; i < m->header.e_phnum; i++) {
+    tool_go_image_relocate(m, h->base);
+    for (unsigned i = 0; i < m->count; i++) {
         const Elf64_Phdr *p = &m->segments[i];
-        if (p->p_type != PT_LOAD)
-            continue;
-        uint64_t first = page_of(p->p_vaddr);
-        map(h, h->base + first, pages_of(p->p_vaddr + p->p_memsz - first), protection_of(p), MAP_FIXED);
+        uint64_t first = tool_page_of(p->p_vaddr);
+        map(h, h->base + first, tool_pages_of(p->p_vaddr + p->p_memsz - first), protection_of(p), MAP_FIXED);
         write_memory(h, h->base + p->p_vaddr, m->bytes + p->p_vaddr, p->p_filesz);
     }
 }
@@ -194,7 +140,7 @@ static uint64_t put_given(struct held *h)
     struct pps_go_image_given *given = tool_or_abort(calloc(1, size));
     given->helper = getpid();
     strcpy(given->tool, tool ? tool : "");
-    uint64_t at = map(h, 0, pages_of(size), PROT_READ | PROT_WRITE, 0);
+    uint64_t at = map(h, 0, tool_pages_of(size), PROT_READ | PROT_WRITE, 0);
     write_memory(h, at, given, size);
     return at;
 }
@@ -208,22 +154,20 @@ static void put_jump(struct held *h, uint64_t site, uint64_t gate)
 
 static void inject(struct held *h)
 {
-    struct image m = {.size = 0};
-    struct pps_go_image_head head;
+    struct tool_go_image m;
     if (ptrace(PTRACE_GETREGS, h->pid, 0, &h->regs) != 0)
         give_up(h, "its registers", errno);
     h->bias = h->regs.rip - h->go->entry;
-    read_image(&m);
+    tool_go_image_read(&m);
     put_image(h, &m);
-    uint64_t given = put_given(h), at = h->base + m.header.e_entry;
-    memcpy(&head, m.bytes + m.header.e_entry, sizeof head);
-    put_jump(h, h->go->sites.syscall6, at + (uint64_t)head.gate);
+    uint64_t given = put_given(h);
+    put_jump(h, h->go->sites.syscall6, h->base + m.gate);
     if (h->go->sites.epoll_ctl)
-        put_jump(h, h->go->sites.epoll_ctl, at + (uint64_t)head.gate_epoll_ctl);
+        put_jump(h, h->go->sites.epoll_ctl, h->base + m.gate_epoll_ctl);
     struct user_regs_struct regs = h->regs;
     regs.rdi = regs.rip;
     regs.rsi = given;
-    regs.rip = at + (uint64_t)head.start;
+    regs.rip = h->base + m.start;
     regs.orig_rax = (unsigned long)-1;
     set_registers(h, &regs);
 }

@@ -258,8 +258,7 @@ static void free_texts(struct text texts[TEXTS_MAX], int *count)
 
 static int make_texts(const struct job *j, const struct tool_env *wanted, struct text texts[TEXTS_MAX], int *count)
 {
-    /* `ppshim run` fails by itself where the shim cannot be had. */
-    bool guarded = !j->no_guard && !j->unit.oneshot && !tool_unit_lacks_run(&j->unit);
+    bool guarded = !j->no_guard && !j->unit.oneshot;
     char *guard = guarded ? tool_there(j->root) : NULL;
     bool cluster = *j->unit.cluster;
     *count = 1 + (cluster ? guard != NULL : j->by_file);

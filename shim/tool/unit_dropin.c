@@ -84,7 +84,7 @@ static void put_variables(FILE *to, const struct tool_unit *u, const struct tool
                 path);
         free(path);
     }
-    if (tool_unit_lacks_run(u) && u->exec_start[0] != '@')
+    if (tool_unit_lacks_run(u) == TOOL_LACKS_RUN)
         put_run(to, u, wanted);
     fputs("# A wrong setting is exit status 78: starting again would not mend it.\nRestartPreventExitStatus=78\n", to);
 }

@@ -9,7 +9,6 @@ import subprocess
 import pytest
 from check_fixtures import (ROOT, SHIM, TOOL, as_root, check, check_json, compile_c, finished_process, ppshim, running, tool,
                             run, server)
-from go_programs import build
 from place import needs
 
 __all__ = ["server"]
@@ -88,12 +87,6 @@ def test_a_go_program_without_section_names_is_known_by_its_note(tmp_path):
     image[60:64] = bytes(4)  # e_shnum, e_shstrndx: no section is there
     program.write_bytes(image)
     refused(check(program), "Go program")
-
-
-@pytest.mark.parametrize("way, told", [("dynamic", "preload: go1."), ("pie", "preload: go1."), ("static", "injection: go1.")])
-def test_of_a_go_program_is_told_how_the_shim_comes_into_it(way, told):
-    answer = check(build("server", way))
-    assert answer.verdict == "ok" and answer.facts("way")[0].startswith(told), answer
 
 
 def test_a_musl_program_needs_a_library_for_musl(tmp_path):

@@ -188,10 +188,13 @@ def test_a_script_whose_interpreter_is_missing(tmp_path):
                                        "directory")
 
 
+STATIC = ("it is statically linked and no Go program: it loads no library, and makes its system calls at too many places "
+          "to lead them through the shim")
+
+
 def test_a_static_program(directory):
     path = compiled(directory, "static", "-static")
-    assert refused_program(path) == (f"{path} would not load libppshim.so: it is statically linked, so nothing can be "
-                                     "preloaded into it")
+    assert refused_program(path) == f"{path} would not load libppshim.so: {STATIC}"
 
 
 def test_a_program_of_another_libc(directory):
@@ -211,7 +214,8 @@ def test_a_program_in_go(directory):
     """As the linker of Go marks it."""
     path = compiled(directory, "dynamic")
     run(tool("objcopy"), "--add-section", f".go.buildinfo={directory / 'main.c'}", path, directory / "go")
-    assert "it is a Go program, which makes its system calls without libc" in refused_program(directory / "go")
+    assert refused_program(directory / "go") == (f"{directory / 'go'} is a Go program that cannot be served: neither its "
+                                                 "build info nor its table of functions is there")
 
 
 def test_a_setuid_program_for_whoever_is_not_its_owner(directory):
@@ -245,8 +249,7 @@ def test_scripts_are_judged_by_their_interpreter(directory):
     by_env = program(directory, "by-env", "#!/usr/bin/env static\n")
     assert ppshim("run", *REQUIRED, good)[0] == 7
     assert ppshim("run", *REQUIRED, nested)[0] == 7
-    assert refused_program(bad) == (f"{bad} would not load libppshim.so: it is a script for {static}, and of that: it "
-                                    "is statically linked, so nothing can be preloaded into it")
+    assert refused_program(bad) == f"{bad} would not load libppshim.so: it is a script for {static}, and of that: {STATIC}"
     env = clean_env()
     env["PATH"] += f":{directory}"
     assert f"it is a script for {static}" in refused_program(by_env, env=env)

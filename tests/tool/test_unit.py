@@ -364,9 +364,32 @@ def test_a_static_go_program_is_started_by_the_tool(tree):
     answer = tree.unit(*GOOD)
     assert ("ExecStart=\nExecStart=-/usr/bin/ppshim run --trust \"10.0.0.0/24\" --ports \"3306\" "
             "-- /usr/sbin/demo --name=a%%b $OPTIONS\n") in answer.out, answer
+    assert answer.out.endswith(GUARD + "\n"), answer
     tree.install()
     assert tree.unit(*GOOD).out == answer.out  # what it wrote is not started by itself
     assert check("demo", "--root", tree.root).verdict == "ok"
     tree.service("ExecStart=\nExecStart=/usr/sbin/demo\n")
     tree.path(DROPIN).rename(tree.path("/etc/systemd/system/demo.service.d/00-early.conf"))
     assert "ExecStart= does not start it by ppshim run" in check("demo", "--root", tree.root).because
+
+
+RUN = "/usr/bin/ppshim run --trust 10.0.0.0/24 --ports 3306 -- "
+
+
+@pytest.mark.parametrize("start, served", [
+    ("sh -c 'exec /usr/sbin/demo --serve'", "sh -c 'exec {run}/usr/sbin/demo --serve'"),
+    ("@/usr/sbin/demo other-name", "{run}/usr/sbin/demo"),
+    ("{run}sh -c 'exec /usr/sbin/demo'", "sh -c 'exec {run}/usr/sbin/demo'"),
+])
+def test_a_static_go_program_that_it_cannot_start_itself_is_refused_and_judged(tree, start, served):
+    """Behind a shell it would be the shell that runs under the library."""
+    tree.copy("/usr/sbin/demo", build("server"))
+    tree.copy("/usr/bin/sh", shutil.which("sh"))
+
+    def starting(command):
+        command = command.format(run=RUN)
+        tree.service("ExecStart=\nExecStart=" + (command if command[0] in "@/" else "/usr/bin/" + command) + "\n")
+        return tree.unit(*GOOD)
+    refused(starting(start), "it is a static Go program, and ExecStart= starts it by a shell, or under another name (@)")
+    answer = starting(served)
+    assert answer.status == 0 and "ExecStart=" not in answer.out, answer
