@@ -66,17 +66,17 @@ endif
 CORE := sys protocol policy log conn preload
 SRC := $(sort $(wildcard $(CORE:%=shim/%/*.c)))
 OBJ := $(SRC:%.c=$(O)/%.o)
-TOOL_SRC := $(sort $(filter-out $(if $(GO_ARCH),%/run_elsewhere.c,%/run_inject.c %/forbid.c), \
-	$(wildcard shim/tool/*.c) shim/go/site.c shim/go/forbid.c))
-TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)),$(TOOL_SRC:%.c=$(O)/%.o)) $(GO_IMAGE)
+TOOL_SRC := $(sort $(wildcard shim/tool/*.c)) shim/go/site.c shim/go/forbid.c
+TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)) $(NO_GO_FILES),$(TOOL_SRC:%.c=$(O)/%.o)) $(GO_IMAGE)
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
 # the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
 # library holds both.
 GO_IMAGE := $(if $(GO_ARCH),$(O)/go_image.o)
+NO_GO_FILES := $(addprefix $(O)/shim/tool/,$(if $(GO_ARCH),no_inject.o,run_inject.o go_image.o))
 GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
-GO_SRC := $(filter-out shim/go/constructor.c,$(GO_SRC))
+GO_SRC := $(filter-out shim/go/constructor.c shim/go/elsewhere.c,$(GO_SRC))
 GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
 BARE_CC := $(if $(findstring musl,$(CC)),cc,$(CC)) # musl-gcc has no headers of the kernel's, and no libc is linked
 # No loop becomes a call of memset, as one in memset itself would. A clang that is told -ffreestanding has no PATH_MAX.
@@ -93,7 +93,9 @@ all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim completions ## build eve
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
-GO := $(if $(GO_ARCH),$(O)/go.o $(O)/shim/go/constructor.o)
+# On other processors the library knows a Go program when it is in one, and says so.
+ELSEWHERE_OBJ := constructor.o elsewhere.o site.o refuse.o forbid.o
+GO := $(if $(GO_ARCH),$(O)/go.o $(O)/shim/go/constructor.o,$(addprefix $(O)/shim/go/,$(ELSEWHERE_OBJ)))
 $(B)/$(NAME).so: $(O)/$(NAME).o $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $< $(SHIM_LIBS)

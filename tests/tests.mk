@@ -52,6 +52,12 @@ $(B)/tests/faults.so: tests/faults/faults.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -U_FORTIFY_SOURCE -fPIC -shared -o $@ $<
 
+# The library as it is on other processors than amd64, without a gate for Go programs.
+ELSEWHERE := $(B)/tests/elsewhere/libppshim.so
+$(ELSEWHERE): $(OBJ) $(addprefix $(O)/shim/go/,$(ELSEWHERE_OBJ)) $(LIBC_NAME) shim/libppshim.map Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(filter %.o,$^) $(SHIM_LIBS)
+
 TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/tool/*.c))
 $(B)/tests/tool/%: tests/tool/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -72,7 +78,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cachepro
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
-BUILT = $(HELPERS) $(B)/bench/ungoverned $(B)/tests/many_threads_tsan $(B)/check/libppshim.so
+BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/many_threads_tsan $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
@@ -95,7 +101,7 @@ check-model: all $(B)/tests/model/model ## clients and listeners in any order, M
 	$(Q)$(PYTEST) tests/model
 soak: ## check-model for an hour, from a seed of today's
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
-check-servers: all $(TOOL_HELPERS) ## real servers behind a real HAProxy
+check-servers: all $(TOOL_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(SHARING) tests/tool
@@ -200,7 +206,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC = clang $(BASE) -Itests -Ishim -O1 -g -DPPS_INTERP='"$(INTERP)"' -DPPS_LIBDIR='"/none"' \
 	-fno-sanitize-recover=all -fsanitize=address,undefined
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(filter-out shim/preload/hooks.c,$(SRC)) \
-	$(filter-out $(MNL_FILES:$(B)/%.o=%.c),$(TOOL_SRC)))
+	$(filter-out $(MNL_FILES:$(B)/%.o=%.c) $(NO_GO_FILES:$(O)/%.o=%.c),$(TOOL_SRC)))
 $(B)/fuzz/shim/tool/main.o: BASE += -Dmain=tool_main
 $(B)/fuzz/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)

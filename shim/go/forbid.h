@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* From here on listen and accept fail with EPERM, in what it starts as well. false: the kernel has no seccomp(2). */
+/* From here on listen and accept fail with EPERM, in what it starts as well. With a libc or without. false: the kernel,
+   or this build, has no seccomp(2). */
 bool pps_go_forbid_serving(void);
 
 #endif

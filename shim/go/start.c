@@ -7,9 +7,9 @@
 #include "../sys/bare/call.h"
 #include "../sys/bare/stack.h"
 #include "exec.h"
-#include "forbid.h"
 #include "gate.h"
 #include "listener.h"
+#include "refuse.h"
 #include "shelf.h"
 #include "state.h"
 #include <fcntl.h>
@@ -18,7 +18,6 @@
 #include <ppshim/real.h>
 #include <ppshim/stats.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -95,20 +94,6 @@ static void take_settings(const struct pps_go_given *given)
                     "link it dynamically, or leave it unset");
 }
 
-static void refuse(const char *why)
-{
-    struct pps_line l;
-    char error[PPS_ERROR_TEXT];
-    if (!pps_go_forbid_serving()) {
-        snprintf(error, sizeof error, "this Go program cannot be served: %s", why);
-        pps_go_stop(error);
-    }
-    pps_line_begin(&l, "error: this Go program cannot be served, and so may not listen: ");
-    pps_line_text(&l, why);
-    pps_line_exe(&l, "exe");
-    pps_log(PPS_LOG_ERROR, &l);
-}
-
 static long begin(void *with)
 {
     const struct pps_go_given *given = with;
@@ -126,7 +111,7 @@ static long begin(void *with)
     pps_go_exec_start(given->tool);
     const char *why = given->program ? take_sites(given->program) : NULL;
     if (why) {
-        refuse(why);
+        pps_go_refuse(why);
         return 0;
     }
     pps_go_listener_scan();

@@ -13,6 +13,12 @@
 
 #define SEGMENTS_READ 64
 
+#ifdef __x86_64__
+#define HAS_GATE true
+#else
+#define HAS_GATE false /* in the library and this tool, as they are built here */
+#endif
+
 static bool read_header(const uint8_t *file, size_t size, Elf64_Ehdr *h)
 {
     if (size < sizeof *h)
@@ -47,6 +53,8 @@ static void judge(const struct pps_go_program *program, uint16_t machine, struct
         snprintf(out->version, sizeof out->version, "%.*s", (int)length, version);
     if (machine != EM_X86_64)
         out->why_not = "it is for another processor than amd64, the only one where Go programs are served";
+    else if (!HAS_GATE)
+        out->why_not = "this ppshim is for another processor than amd64, the only one where Go programs are served";
     else
         out->why_not = pps_go_find_sites(program, &out->sites);
 }

@@ -94,3 +94,37 @@ def test_a_program_of_c_is_none(tmp_path):
     for program in "/bin/sh", "/usr/bin/python3", "/usr/sbin/haproxy", ROOT / "build/ppshim":
         said = run(TOOL, "check", program, check=False).stdout
         assert "preload: the library stands in for calls of libc" in said, said
+
+
+# --- where Go programs are not served ---------------------------------------------------------------------------------
+
+ELSEWHERE = ROOT / "build/tests/elsewhere/libppshim.so"  # the library as it is on other processors than amd64
+
+
+@DYNAMIC
+def test_on_another_processor_a_program_says_why_it_may_not_listen(tmp_path, way):
+    env = clean_env(**shim_env(TRUST=BALANCER, LOG="stderr") | {"LD_PRELOAD": str(ELSEWHERE)})
+    done = run(build("server", way), check=False, env=env)
+    assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
+    assert ("error: this Go program cannot be served, and so may not listen: it is for another processor than amd64, the "
+            "only one where Go programs are served exe=") in done.stderr
+
+
+def test_on_another_processor_a_program_that_wants_no_shim_is_left_alone(tmp_path):
+    off = Server(tmp_path, build("server", "dynamic"), TRUST="none")
+    off.env["LD_PRELOAD"] = str(ELSEWHERE)
+    with off as server, dial(("127.0.0.1", server.port), BALANCER) as peer:
+        peer.sendall(b"hello\n")
+        assert read_to_end(peer).startswith(BALANCER.encode())
+
+
+def test_the_tool_refuses_a_program_for_another_processor(tmp_path):
+    program = tmp_path / "foreign"
+    image = bytearray(build("server").read_bytes())
+    image[18:20] = (183).to_bytes(2, "little")  # e_machine: aarch64
+    program.write_bytes(image)
+    program.chmod(0o755)
+    why = "it is for another processor than amd64, the only one where Go programs are served"
+    done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", program, check=False)
+    assert (done.returncode, done.stderr) == (126, f"ppshim run: {program} is a Go program that cannot be served: {why}\n")
+    assert why in run(TOOL, "check", program, check=False).stdout.partition("\n")[0]
