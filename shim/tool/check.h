@@ -6,6 +6,7 @@
 #define PPSHIM_CHECK_H
 
 #include "check_report.h"
+#include "go_program.h"
 #include "library.h"
 #include "processes.h"
 #include "unit_env.h"
@@ -49,6 +50,8 @@ char *tool_check_preload(struct tool_report *r, const struct tool_unit *unit, co
 
 /* What a unit would give its process, and whether that is good. */
 void tool_check_unit(struct tool_report *r, const struct tool_unit *unit, const char *library);
+/* What it forbids and the shim needs: in general, for its settings, and for a program that is `go`, or is not. */
+void tool_check_filters(struct tool_report *r, const struct tool_unit *unit, const struct tool_go *go);
 /* What in a unit's sandbox hides a path or forbids to execute it, as a clause; NULL: nothing. Static. */
 const char *tool_unit_hides(const struct tool_unit *unit, const char *path);
 

@@ -149,6 +149,14 @@ static void judge_start(struct tool_report *r, const struct tool_unit *unit)
             "ppshim unit cannot write: let it say ppshim run --trust LIST --ports PORTS -- and the program there");
 }
 
+static void judge_filters(struct tool_report *r, const struct tool_unit *unit, const char *program)
+{
+    struct tool_go go = {.is_go = false};
+    if (program)
+        tool_go_read(program, NULL, &go);
+    tool_check_filters(r, unit, &go);
+}
+
 /* `without_program`: what it starts is looked at elsewhere, or not at all. */
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
                            bool without_program)
@@ -163,6 +171,7 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
     judge_start(r, unit);
     warn_of_sandbox(r, unit);
+    judge_filters(r, unit, program);
     if (program && !without_program) {
         tool_check_program(r, program, full ? full : library);
         tool_note_handing_on(r, program, &unit->env);

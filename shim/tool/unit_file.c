@@ -180,6 +180,19 @@ static void take_bound(struct tool_paths *p, const char *value)
     }
 }
 
+static void take_filter(struct tool_paths *p, const char *value)
+{
+    char *word;
+    bool good = true, back = *value == '~';
+    if (!*value)
+        empty(&p->list, &p->count);
+    value += back;
+    while ((word = tool_next_word(&value, &good))) {
+        append(&p->list, &p->count, tool_text("%s%s", back ? "~" : "", word));
+        free(word);
+    }
+}
+
 static void take_sandbox(struct tool_unit *u, const char *key, const char *value)
 {
     if (strcmp(key, "ProtectHome") == 0)
@@ -194,6 +207,10 @@ static void take_sandbox(struct tool_unit *u, const char *key, const char *value
         take_paths(&u->hidden, u, value);
     else if (strcmp(key, "BindPaths") == 0 || strcmp(key, "BindReadOnlyPaths") == 0)
         take_bound(&u->bound, value);
+    else if (strcmp(key, "SystemCallFilter") == 0)
+        take_filter(&u->calls, value);
+    else if (strcmp(key, "RestrictAddressFamilies") == 0)
+        take_filter(&u->families, value);
     else if (strcmp(key, "RootDirectory") == 0 || strcmp(key, "RootImage") == 0)
         u->own_root = *value;
     if (strcmp(key, "RootDirectory") == 0)
@@ -381,8 +398,8 @@ bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, con
 
 void tool_unit_free(struct tool_unit *u)
 {
-    enum { LISTS = 4 };
-    struct tool_paths *paths[LISTS] = {&u->no_exec, &u->exec, &u->hidden, &u->bound};
+    enum { LISTS = 6 };
+    struct tool_paths *paths[LISTS] = {&u->no_exec, &u->exec, &u->hidden, &u->bound, &u->calls, &u->families};
     for (size_t i = 0; i < LISTS; i++)
         empty(&paths[i]->list, &paths[i]->count);
     tool_env_free(&u->env);

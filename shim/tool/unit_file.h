@@ -29,8 +29,10 @@ struct tool_unit {
         char **list;
         size_t count;
     } no_exec, exec, hidden,
-        bound;         /* NoExecPaths=, ExecPaths=; InaccessiblePaths= and TemporaryFileSystem=; Bind...= */
-    char cluster[256]; /* "/etc/postgresql/15/main" for postgresql@15-main.service; else "" */
+        bound; /* NoExecPaths=, ExecPaths=; InaccessiblePaths= and TemporaryFileSystem=; Bind...= */
+    struct tool_paths calls, families; /* SystemCallFilter=, RestrictAddressFamilies=: in order, "~" before each that is
+                                          taken back */
+    char cluster[256];                 /* "/etc/postgresql/15/main" for postgresql@15-main.service; else "" */
 };
 
 /* `extra`: the text of a drop-in of that name that is to be, in place of one that is there; or NULL: as it is. ""
