@@ -7,14 +7,17 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from contextlib import ExitStack
 
+import counters
 import pytest
 from conftest import SHARED
 from harness import (BALANCER, CLIENT, COMMON_NAME, Balancer, clean_env, descendants, dial, read_to_end, run, scratch,
                      tool as program, until)
 from journal import TOOL, Journal, query, seconds
 from place import needs
+from test_go import Go, GoStatic
 from test_mariadb import MariaDB
 from test_nginx import Nginx
 from test_postgresql import PostgreSQL
@@ -56,7 +59,7 @@ def ppshim(*arguments, user=None, **options):
     return run(TOOL, *arguments, check=False, env=clean_env(), cwd="/", **as_user, **options)
 
 
-@pytest.fixture(scope="module", params=[PostgreSQL, MariaDB, Nginx, Sshd], ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=[PostgreSQL, MariaDB, Nginx, Sshd, Go, GoStatic], ids=lambda kind: kind.__name__)
 def site(request, certificates):
     with ExitStack() as scope:
         yield Site(scope, request.param, certificates)
@@ -243,6 +246,40 @@ def test_journal_log_and_who_agree_on_a_client_with_a_certificate(certificates, 
         assert end["bytes_in"] == len(startup) + 1  # the kernel counts the FIN
         assert [one["id"] for one in query("--at", end["start"], journal.file)
                 if journal.is_ours(one)] == [end["id"]]
+
+
+@pytest.mark.parametrize("kind", [Go, GoStatic], ids=lambda kind: kind.__name__)
+def test_journal_log_and_who_agree_on_a_client_of_a_go_server(certificates, journal, kind):
+    with ExitStack() as scope:
+        site = Site(scope, kind, certificates, JOURNAL=str(journal.socket))
+        journal.ports.add(site.server.endpoint[1])
+        with site.client() as sock:
+            start, = journal.wait("start")
+            line = site.server.log.wait_event("accept", client=CLIENT_TEXT)
+            now, = site.connected()
+            assert (start["client"], start["pid"]) == (CLIENT_TEXT, site.server.pid) == (now["client"], now["pid"])
+            assert start["id"] == now["id"] == int(line.id)
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            received = read_to_end(sock)
+        end, = journal.wait("end")
+        assert (end["id"], end["how"], end["bytes_out"]) == (start["id"], "closed", len(received))
+
+
+@pytest.mark.parametrize("kind", [Go, GoStatic], ids=lambda kind: kind.__name__)
+def test_status_counts_what_comes_to_a_go_server(certificates, kind):
+    with ExitStack() as scope:
+        stats = scope.enter_context(counters.directory())
+        site = Site(scope, kind, certificates, STATS=stats)
+        before = Counter(counters.counted(stats))
+        assert site.server.login(site.balancer["send-proxy"]) == CLIENT
+        assert site.server.login(site.balancer["send-proxy-v2"]) == CLIENT
+        site.server.direct_login()
+        with dial(site.server.endpoint, BALANCER) as peer:
+            peer.sendall(b"nonsense, and no header at all")
+            read_to_end(peer)
+        told = Counter(counters.counted(stats, site.server.pid)) - before
+        assert {key: told[key] for key in told if not key.startswith("park")} == {
+            "connections": 4, "found.v1.inet": 1, "found.v2.inet": 1, "untrusted-passed": 1, "rejected.not-a-header": 1}
 
 
 def test_a_backend_that_outlives_the_postmaster_ends_when_it_ends(certificates, journal):
