@@ -44,9 +44,8 @@ static char *preload_path(const struct tool_unit *u)
     return tool_text("/etc/systemd/system/%s.d/" UNIT_PRELOAD, u->name);
 }
 
-static void put_option(FILE *to, const struct tool_env *wanted, const char *variable, const char *option)
+static void put_option(FILE *to, const char *value, const char *option)
 {
-    const char *value = tool_env_value(wanted, variable);
     if (!value)
         return;
     fprintf(to, " --%s ", option);
@@ -57,11 +56,13 @@ static void put_option(FILE *to, const struct tool_env *wanted, const char *vari
 static void put_run(FILE *to, const struct tool_unit *u, const struct tool_env *wanted)
 {
     size_t prefix = strspn(u->exec_start, "-:+!");
+    const char *preload = tool_env_value(wanted, "LD_PRELOAD");
     char *tool = *u->root ? NULL : tool_beside("ppshim");
     fprintf(to, "ExecStart=\nExecStart=%.*s%s run", (int)prefix, u->exec_start, tool ? tool : "/usr/bin/ppshim");
-    put_option(to, wanted, "PPSHIM_TRUST", "trust");
-    put_option(to, wanted, "PPSHIM_HEADER_OPTIONAL", "header-optional");
-    put_option(to, wanted, "PPSHIM_PORTS", "ports");
+    put_option(to, tool_env_value(wanted, "PPSHIM_TRUST"), "trust");
+    put_option(to, tool_env_value(wanted, "PPSHIM_HEADER_OPTIONAL"), "header-optional");
+    put_option(to, tool_env_value(wanted, "PPSHIM_PORTS"), "ports");
+    put_option(to, strrchr(preload, ':') ? strrchr(preload, ':') + 1 : preload, "library"); /* ours is the last */
     fputs(" -- ", to);
     for (const char *c = u->exec_start + prefix; *c; c++)
         fprintf(to, "%s%c", *c == '%' ? "%" : "", *c);

@@ -363,7 +363,7 @@ def test_a_static_go_program_is_started_by_the_tool(tree):
     tree.copy("/usr/sbin/demo", build("server"))
     answer = tree.unit(*GOOD)
     assert ("ExecStart=\nExecStart=-/usr/bin/ppshim run --trust \"10.0.0.0/24\" --ports \"3306\" "
-            "-- /usr/sbin/demo --name=a%%b $OPTIONS\n") in answer.out, answer
+            f"--library \"{LIBRARY}\" -- /usr/sbin/demo --name=a%%b $OPTIONS\n") in answer.out, answer
     assert answer.out.endswith(GUARD + "\n"), answer
     tree.install()
     assert tree.unit(*GOOD).out == answer.out  # what it wrote is not started by itself
