@@ -65,6 +65,11 @@ $(B)/tests/tool/%: tests/tool/%.c Makefile tests/tests.mk
 $(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
 $(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 
+NETWORK := $(patsubst tests/network/%.c,$(B)/tests/network/%,$(wildcard tests/network/*.c))
+$(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
+
 -include $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d)
 
 # --- what is run ---
@@ -84,7 +89,7 @@ check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
 check-quick: all ## the unit tests, the documentation and the core of behaviour, in less than a minute
 	$(Q)scripts/check quick
-check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) ## what the tests need built
+check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) $(NETWORK) ## what the tests need built
 check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
 	$(Q)CK_FORK=no $(B)/unit-tests
 check-behaviour: all $(BUILT) ## small servers of our own that accept in every way there is
@@ -96,7 +101,9 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
-.PHONY: check-model soak
+.PHONY: check-network check-model soak
+check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose
+	$(Q)$(SHARING) tests/network/test_network.py
 check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
 	$(Q)$(PYTEST) tests/model
 soak: ## check-model for an hour, from a seed of today's

@@ -68,32 +68,20 @@ class Certificates:
         return pem
 
 
-class Balancer(Process):
-    """HAProxy in front of one server: balancer["send-proxy"] is the (host, port) at which a client reaches the server
-    by that route. Routes with TLS are plain too where the client stands: a hop of its own inside HAProxy does the
-    handshake, with the client's certificate."""
+class HAProxy(Process):
+    """With the sections that subclasses write."""
     name = "haproxy"
 
-    def __init__(self, directory, target, certificates, routes=None):
+    def __init__(self, directory):
         super().__init__(directory)
-        self.target = target
-        self.certificates = certificates
-        self.routes = routes or ROUTES
-        self.endpoints = {name: (route.loopback, reserve_port()) for name, route in self.routes.items()}
-        self.inner = {name: (route.loopback, reserve_port()) for name, route in self.routes.items() if route.tls}
         self.control = self.directory / "haproxy.sock"
         self.config = self.directory / "haproxy.cfg"
 
-    def __getitem__(self, route):
-        return self.endpoints[route]
-
-    def outside(self, route):
-        """The address that the header on this route says the client connected to."""
-        return self.inner.get(route) or self.endpoints[route]
+    def sections(self):
+        raise NotImplementedError
 
     def argv(self):
-        sections = [self._preamble(), *(self._section(name) for name in self.routes)]
-        self.config.write_text("\n".join(sections))
+        self.config.write_text("\n".join([self._preamble(), *self.sections()]))
         return [tool("haproxy"), "-db", "-f", self.config]
 
     def is_ready(self, mark):
@@ -107,6 +95,30 @@ class Balancer(Process):
     def _preamble(self):
         return (f"global\n  stats socket {self.control} mode 600\n"
                 "defaults\n  mode tcp\n  timeout connect 20s\n  timeout client 120s\n  timeout server 120s\n")
+
+
+class Balancer(HAProxy):
+    """HAProxy in front of one server: balancer["send-proxy"] is the (host, port) at which a client reaches the server
+    by that route. Routes with TLS are plain too where the client stands: a hop of its own inside HAProxy does the
+    handshake, with the client's certificate."""
+
+    def __init__(self, directory, target, certificates, routes=None):
+        super().__init__(directory)
+        self.target = target
+        self.certificates = certificates
+        self.routes = routes or ROUTES
+        self.endpoints = {name: (route.loopback, reserve_port()) for name, route in self.routes.items()}
+        self.inner = {name: (route.loopback, reserve_port()) for name, route in self.routes.items() if route.tls}
+
+    def __getitem__(self, route):
+        return self.endpoints[route]
+
+    def outside(self, route):
+        """The address that the header on this route says the client connected to."""
+        return self.inner.get(route) or self.endpoints[route]
+
+    def sections(self):
+        return map(self._section, self.routes)
 
     def _section(self, name):
         route, (host, port) = self.routes[name], self.endpoints[name]

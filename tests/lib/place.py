@@ -64,6 +64,9 @@ ABILITIES = {
     "mounts": ("mounts of its own (unshare --mount)", lambda: _succeeds("unshare", "--mount", "true")),
     "overlay": ("a root file system of its own (unshare --mount, overlay)", _has_root_file_systems),
     "network": ("a network of its own (unshare --net)", lambda: _succeeds("unshare", "--net", "true")),
+    "cables": ("network devices that it makes (veth, /dev/net/tun)",
+               lambda: _succeeds("unshare", "--net", "sh", "-c", "ip link add name one type veth peer name two && "
+                                                                 "ip tuntap add dev three mode tun")),
     "namespaces": ("namespaces of its own (unshare --net --pid --mount-proc)",
                    lambda: _succeeds("unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "true")),
     "users": ("a user namespace (unshare --user)",
