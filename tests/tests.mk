@@ -101,9 +101,11 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
-.PHONY: check-network check-model soak
-check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose
-	$(Q)$(SHARING) tests/network/test_network.py
+.PHONY: check-network spoof check-model soak
+check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose, and nobody untrusted is believed
+	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
+spoof: all $(B)/tests/server $(NETWORK) ## SPOOF_ATTEMPTS (100,000) to be taken for somebody else
+	$(Q)SPOOF_ATTEMPTS=$${SPOOF_ATTEMPTS:-100000} $(PYTEST) -rP tests/network/test_spoofing.py
 check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
 	$(Q)$(PYTEST) tests/model
 soak: ## check-model for an hour, from a seed of today's

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -44,7 +45,7 @@ static struct {
     int style, family, handling;
     int threads, workers, listeners;
     int address_length, receive_buffer;
-    int call_accept4, call_flags, null_address, nonblock_listener, go_on;
+    int call_accept4, call_flags, null_address, nonblock_listener, go_on, saved_syn, quiet;
     const char *unix_path; /* of the one listener; "@name": abstract */
 } opt = {.threads = 1, .listeners = 1, .address_length = ADDRESS_ROOM};
 
@@ -66,6 +67,8 @@ static const struct {
     {"--null-addr", &opt.null_address, true},
     {"--nonblock-listener", &opt.nonblock_listener, true},
     {"--go-on", &opt.go_on, true},
+    {"--saved-syn", &opt.saved_syn, true}, /* the conn line ends with "syn=", who sent it: the kernel's own word */
+    {"--quiet", &opt.quiet, true},         /* the conn line is for the client alone */
 };
 
 static const struct {
@@ -160,9 +163,32 @@ static const char *name_text(char text[64], int (*get)(int, struct sockaddr *, s
     return text;
 }
 
+/* Of the connection's first packet, " syn=ADDRESS", whatever became of the connection since. */
+static const char *syn_text(char text[80], int fd)
+{
+    unsigned char syn[128] = {0};
+    socklen_t length = sizeof syn;
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    char endpoint[64];
+    *text = 0;
+    if (!opt.saved_syn || getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &length) != 0)
+        return text;
+    memcpy(&in6.sin6_addr, syn + 8, 16);
+    memcpy(&in6.sin6_port, syn + 40, 2);
+    memcpy(&in.sin_addr, syn + 12, 4);
+    memcpy(&in.sin_port, syn + (syn[0] & 15) * 4, 2);
+    if (syn[0] >> 4 == 4)
+        endpoint_text(endpoint, &in, sizeof in);
+    else
+        endpoint_text(endpoint, &in6, sizeof in6);
+    snprintf(text, 80, " syn=%s", endpoint);
+    return text;
+}
+
 static int describe(char line[768], const struct arrival *a)
 {
-    char accepted[64], peer[64], local[64], raw[2 * 32 + 1];
+    char accepted[64], peer[64], local[64], syn[80], raw[2 * 32 + 1];
     socklen_t peer_length, local_length, written = a->length, room = (socklen_t)opt.address_length;
     int low_water = 0;
     socklen_t size = sizeof low_water;
@@ -174,9 +200,10 @@ static int describe(char line[768], const struct arrival *a)
     getsockopt(a->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &size);
     return snprintf(line, 768,
                     "conn fd=%d pid=%d accept=%s acceptlen=%u raw=%s peer=%s peerlen=%u local=%s locallen=%u "
-                    "nonblock=%d cloexec=%d rcvlowat=%d\n",
+                    "nonblock=%d cloexec=%d rcvlowat=%d%s\n",
                     a->fd, getpid(), accepted, written, raw, peer, peer_length, local, local_length,
-                    (fcntl(a->fd, F_GETFL) & O_NONBLOCK) != 0, (fcntl(a->fd, F_GETFD) & FD_CLOEXEC) != 0, low_water);
+                    (fcntl(a->fd, F_GETFL) & O_NONBLOCK) != 0, (fcntl(a->fd, F_GETFD) & FD_CLOEXEC) != 0, low_water,
+                    syn_text(syn, a->fd));
 }
 
 static bool write_all(int fd, const char *data, size_t length)
@@ -200,7 +227,8 @@ static void greet(const struct arrival *a)
 {
     char line[768];
     int length = describe(line, a);
-    say("%s", line);
+    if (!opt.quiet)
+        say("%s", line);
     write_all(a->fd, line, (size_t)length);
 }
 
@@ -449,6 +477,8 @@ static void open_listeners(void)
             die("IPV6_V6ONLY");
         if (opt.receive_buffer && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.receive_buffer, sizeof(int)) != 0)
             die("SO_RCVBUF");
+        if (opt.saved_syn && setsockopt(fd, IPPROTO_TCP, TCP_SAVE_SYN, &opt.saved_syn, sizeof(int)) != 0)
+            die("TCP_SAVE_SYN");
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
             bind(fd, (struct sockaddr *)&any, length) != 0 || listen(fd, 1024) != 0)
             die("listen");
