@@ -101,15 +101,18 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
-.PHONY: check-network spoof check-model soak
+.PHONY: check-network check-soak spoof check-model soak
 check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose, and nobody untrusted is believed
 	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
 spoof: all $(B)/tests/server $(NETWORK) ## SPOOF_ATTEMPTS (100,000) to be taken for somebody else
 	$(Q)SPOOF_ATTEMPTS=$${SPOOF_ATTEMPTS:-100000} $(PYTEST) -rP tests/network/test_spoofing.py
+check-soak: all $(B)/tests/server $(NETWORK) ## SOAK_CONNECTIONS (100,000) of every kind leave nothing behind
+	$(Q)$(PYTEST) -rP tests/network/test_soak.py
 check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
 	$(Q)$(PYTEST) tests/model
-soak: ## check-model for an hour, from a seed of today's
+soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
+	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
 check-servers: all $(TOOL_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
