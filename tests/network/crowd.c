@@ -22,7 +22,8 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/tcp.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -506,6 +507,69 @@ static void claim_in_anothers_place(struct visit *v)
     is_told(v, v->own);
 }
 
+/* A SYN that says it comes from the balancer, with a header: the answer goes there. */
+struct forged {
+    struct iphdr ip;
+    struct tcphdr tcp;
+    unsigned char cookie[12]; /* Fast Open's, guessed; two NOPs before it */
+    unsigned char data[ROOM];
+};
+
+static uint32_t sum_of(const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    uint32_t sum = 0;
+    for (size_t i = 0; i < length; i++)
+        sum += i % 2 ? at[i] : (uint32_t)at[i] << 8;
+    return sum;
+}
+
+static uint16_t checksum(uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return htons((uint16_t)~sum);
+}
+
+static const union address *inet_among(const union address *list, unsigned length)
+{
+    for (unsigned i = 0; i < length; i++)
+        if (list[i].any.sa_family == AF_INET)
+            return &list[i];
+    errx(64, "no IPv4 address to forge");
+}
+
+static void claim_by_forgery(struct visit *v)
+{
+    static const char header[] = "PROXY TCP4 203.0.113.66 192.0.2.10 4711 3306\r\n";
+    const union address *from = inet_among(trusted.from, trusted.count), *target = inet_among(to, targets);
+    size_t length = sizeof(struct tcphdr) + sizeof((struct forged *)0)->cookie + sizeof header - 1;
+    struct forged f = {
+        .ip = {.version = 4,
+               .ihl = 5,
+               .ttl = 64,
+               .protocol = IPPROTO_TCP,
+               .saddr = from->in.sin_addr.s_addr,
+               .daddr = target->in.sin_addr.s_addr},
+        .tcp = {.source = htons((uint16_t)(1024 + any(30000))),
+                .dest = target->in.sin_port,
+                .seq = any(1U << 31),
+                .doff = 8,
+                .syn = 1,
+                .window = 0xffff},
+        .cookie = {TCPOPT_NOP, TCPOPT_NOP, 34, 10},
+    };
+    for (unsigned i = 4; i < sizeof f.cookie; i++)
+        f.cookie[i] = (unsigned char)any(256);
+    memcpy(f.data, header, sizeof header - 1);
+    f.tcp.check = checksum(sum_of(&f.ip.saddr, 8) + IPPROTO_TCP + (uint32_t)length + sum_of(&f.tcp, length));
+    be_in(v->side->net);
+    v->fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    if (v->fd < 0 || sendto(v->fd, &f, sizeof f.ip + length, 0, &target->any, sizeof target->in) < 0)
+        err(1, "a forged packet");
+    close(v->fd);
+}
+
 /* --- all of them --- */
 
 static const struct kind {
@@ -534,6 +598,7 @@ static const struct kind {
     {"claim-syn", &untrusted, claim_in_syn, false},
     {"claim-reset", &untrusted, claim_and_reset, false},
     {"claim-reuse", &untrusted, claim_in_anothers_place, false},
+    {"claim-forged", &untrusted, claim_by_forgery, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
