@@ -79,7 +79,7 @@ static uint16_t number_of_name(const struct pps_unix_name *name)
     return (uint16_t)names_count++;
 }
 
-/* Nobody is in it, so all of it can be made new. */
+/* Nobody is in it, so all of it can be made new; but a thread that comes from the last one may still look. */
 static void fill(struct pps_record *r, const struct pps_probe *p)
 {
     struct pps_listener old = atomic_load(&r->listener);
@@ -90,8 +90,8 @@ static void fill(struct pps_record *r, const struct pps_probe *p)
                                .is_unix = p->is_unix,
                                .inet6 = p->inet6,
                                .v6only = p->v6only};
-    r->cookie = p->cookie;
-    r->usage = (struct pps_usage){0};
+    atomic_store(&r->cookie, p->cookie);
+    pps_usage_open(&r->usage);
     pps_leader_open(&r->leader);
     pps_slot_open(&r->held, new.generation);
     atomic_store(&r->listener, new);

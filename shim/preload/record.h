@@ -20,7 +20,7 @@ struct pps_record {
     _Atomic(struct pps_listener) listener; /* generation 0: it never had one */
     _Atomic unsigned numbers;              /* that stand for it; 0: free. listener.c, under the lock */
     _Atomic int lowat;                     /* SO_RCVLOWAT */
-    uint64_t cookie;                       /* the lock's */
+    _Atomic uint64_t cookie;               /* the listener's */
     struct pps_usage usage;                /* usage.h */
     struct pps_slot held;                  /* acquire.c: the connection a wait was told of */
     struct pps_leader leader;              /* leader.c */

@@ -81,6 +81,13 @@ void pps_usage_ask_blocking_again(struct pps_usage *u)
     atomic_store_explicit(&u->blocking, 0, memory_order_relaxed);
 }
 
+void pps_usage_open(struct pps_usage *u)
+{
+    atomic_store(&u->passed, false);
+    atomic_store(&u->blocking, 0);
+    pps_usage_after_fork(u);
+}
+
 void pps_usage_after_fork(struct pps_usage *u)
 {
     atomic_store(&u->accepting, 0);

@@ -22,6 +22,8 @@ struct pps_usage {
     _Atomic uintptr_t visitor; /* the first thread to wait for it or accept from it */
 };
 
+/* For a new listener: nothing is known. */
+void pps_usage_open(struct pps_usage *u);
 /* Of a listener that is closed by now, one that nobody reads. */
 struct pps_usage *pps_usage_of(const struct pps_listener *l);
 
