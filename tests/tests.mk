@@ -14,23 +14,33 @@ $(B)/asan/%.o: %.c Makefile tests/tests.mk
 $(B)/unit-tests: $(UNIT_OBJ)
 	$(Q)$(CC) $(ASAN) -o $@ $(UNIT_OBJ) $$(pkg-config --libs check) -ldl
 
-# The library under the same two, for servers that are not, and come first in the link order. Handlers of theirs would
-# have accept believe that the server has some that do not restart it.
-ASAN_OPTIONS := verify_asan_link_order=0:detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0
+# Handlers of theirs would have accept believe that the server has some that do not restart it.
+NO_HANDLERS := handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0
+# The library under the same two, for servers that are not, and come first in the link order.
+ASAN_OPTIONS := verify_asan_link_order=0:detect_leaks=0:$(NO_HANDLERS)
 ASAN_LIBRARY := $(B)/asan-library/libppshim.so
 $(ASAN_LIBRARY): FORCE
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan-library CFLAGS="-O1 -g $(ASAN)" HARDEN=-fno-strict-aliasing $@
 
-# The library's sources and the program in one image: its hooks are found before libtsan's, and theirs next.
-TSAN_OBJ := $(SRC:%.c=$(B)/tsan/%.o) $(B)/tsan/tests/behaviour/many_threads.o
+# The library's sources and a program in one image: its hooks are found before libtsan's, and theirs next. And the unit
+# tests once more.
 TSAN := -fsanitize=thread -pthread
+# Cases end with threads in accept, and handlers fork: that is what they are about.
+TSAN_OPTIONS := suppressions=$(abspath tests/behaviour/tsan.suppressions):report_thread_leaks=0:report_signal_unsafe=0:$(NO_HANDLERS)
+TSAN_LIBRARY := $(SRC:%.c=$(B)/tsan/%.o)
+TSAN_UNIT := $(UNIT_SRC:%.c=$(B)/tsan/%.o)
+TSAN_PROGRAMS := $(patsubst tests/behaviour/%.c,$(B)/tests/tsan/%,$(wildcard tests/behaviour/cases/*.c))
 $(B)/tsan/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	@echo "  CC    $< (tsan)"
-	$(Q)gcc $(BASE) -O1 -g $(TSAN) -DPPS_INTERP='"/none"' -MMD -MP -c -o $@ $<
-$(B)/tests/many_threads_tsan: $(TSAN_OBJ) # the test tells of a gcc without libtsan
-	@mkdir -p $(@D)
-	$(Q)gcc $(TSAN) -o $@ $(TSAN_OBJ) -ldl 2>$(B)/tsan/log || { cat $(B)/tsan/log; grep -q 'cannot find.*tsan' $(B)/tsan/log; }
+	$(Q)gcc $(BASE) -Itests -Itests/behaviour -O1 -g $(TSAN) -DPPS_INTERP='"/none"' -MMD -MP -c -o $@ $<
+.PRECIOUS: $(B)/tsan/%.o
+# The tests tell of a gcc without libtsan.
+link_tsan = $(Q)mkdir -p $(@D) && { gcc $(TSAN) -o $@ $^ $(1) -ldl 2>$@.log || { cat $@.log; grep -q 'cannot find.*tsan' $@.log; }; }
+$(B)/tests/tsan/unit-tests: $(TSAN_UNIT)
+	$(call link_tsan,$$(pkg-config --libs check))
+$(B)/tests/tsan/%: $(B)/tsan/tests/behaviour/%.o $(TSAN_LIBRARY)
+	$(call link_tsan)
 
 # A build without anybody's flags, for the tests that look at one, or build on it, and musl's library.
 $(B)/check/libppshim.so: FORCE
@@ -70,7 +80,7 @@ $(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -pthread -o $@ $<
 
--include $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d)
+-include $(UNIT_OBJ:.o=.d) $(TSAN_LIBRARY:.o=.d) $(TSAN_UNIT:.o=.d) $(wildcard $(B)/tsan/tests/behaviour/*.d $(B)/tsan/tests/behaviour/cases/*.d)
 
 # --- what is run ---
 
@@ -83,7 +93,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cachepro
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
-BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/many_threads_tsan $(B)/check/libppshim.so
+BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/tsan/many_threads $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
@@ -101,7 +111,10 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 		$(addprefix tests/behaviour/test_,$(addsuffix .py,cases libc contract readiness pending optional store unix threads))
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
-.PHONY: check-network check-soak spoof check-model soak
+.PHONY: check-tsan check-network check-soak spoof check-model soak
+check-tsan: $(TSAN_PROGRAMS) $(B)/tests/tsan/unit-tests ## the cases of check-behaviour, and the unit tests with threads, under ThreadSanitizer
+	$(Q)SANITIZER=thread TSAN_OPTIONS=$(TSAN_OPTIONS) $(SEVERAL) tests/behaviour/test_cases.py
+	$(Q)CK_FORK=no CK_RUN_CASE=threads TSAN_OPTIONS=$(TSAN_OPTIONS) $(B)/tests/tsan/unit-tests
 check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose, and nobody untrusted is believed
 	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
 spoof: all $(B)/tests/server $(NETWORK) ## SPOOF_ATTEMPTS (100,000) to be taken for somebody else

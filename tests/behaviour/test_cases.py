@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import wire
-from program import environment, helper
 from place import lacks
+from program import environment, helper
+
+# The library and the case are one image under ThreadSanitizer: make check-tsan.
+TSAN = os.environ.get("SANITIZER") == "thread"
 
 # Headers are waited for longer than any case takes, but for the cases, or whole programs, that are about that time.
 SETTINGS = {
@@ -20,11 +23,20 @@ SETTINGS = {
     "deferred_listener_leaves_silent_peers_to_the_kernel": {"defer_accept": "on"},
 }
 
+NOT_UNDER_TSAN = {
+    "child_that_only_watches_takes_nothing": "its own thread makes a process one of several threads",
+    "handler_that_closes_the_listener_ends_accept": "it keeps signals from a thread that sleeps in accept",
+    "fork_in_a_handler_whatever_it_interrupted_neither_hangs_nor_harms": "it locks what a handler may have interrupted",
+    "listeners_whose_close_was_not_seen_make_room_for_others": "it takes minutes for 4,096 listeners",
+}
+
 
 def case(program, name, **settings):
-    return subprocess.run([helper(f"cases/{program}"), name], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=320,  # more than HANGS_AFTER
-                          env=environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings}))
+    env = environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings})
+    if TSAN:
+        del env["LD_PRELOAD"]
+    return subprocess.run([helper(f"{'tsan/' if TSAN else ''}cases/{program}"), name], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, env=env, timeout=320)  # more than HANGS_AFTER
 
 
 def cases():
@@ -39,15 +51,18 @@ CASES = list(cases())
 
 @pytest.mark.parametrize("program, name", [pytest.param(*case, id="-".join(case)) for case in CASES])
 def test_case(program, name):
+    if TSAN and name in NOT_UNDER_TSAN:
+        pytest.skip(f"ThreadSanitizer: {NOT_UNDER_TSAN[name]}")
     answer = case(program, name, **SETTINGS.get(program, {}), **SETTINGS.get(name, {}))
     if answer.returncode == 77:
         lacks(answer.stdout.strip())
     assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr
+    assert "WARNING: ThreadSanitizer" not in answer.stderr, answer.stderr
     assert answer.returncode == 0
 
 
 def test_cases_with_settings_of_their_own_exist():
-    assert set(SETTINGS) <= {word for case in CASES for word in case}
+    assert {*SETTINGS, *NOT_UNDER_TSAN} <= {word for case in CASES for word in case}
 
 
 def test_peers_that_go_with_their_listener_are_named_in_the_log():

@@ -110,7 +110,7 @@ def test_many_threads_are_served(tmp_path):
 
 
 def test_thread_sanitizer_has_nothing_to_say(tmp_path):
-    program = HELPERS / "many_threads_tsan"
+    program = HELPERS / "tsan/many_threads"
     if not program.exists():
         missing("libtsan")
     trust = tmp_path / "trust"

@@ -36,7 +36,7 @@ def shim_env(store=None, **settings):
     """What puts a program under the shim: shim_env(TRUST="127.0.0.2"), or trust=, sets PPSHIM_TRUST. With store="table" the
     shim remembers clients as on a kernel that does not do it for us."""
     assert SHIM.exists(), f"{SHIM} is not built: run make"
-    forced = {"LIBPPSHIM_TEST_STORE": store, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS")}
+    forced = {"LIBPPSHIM_TEST_STORE": store, **{name: os.environ.get(name) for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")}}
     return {"LD_PRELOAD": str(SHIM), **{name: value for name, value in forced.items() if value},
             **{f"PPSHIM_{name.upper()}": str(value) for name, value in settings.items() if value is not None}}
 

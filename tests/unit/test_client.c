@@ -444,10 +444,12 @@ END_TEST
 Suite *suite_peer(void)
 {
     Suite *s = suite_create("peer");
-    TCase *t = tcase_create("peer");
+    TCase *t = tcase_create("peer"), *threads = tcase_create("threads");
 
     tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(threads, setup, teardown);
     tcase_set_timeout(t, 60);
+    tcase_set_timeout(threads, 60);
     tcase_add_test(t, what_was_remembered_is_recalled);
     tcase_add_test(t, the_last_word_counts);
     tcase_add_test(t, another_peer_on_the_same_socket_is_nobody);
@@ -462,9 +464,10 @@ Suite *suite_peer(void)
     tcase_add_test(t, without_memory_it_says_so_and_forgets_nobody);
     tcase_add_test(t, a_forked_child_goes_on_with_its_copy);
     tcase_add_test(t, a_vfork_child_changes_nothing);
-    tcase_add_test(t, threads_do_not_disturb_each_other);
+    tcase_add_test(threads, threads_do_not_disturb_each_other);
     tcase_add_test(t, both_ends_come_back);
     tcase_add_test(t, the_socket_itself_is_used_where_the_kernel_lets_us);
     suite_add_tcase(s, t);
+    suite_add_tcase(s, threads);
     return s;
 }

@@ -360,10 +360,12 @@ END_TEST
 Suite *suite_late(void)
 {
     Suite *s = suite_create("late");
-    TCase *t = tcase_create("late");
+    TCase *t = tcase_create("late"), *threads = tcase_create("threads");
 
     tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(threads, setup, teardown);
     tcase_set_timeout(t, 60);
+    tcase_set_timeout(threads, 60);
     tcase_add_test(t, a_wait_is_told_whom_to_watch_and_until_when);
     tcase_add_test(t, without_any_there_is_nobody_to_watch);
     tcase_add_test(t, each_listener_has_its_own);
@@ -380,7 +382,8 @@ Suite *suite_late(void)
     tcase_add_test(t, a_forked_child_closes_its_copies_and_begins_anew);
     tcase_add_test(t, a_claim_from_before_a_fork_ends_nothing_in_the_child);
     tcase_add_test(t, a_put_that_a_forking_handler_interrupts_is_the_parents_alone);
-    tcase_add_test(t, each_connection_is_had_once_whoever_is_quicker);
+    tcase_add_test(threads, each_connection_is_had_once_whoever_is_quicker);
     suite_add_tcase(s, t);
+    suite_add_tcase(s, threads);
     return s;
 }

@@ -374,7 +374,7 @@ END_TEST
 Suite *suite_leader(void)
 {
     Suite *s = suite_create("leader");
-    TCase *t = tcase_create("leader");
+    TCase *t = tcase_create("threads");
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);

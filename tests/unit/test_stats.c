@@ -166,14 +166,16 @@ END_TEST
 Suite *suite_stats(void)
 {
     Suite *s = suite_create("stats");
-    TCase *t = tcase_create("stats");
+    TCase *t = tcase_create("stats"), *threads = tcase_create("threads");
 
     tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(threads, setup, teardown);
     tcase_add_test(t, each_reason_moves_its_counter_and_only_that);
     tcase_add_test(t, listeners_beyond_those_there_is_room_for_are_counted_as_one);
     tcase_add_test(t, the_longest_name_of_a_unix_listener_fits);
-    tcase_add_test(t, what_threads_count_at_once_adds_up_in_one_file);
+    tcase_add_test(threads, what_threads_count_at_once_adds_up_in_one_file);
     tcase_add_test(t, a_forked_child_counts_into_a_file_of_its_own_and_leaves_its_parents_alone);
     suite_add_tcase(s, t);
+    suite_add_tcase(s, threads);
     return s;
 }

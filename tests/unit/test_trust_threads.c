@@ -200,7 +200,7 @@ END_TEST
 Suite *suite_trust_threads(void)
 {
     Suite *s = suite_create("trust_threads");
-    TCase *t = new_case(s, "trust_threads");
+    TCase *t = new_case(s, "threads");
     tcase_add_test(t, readers_are_never_wrong_while_the_lists_are_replaced);
     tcase_add_test(t, of_threads_that_look_at_once_one_reloads);
     tcase_add_test(t, a_look_is_no_cancellation_point);

@@ -129,7 +129,7 @@ END_TEST
 Suite *suite_usage(void)
 {
     Suite *s = suite_create("usage");
-    TCase *t = tcase_create("usage");
+    TCase *t = tcase_create("threads");
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_listener_that_is_closed_has_nobodys);

@@ -9,13 +9,14 @@ static struct { /* what the handler needs and learns */
     int fds, listener;
     _Atomic pid_t child;
     bool in_child, child_returns;
-    int status;
+    _Atomic int status;
 } handler;
 
 /* As PostgreSQL 15's postmaster: fork, and wait for nothing else, inside the handler. */
 static void fork_in_handler(int number)
 {
     (void)number;
+    int error = errno, status;
     pid_t child = fork();
     if (child == 0) {
         handler.in_child = true;
@@ -24,7 +25,9 @@ static void fork_in_handler(int number)
         _exit(open_fds() == handler.fds ? 0 : 1);
     }
     handler.child = child;
-    waitpid(child, &handler.status, 0);
+    waitpid(child, &status, 0);
+    handler.status = status;
+    errno = error;
 }
 
 static void fork_that_interrupts(enum way way)

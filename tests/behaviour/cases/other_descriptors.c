@@ -90,7 +90,7 @@ static void bad_arguments_beside_a_listener_fail_as_ever(void)
     struct timespec bad = {.tv_nsec = 1000000000}, negative = {.tv_sec = -1};
     struct timeval negative_tv = {.tv_sec = -1};
     volatile int too_few = -1;
-    struct epoll_event e;
+    struct epoll_event e = {.events = EPOLLIN};
     fd_set set;
     warm(l);
     control(epoll, EPOLL_CTL_ADD, l, EPOLLIN, TOKEN);
