@@ -31,8 +31,13 @@ NOT_UNDER_TSAN = {
 }
 
 
+def settings_of(program, name):
+    return {"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **SETTINGS.get(program, {}),
+            **SETTINGS.get(name, {})}
+
+
 def case(program, name, **settings):
-    env = environment(**{"trust": wire.TRUSTED, "timeout": "60s", "log": "stderr:error", **settings})
+    env = environment(**{**settings_of(program, name), **settings})
     if TSAN:
         del env["LD_PRELOAD"]
     return subprocess.run([helper(f"{'tsan/' if TSAN else ''}cases/{program}"), name], stdin=subprocess.DEVNULL,
@@ -53,7 +58,7 @@ CASES = list(cases())
 def test_case(program, name):
     if TSAN and name in NOT_UNDER_TSAN:
         pytest.skip(f"ThreadSanitizer: {NOT_UNDER_TSAN[name]}")
-    answer = case(program, name, **SETTINGS.get(program, {}), **SETTINGS.get(name, {}))
+    answer = case(program, name)
     if answer.returncode == 77:
         lacks(answer.stdout.strip())
     assert answer.stdout == f"ok {name}\n", answer.stdout + answer.stderr

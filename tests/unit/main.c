@@ -24,9 +24,12 @@ int main(void)
     srunner_add_suite(runner, suite_trust_threads());
     srunner_add_suite(runner, suite_line());
     srunner_add_suite(runner, suite_peer());
+    srunner_add_suite(runner, suite_admit());
     srunner_add_suite(runner, suite_pending());
     srunner_add_suite(runner, suite_limit());
     srunner_add_suite(runner, suite_limit_tables());
+    srunner_add_suite(runner, suite_listener());
+    srunner_add_suite(runner, suite_interest());
     srunner_add_suite(runner, suite_usage());
     srunner_add_suite(runner, suite_own_fds());
     srunner_add_suite(runner, suite_slot());

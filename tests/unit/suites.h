@@ -9,17 +9,20 @@
 
 Suite *suite_acquire(void);
 Suite *suite_addr(void);
+Suite *suite_admit(void);
 Suite *suite_cidr(void);
 Suite *suite_config(void);
 Suite *suite_facts(void);
 Suite *suite_header(void);
 Suite *suite_header_build(void);
 Suite *suite_header_tlv(void);
+Suite *suite_interest(void);
 Suite *suite_late(void);
 Suite *suite_leader(void);
 Suite *suite_limit(void);
 Suite *suite_limit_tables(void);
 Suite *suite_line(void);
+Suite *suite_listener(void);
 Suite *suite_own_fds(void);
 Suite *suite_peer(void);
 Suite *suite_pending(void);

@@ -177,6 +177,23 @@ START_TEST(one_whose_header_comes_is_ready_and_the_header_gone)
 }
 END_TEST
 
+START_TEST(what_one_that_left_hears_then_wakes_nobody)
+{
+    int ready = put(pps_now());
+    say_text(HEADER);
+    ck_assert_int_eq(next_when_told(), PPS_PENDING_READY);
+    say_text("hello");
+    wait_for_bytes(ready, 5);
+    int taken = put(pps_now());
+    ck_assert(pps_pending_take(taken, &out));
+    say_text("hello");
+    wait_for_bytes(taken, 5);
+    ck_assert(is_quiet(&pending));
+    close(ready);
+    close(taken);
+}
+END_TEST
+
 START_TEST(a_part_of_a_header_is_waited_on_without_an_event)
 {
     static const uint8_t local[16] = "\r\n\r\n\0\r\nQUIT\n\x20";
@@ -431,6 +448,26 @@ START_TEST(there_is_room_for_so_many_and_what_left_makes_room)
 }
 END_TEST
 
+START_TEST(room_that_was_made_twice_is_for_two)
+{
+    int fds[4];
+    for (uint64_t i = 0; i < 4; i++)
+        fds[i] = put(1 + i);
+    for (int i = 1; i < 3; i++) {
+        ck_assert(pps_pending_take(fds[i], &out));
+        close(fds[i]);
+    }
+    put(5);
+    put(6);
+    for (uint64_t arrived = 1; arrived <= 6; arrived += arrived == 1 ? 3 : 1) {
+        ck_assert(pps_pending_take_oldest(&pending, &out));
+        ck_assert_uint_eq(out.arrived, arrived);
+        close(out.fd);
+    }
+    ck_assert(!pps_pending_take_oldest(&pending, &out));
+}
+END_TEST
+
 START_TEST(what_cannot_be_watched_stays_the_callers_and_takes_no_room)
 {
     struct pps_conn c = new_conn(pps_now()), closed = c;
@@ -577,6 +614,7 @@ Suite *suite_pending(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_silent_one_stays);
     tcase_add_test(t, one_whose_header_comes_is_ready_and_the_header_gone);
+    tcase_add_test(t, what_one_that_left_hears_then_wakes_nobody);
     tcase_add_test(t, a_part_of_a_header_is_waited_on_without_an_event);
     tcase_add_test(t, what_can_begin_no_header_is_gone);
     tcase_add_test(t, where_a_header_is_optional_other_bytes_are_left_alone);
@@ -595,6 +633,7 @@ Suite *suite_pending(void)
     tcase_add_test(t, with_nothing_pending_the_epoll_may_go_in_the_end);
     tcase_add_test(t, with_one_pending_it_may_not);
     tcase_add_test(t, there_is_room_for_so_many_and_what_left_makes_room);
+    tcase_add_test(t, room_that_was_made_twice_is_for_two);
     tcase_add_test(t, what_cannot_be_watched_stays_the_callers_and_takes_no_room);
     tcase_add_test(t, an_epoll_that_was_closed_is_noticed);
     tcase_add_test(t, an_epoll_of_somebody_else_is_noticed);

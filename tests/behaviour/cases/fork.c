@@ -92,6 +92,80 @@ static void parent_with_its_childs_epoll_does_not_spin_for_its_childs_peers(void
     ended_well(child);
 }
 
+/* --- who shares a blocking accept --- */
+
+static long times_woken(pid_t pid)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    MUST(n > 0 && close(fd) == 0);
+    text[n] = 0;
+    const char *line = strstr(text, "\nvoluntary_ctxt_switches:");
+    MUST(line);
+    return atol(line + strlen("\nvoluntary_ctxt_switches:"));
+}
+
+/* Has a silent peer, so that it watches that one beside the listener. */
+static pid_t start_worker(int l, int report, int go_on)
+{
+    char byte = 0;
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    warm(l);
+    parked(l);
+    MUST(write(report, &byte, 1) == 1 && read(go_on, &byte, 1) == 1);
+    for (;;)
+        MUST(close(accept(l, NULL, NULL)) == 0 && write(report, &byte, 1) == 1);
+}
+
+/* For good: longer than the library believes what it knows of the listener. */
+static long until_it_sleeps_on(pid_t worker)
+{
+    int stat = stat_of(worker);
+    for (long before = -1, woken;; before = woken) {
+        until_asleep(stat);
+        woken = times_woken(worker);
+        if (before == woken)
+            break;
+        usleep(MOMENT * 1000);
+    }
+    MUST(close(stat) == 0);
+    return times_woken(worker);
+}
+
+/* The others sleep on: none of them is woken to find it gone. */
+static void connection_wakes_one_of_the_processes_that_share_a_blocking_accept(void)
+{
+    enum { WORKERS = 3, ROUNDS = 4 };
+    int l = listener(0), report[2], go_on[2];
+    pid_t workers[WORKERS];
+    char byte;
+    MUST(pipe2(report, O_CLOEXEC) == 0 && pipe2(go_on, O_CLOEXEC) == 0);
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = start_worker(l, report[1], go_on[0]);
+        IS(1, read(report[0], &byte, 1));
+    }
+    IS(WORKERS, write(go_on[1], "xxx", WORKERS));
+    for (int waiting = 1; waiting; usleep(200))
+        IS(0, ioctl(go_on[0], FIONREAD, &waiting));
+    for (int round = 0; round < ROUNDS; round++) {
+        long before[WORKERS], woken = 0;
+        for (int i = 0; i < WORKERS; i++)
+            before[i] = until_it_sleeps_on(workers[i]);
+        struct client c = introduced(l);
+        IS(1, read(report[0], &byte, 1));
+        for (int i = 0; i < WORKERS; i++)
+            woken += until_it_sleeps_on(workers[i]) != before[i];
+        IS(1, woken);
+        MUST(close(c.fd) == 0);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        MUST(kill(workers[i], SIGKILL) == 0 && waitpid(workers[i], NULL, 0) == workers[i]);
+}
+
 /* --- who waits but does not accept --- */
 
 static void count_socket(int fd, const char *what, void *count)
@@ -175,6 +249,7 @@ static const struct test cases[] = {
     CASE(server_that_daemonizes_after_epoll_ctl_works),
     CASE(child_with_its_parents_epoll_does_not_spin_for_its_parents_peers),
     CASE(parent_with_its_childs_epoll_does_not_spin_for_its_childs_peers),
+    CASE(connection_wakes_one_of_the_processes_that_share_a_blocking_accept),
     CASE(watcher_whose_children_accept_takes_nothing),
     CASE(child_that_only_watches_takes_nothing),
 };

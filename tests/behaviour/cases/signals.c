@@ -32,6 +32,49 @@ static void pending_signal_ends_the_wait_although_silent_peers_come(void)
     }
 }
 
+static int wait_for_two(enum way way, const struct watch *w, int other, const sigset_t *mask)
+{
+    struct epoll_event e[2];
+    struct timespec t = {LONG / 1000, 0};
+    struct pollfd p[2] = {{.fd = w->listener, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+    return way == PPOLL ? ppoll(p, 2, &t, mask) : epoll_pwait(w->epoll, e, 2, LONG, mask);
+}
+
+/* Of a listener that several processes share the wait looks before it accepts: that is where the signal comes in. The
+   other listener, whoever of the two is looked at first, has nothing. */
+static void signal_that_comes_in_at_one_listener_is_not_forgotten_at_the_next(void)
+{
+    static const enum way ways[] = {PPOLL, EPOLL_PWAIT};
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    ended_well(child);
+    for (int i = 0; i < 2; i++) {
+        int l = listener(0), other = listener(0);
+        struct watch w = watching(ways[i], l);
+        sigset_t none;
+        sigemptyset(&none);
+        warm(l);
+        warm(other);
+        if (ways[i] == EPOLL_PWAIT)
+            control(w.epoll, EPOLL_CTL_ADD, other, EPOLLIN, TOKEN + 1);
+        parked(l);
+        handle_usr1(count_signal, SA_RESTART);
+        block_usr1(true);
+        for (int round = 1; round <= 4; round++) { /* each is first in turn */
+            dial(l);
+            arrived(l);
+            IS(0, raise(SIGUSR1));
+            FAILS_WITH(EINTR, wait_for_two(ways[i], &w, other, &none));
+            IS(round, handled);
+            while (in_kernel_queue(l))
+                IS(0, polled(l, 0));
+        }
+        block_usr1(false);
+        MUST(close(l) == 0 && close(other) == 0);
+    }
+}
+
 static void *signal_while_asleep_then_dial(void *helper)
 {
     struct helper *h = helper;
@@ -155,6 +198,7 @@ static void signal_that_comes_with_a_silent_peer_ends_a_blocking_accept(void)
 
 static const struct test cases[] = {
     CASE(pending_signal_ends_the_wait_although_silent_peers_come),
+    CASE(signal_that_comes_in_at_one_listener_is_not_forgotten_at_the_next),
     CASE(masked_signal_waits_for_the_end_of_the_wait),
     CASE(signal_ends_every_wait_while_peers_are_silent),
     CASE(signal_let_in_by_the_mask_is_not_lost_when_a_silent_peer_comes_with_it),
