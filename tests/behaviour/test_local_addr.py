@@ -9,6 +9,7 @@ from wire import CLIENT, CLIENT6, DIRECT, LOCAL, PROXY, SERVICE, SERVICE6, TRUST
 
 SERVICE_TEXT = "192.0.2.10:3306"
 SERVICE6_TEXT = "[2001:db8::10]:3306"
+MAPPED_CLIENT = f"[::ffff:{wire.CLIENT[0]}]:{wire.CLIENT[1]}"
 STORES = pytest.mark.parametrize("store", ["socket", "table"])
 
 
