@@ -94,9 +94,21 @@ static bool scanned(void)
            is_governed(255, &b) && pps_listener_same(&a, &b);
 }
 
+static bool scanned_where_all_numbers_are_open(void)
+{
+    int l = new_listener(), file = open("/dev/null", O_RDONLY);
+    begin();
+    for (int fd = 0; fd < 256; fd++)
+        if (fd != l && dup2(file, fd) != fd)
+            return false;
+    pps_listener_scan();
+    return pps_fd_kind(l) == PPS_FD_INHERITED && pps_fd_kind(0) == PPS_FD_NO_SOCKET;
+}
+
 START_TEST(listeners_that_are_there_at_the_start_are_marked_up_to_number_255)
 {
     ck_assert(in_child(scanned));
+    ck_assert(in_child(scanned_where_all_numbers_are_open));
 }
 END_TEST
 
