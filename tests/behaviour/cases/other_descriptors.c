@@ -123,8 +123,10 @@ static void as_many_entries_as_descriptors_allowed_can_be_polled(void)
     IS(0, setrlimit(RLIMIT_NOFILE, &limit));
     parked(l);
     for (int i = 0; i < MOST; i++)
-        p[i] = (struct pollfd){.fd = i == 7 ? l : -1, .events = POLLIN};
+        p[i] = (struct pollfd){.fd = i == 7 ? l : -1, .events = POLLIN, .revents = 77};
     IS(0, poll(p, MOST, MOMENT));
+    for (int i = 0; i < MOST; i++)
+        IS(0, p[i].revents);
     struct client c = introduced(l);
     IS(1, poll(p, MOST, LONG));
     IS(POLLIN, p[7].revents);
