@@ -25,7 +25,10 @@ int main(void)
     srunner_add_suite(runner, suite_line());
     srunner_add_suite(runner, suite_peer());
     srunner_add_suite(runner, suite_admit());
+    srunner_add_suite(runner, suite_sockname());
+    srunner_add_suite(runner, suite_lowat());
     srunner_add_suite(runner, suite_pending());
+    srunner_add_suite(runner, suite_parked());
     srunner_add_suite(runner, suite_limit());
     srunner_add_suite(runner, suite_limit_tables());
     srunner_add_suite(runner, suite_listener());

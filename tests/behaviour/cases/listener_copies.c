@@ -99,6 +99,17 @@ static void dup2_onto_a_listener_closes_it(void)
     }
 }
 
+static void dup2_onto_number_0_closes_it_too(void)
+{
+    int l = listener(SOCK_NONBLOCK), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    IS(0, dup2(l, STDIN_FILENO));
+    MUST(close(l) == 0);
+    warm(STDIN_FILENO);
+    struct client silent = parked(STDIN_FILENO);
+    IS(0, dup2(null, STDIN_FILENO));
+    is_closed(&silent);
+}
+
 /* None of these closes anything. */
 static int without_closing(int kind, int l)
 {
@@ -141,6 +152,7 @@ static const struct test cases[] = {
     CASE(copy_of_a_listener_never_hangs_the_first_accept),
     CASE(registration_of_a_closed_number_lives_while_a_copy_does),
     CASE(dup2_onto_a_listener_closes_it),
+    CASE(dup2_onto_number_0_closes_it_too),
     CASE(listener_that_was_not_closed_keeps_its_waiting_peers),
     CASE(range_of_one_closes_the_listener),
 };

@@ -118,17 +118,18 @@ static void as_many_entries_as_descriptors_allowed_can_be_polled(void)
     enum { MOST = 64 };
     int l = listener(SOCK_NONBLOCK);
     struct rlimit limit = {MOST, MOST};
-    struct pollfd p[MOST];
+    struct pollfd p[MOST + 1];
     warm(l);
     IS(0, setrlimit(RLIMIT_NOFILE, &limit));
     parked(l);
-    for (int i = 0; i < MOST; i++)
+    for (int i = 0; i <= MOST; i++)
         p[i] = (struct pollfd){.fd = i == 7 ? l : -1, .events = POLLIN, .revents = 77};
     IS(0, poll(p, MOST, MOMENT));
     for (int i = 0; i < MOST; i++)
         IS(0, p[i].revents);
     struct client c = introduced(l);
     IS(1, poll(p, MOST, LONG));
+    IS(77, p[MOST].revents); /* none of the caller's */
     IS(POLLIN, p[7].revents);
     accepts(l, &c);
 }

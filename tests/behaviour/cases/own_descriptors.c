@@ -113,6 +113,34 @@ static void threads_are_served_when_a_pipe_takes_the_place_of_a_descriptor_of_th
     replaced_by(never_readable, true);
 }
 
+/* One that shares its listener with others waits in another way, and has more of the library's. */
+static void replaced_one_by_one(enum put how)
+{
+    for (int i = 0, count = 1; i < count; i++) {
+        struct accepter a[THREADS];
+        int l = listener(0), own = empty_file();
+        struct client silent = begin_to_share(a, l, true);
+        struct numbers ours = kernel_objects();
+        step = put_names[how];
+        MUST((count = ours.count) >= 3); /* two epolls and a timer, at least */
+        put_in_place(own, ours.fd[i], how);
+        everybody_is_served(a, l, &silent);
+        MUST(fcntl(ours.fd[i], F_GETFD) >= 0 && close(ours.fd[i]) == 0 && close(l) == 0 && close(own) == 0);
+    }
+}
+
+static void process_among_others_is_served_when_a_file_takes_the_place_of_any_descriptor_of_the_librarys(void)
+{
+    for (enum put how = BY_DUP2; how <= BY_DUP3; how++) {
+        pid_t child = fork();
+        if (child == 0) {
+            replaced_one_by_one(how);
+            _exit(0);
+        }
+        ended_well(child);
+    }
+}
+
 /* Whoever comes to be served then, no byte of the library's gets into it. */
 static void file_in_the_place_of_a_descriptor_of_the_librarys_stays_as_it_is(void)
 {
@@ -144,6 +172,7 @@ static void file_in_the_place_of_a_descriptor_of_the_librarys_stays_as_it_is(voi
 static const struct test cases[] = {
     CASE(threads_are_served_when_a_file_takes_the_place_of_a_descriptor_of_the_librarys),
     CASE(threads_are_served_when_a_pipe_takes_the_place_of_a_descriptor_of_the_librarys),
+    CASE(process_among_others_is_served_when_a_file_takes_the_place_of_any_descriptor_of_the_librarys),
     CASE(file_in_the_place_of_a_descriptor_of_the_librarys_stays_as_it_is),
 };
 
