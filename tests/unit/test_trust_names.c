@@ -210,6 +210,26 @@ START_TEST(of_a_long_name_the_beginning_is_kept)
     lists("sni:db", NULL);
     ck_assert(!lets_in("192.168.0.1", tlvs, sizeof tlvs));
     by_name("sni:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...");
+    tlvs[1] = 0;
+    tlvs[2] = 36;
+    ck_assert(!lets_in("192.168.0.1", tlvs, 3 + 36));
+    by_name("sni:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...");
+    tlvs[2] = 35;
+    ck_assert(!lets_in("192.168.0.1", tlvs, 3 + 35));
+    by_name("sni:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+}
+END_TEST
+
+START_TEST(the_longest_name_there_is_lets_in)
+{
+    char list[4 + 255 + 1] = "sni:", tlvs[3 + 256] = "\x02\x00\xff";
+    memset(list + 4, 'x', 255);
+    memset(tlvs + 3, 'x', 256);
+    lists(list, NULL);
+    ck_assert(lets_in("192.168.0.1", tlvs, 3 + 255));
+    tlvs[1] = 1;
+    tlvs[2] = 0;
+    ck_assert(!lets_in("192.168.0.1", tlvs, 3 + 256));
 }
 END_TEST
 
@@ -269,6 +289,7 @@ Suite *suite_trust_names(void)
     tcase_add_test(t, without_lists_everybody_is_let_in);
     tcase_add_test(t, a_name_is_compared_byte_by_byte_but_for_the_case_of_a_host);
     tcase_add_test(t, of_a_long_name_the_beginning_is_kept);
+    tcase_add_test(t, the_longest_name_there_is_lets_in);
     tcase_add_test(t, names_in_a_file_are_read_and_read_again);
     tcase_add_test(t, a_file_whose_names_are_known_already_is_not_empty);
     tcase_add_test(t, of_many_names_each_is_found_and_no_other);

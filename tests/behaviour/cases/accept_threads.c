@@ -131,6 +131,44 @@ static void threads_that_are_left_after_a_cancellation_serve_live_clients(void)
         cancelled(false, victims, false);
 }
 
+struct leaver {
+    int listener;
+    _Atomic pid_t tid;
+    sigset_t at_the_end;
+};
+
+static void note_signals(void *leaver)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, &((struct leaver *)leaver)->at_the_end);
+}
+
+static void *accept_and_clean_up(void *leaver)
+{
+    struct leaver *v = leaver;
+    v->tid = gettid();
+    pthread_cleanup_push(note_signals, v);
+    accept(v->listener, NULL, NULL);
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+/* Those that the library held back while it watched the peer. */
+static void cancelled_threads_own_handlers_find_its_signals_as_they_were(void)
+{
+    pthread_t thread;
+    struct leaver v = {.listener = listener(0)};
+    warm(v.listener);
+    parked(v.listener);
+    sigfillset(&v.at_the_end);
+    IS(0, pthread_create(&thread, NULL, accept_and_clean_up, &v));
+    while (!v.tid)
+        usleep(200);
+    int stat = stat_of(v.tid);
+    until_asleep(stat);
+    MUST(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0 && close(stat) == 0);
+    IS(0, sigismember(&v.at_the_end, SIGUSR1));
+}
+
 static bool in_the_real_accept(const struct accepter *a)
 {
     char path[64], text[16] = "";
@@ -197,6 +235,7 @@ static const struct test cases[] = {
     CASE(handlers_that_do_not_restart_end_accept_in_the_thread_they_ran_in),
     CASE(threads_that_are_left_after_a_cancellation_are_served),
     CASE(threads_that_are_left_after_a_cancellation_serve_live_clients),
+    CASE(cancelled_threads_own_handlers_find_its_signals_as_they_were),
     CASE(late_peer_is_served_although_its_watcher_was_cancelled),
     CASE(late_peer_is_served_although_its_thread_left_while_another_came),
 };

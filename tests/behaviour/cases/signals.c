@@ -196,6 +196,32 @@ static void signal_that_comes_with_a_silent_peer_ends_a_blocking_accept(void)
     }
 }
 
+/* The accept held them back while it watched the peer; it sleeps in the kernel's own accept when that one has left. */
+static void *leave_then_signal(void *helper)
+{
+    struct helper *h = helper;
+    until_asleep(h->stat);
+    MUST(close(h->client->fd) == 0);
+    while (high_numbers("socket").count)
+        usleep(200);
+    until_asleep(h->stat);
+    IS(0, pthread_kill(h->sleeper, SIGUSR1));
+    return NULL;
+}
+
+static void signal_ends_an_accept_whose_silent_peer_has_left(void)
+{
+    struct helper h;
+    int l = listener(0);
+    warm(l);
+    struct client silent = parked(l);
+    handle_usr1(count_signal, 0);
+    start(&h, leave_then_signal, l, &silent);
+    FAILS_WITH(EINTR, accept(l, NULL, NULL));
+    done(&h);
+    IS(1, handled);
+}
+
 static const struct test cases[] = {
     CASE(pending_signal_ends_the_wait_although_silent_peers_come),
     CASE(signal_that_comes_in_at_one_listener_is_not_forgotten_at_the_next),
@@ -204,6 +230,7 @@ static const struct test cases[] = {
     CASE(signal_let_in_by_the_mask_is_not_lost_when_a_silent_peer_comes_with_it),
     CASE(signal_is_not_lost_when_a_silent_peer_comes_with_it),
     CASE(signal_that_comes_with_a_silent_peer_ends_a_blocking_accept),
+    CASE(signal_ends_an_accept_whose_silent_peer_has_left),
 };
 
 int main(int argc, char **argv)
