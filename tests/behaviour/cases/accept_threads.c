@@ -131,41 +131,37 @@ static void threads_that_are_left_after_a_cancellation_serve_live_clients(void)
         cancelled(false, victims, false);
 }
 
+static void note_signals(void *set)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, set);
+}
+
 struct leaver {
     int listener;
-    _Atomic pid_t tid;
     sigset_t at_the_end;
 };
 
-static void note_signals(void *leaver)
-{
-    pthread_sigmask(SIG_SETMASK, NULL, &((struct leaver *)leaver)->at_the_end);
-}
-
-static void *accept_and_clean_up(void *leaver)
+static void *accept_cancelled(void *leaver)
 {
     struct leaver *v = leaver;
-    v->tid = gettid();
-    pthread_cleanup_push(note_signals, v);
+    pthread_cleanup_push(note_signals, &v->at_the_end);
+    IS(0, pthread_cancel(pthread_self()));
     accept(v->listener, NULL, NULL);
-    pthread_cleanup_pop(1);
+    pthread_cleanup_pop(0);
     return NULL;
 }
 
-/* Those that the library held back while it watched the peer. */
+/* The library holds them back while it watches the peer. */
 static void cancelled_threads_own_handlers_find_its_signals_as_they_were(void)
 {
     pthread_t thread;
+    void *end;
     struct leaver v = {.listener = listener(0)};
     warm(v.listener);
     parked(v.listener);
     sigfillset(&v.at_the_end);
-    IS(0, pthread_create(&thread, NULL, accept_and_clean_up, &v));
-    while (!v.tid)
-        usleep(200);
-    int stat = stat_of(v.tid);
-    until_asleep(stat);
-    MUST(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0 && close(stat) == 0);
+    IS(0, pthread_create(&thread, NULL, accept_cancelled, &v));
+    MUST(pthread_join(thread, &end) == 0 && end == PTHREAD_CANCELED);
     IS(0, sigismember(&v.at_the_end, SIGUSR1));
 }
 

@@ -200,7 +200,8 @@ static void signal_that_comes_with_a_silent_peer_ends_a_blocking_accept(void)
 static void *leave_then_signal(void *helper)
 {
     struct helper *h = helper;
-    until_asleep(h->stat);
+    while (!is_parked(h->client))
+        usleep(200);
     MUST(close(h->client->fd) == 0);
     while (high_numbers("socket").count)
         usleep(200);
@@ -213,8 +214,7 @@ static void signal_ends_an_accept_whose_silent_peer_has_left(void)
 {
     struct helper h;
     int l = listener(0);
-    warm(l);
-    struct client silent = parked(l);
+    struct client silent = dial(l);
     handle_usr1(count_signal, 0);
     start(&h, leave_then_signal, l, &silent);
     FAILS_WITH(EINTR, accept(l, NULL, NULL));
