@@ -128,6 +128,16 @@ soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
 check-servers: all $(TOOL_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
+.PHONY: check-world servers-table
+# Debian's packages that would push out others.
+UNPACKED := $(addprefix $(B)/world/,vsftpd exim4-daemon-light)
+$(UNPACKED):
+	$(Q)mkdir -p $(@D)/new && cd $(@D)/new && apt-get download -qq $(@F) && dpkg-deb -x $(@F)_*.deb $(@F) && mv $(@F) ..
+check-world: all $(UNPACKED) ## some fifty servers, each asked the same: tests/servers/README.md; needs root
+	$(Q)scripts/need world
+	$(Q)$(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadscope) tests/world $(if $(K),-k '$(K)')
+servers-table: ## tests/servers/README.md written anew, from what they answer now
+	$(Q)WORLD_TABLE=write $(MAKE) --no-print-directory check-world
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(SHARING) tests/tool
 check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-packages

@@ -6,11 +6,8 @@ import pytest
 
 pytest.register_assert_rewrite("contract", "inetd")
 
-from harness import BALANCER, Balancer, Certificates, room_in_the_log, scratch  # noqa: E402
-
-# What a file's servers run with where a test does not say otherwise. No test that is about something else should run
-# into the timeout, however slow the machine.
-SHARED = {"TRUST": BALANCER, "TIMEOUT": "30s", "LOG": "stderr:info"}
+from harness import Certificates, room_in_the_log, scratch  # noqa: E402
+from launcher import SHARED, Launcher, template_of  # noqa: E402
 
 
 def pytest_generate_tests(metafunc):
@@ -33,23 +30,13 @@ def certificates():
 
 @pytest.fixture(scope="module")
 def template(request):
-    """What is made once for all servers of a file: a data directory, host keys."""
-    with scratch("template") as directory:
-        request.module.SERVER.make_template(directory)
+    with template_of(request.module.SERVER) as directory:
         yield directory
 
 
 @pytest.fixture(scope="module")
 def _launcher(request, template, certificates):
-    """Starts servers, and balancers before them, that live until a scope (an ExitStack) closes."""
-    class Launcher:
-        def server(self, scope, settings, kind=request.module.SERVER, **options):
-            return scope.enter_context(kind(scope.enter_context(scratch(kind.name)), template, settings, **options))
-
-        def balancer(self, scope, server):
-            return scope.enter_context(
-                Balancer(scope.enter_context(scratch("haproxy")), server.endpoint, certificates))
-    return Launcher()
+    return Launcher(request.module.SERVER, template, certificates)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +60,9 @@ def balancer(_launcher, server):
 
 
 @pytest.fixture
-def start(request, _launcher):
-    """start(TIMEOUT="500ms") is a server of this test's own, start(bare=True) one without the shim."""
+def start(_launcher):
     with ExitStack() as scope:
-        def start(bare=False, host="127.0.0.1", kind=request.module.SERVER, **settings):
-            return _launcher.server(scope, None if bare else {**SHARED, **settings}, kind=kind, host=host)
-        yield start
+        yield _launcher.starter(scope)
 
 
 @pytest.fixture

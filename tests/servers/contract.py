@@ -45,6 +45,8 @@ class Server(Process):
     counts = True  # False: it changes its root directory before it accepts, and cannot make a file where it was told
     shares_accounts = True  # False: those who accept were executed, and each counts its clients for itself
     ipv6_routes = ("ipv6-v1", "ipv6-v2")  # (none: it cannot name an IPv6 client of an IPv4 listener)
+    reload_signal = None  # that by which it takes in a new configuration and goes on; None: it is stopped and started
+    reloaded = None  # pattern of what its log says then
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
         super().__init__(directory, shim_env(**settings) if settings is not None else {})
@@ -104,6 +106,16 @@ class Server(Process):
     def start_children(self, endpoint):
         """Makes the server start programs of all kinds it ever starts; they must work."""
         self.login(endpoint)
+
+    def renew(self):
+        """Has it go on with a new configuration: in what it is, if it can, else in a new start."""
+        if self.reload_signal is None:
+            self.stop()
+            self.start()
+            return
+        mark = self.log.mark()
+        os.kill(self.pid, self.reload_signal)
+        self.log.wait(self.reloaded, mark)
 
     def accept_errors(self, since=0):
         return self.log.find(self.accept_error, since)
@@ -197,6 +209,13 @@ def assert_served(server, balancer, mark):
     assert server.accept_errors(mark) == []
 
 
+def assert_lets_nobody_through(bare, balancer):
+    mark = bare.client_log.mark()
+    assert bare.direct_login().address == "127.0.0.1"
+    assert all(refused(bare.login, balancer[mode]) for mode in MODES)
+    assert not bare.log_names(CLIENT, mark)
+
+
 def strangers(count):
     """That many clients, no two alike."""
     return [(f"203.0.113.{1 + number % 200}", 10000 + number) for number in range(count)]
@@ -236,11 +255,7 @@ class TheClient:
     # Without the shim: that these tests measure the shim and nothing else.
     def test_without_the_shim_no_client_gets_through_the_balancer(self, start, balance):
         bare = start(bare=True)
-        balancer = balance(bare)
-        mark = bare.client_log.mark()
-        assert bare.direct_login().address == "127.0.0.1"
-        assert all(refused(bare.login, balancer[mode]) for mode in MODES)
-        assert not bare.log_names(CLIENT, mark)
+        assert_lets_nobody_through(bare, balance(bare))
 
     @pytest.mark.parametrize("route", [*MODES, "send-proxy-v2-crc32c"])
     def test_a_session_serves_the_client_behind_the_balancer(self, server, balancer, route):

@@ -26,6 +26,8 @@ class Dovecot(Server):
     name = "dovecot"
     ready_line = r"master: Info: Dovecot v\S+ .*starting up"
     stop_signal = signal.SIGTERM
+    reload_signal = signal.SIGHUP
+    reloaded = r"SIGHUP received - reloading configuration"
     accept_error = r".*accept\(.*\) failed.*|.*(?:Panic|Fatal):.*"
     counts = False
     service = "service_count = 0\n  process_min_avail = 1"

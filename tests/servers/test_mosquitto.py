@@ -26,6 +26,8 @@ class Mosquitto(Server):
     name = "mosquitto"
     ready_line = r"mosquitto version \S+ running"
     stop_signal = signal.SIGTERM
+    reload_signal = signal.SIGHUP
+    reloaded = r"Reloading config"
     accept_error = r"Unable to accept.*|.*[Aa]ccept.*(?:error|failed).*"
 
     ids = itertools.count(1)

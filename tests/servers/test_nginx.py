@@ -30,6 +30,8 @@ class Nginx(Server):
     workers = 2
     listen = "127.0.0.1:{}"
     events = "accept_mutex off;"
+    reload_signal = signal.SIGHUP
+    reloaded = r" start worker process \d+$"
     daemon = "off"
 
     @classmethod

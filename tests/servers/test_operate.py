@@ -12,10 +12,10 @@ from contextlib import ExitStack
 
 import counters
 import pytest
-from conftest import SHARED
 from harness import (BALANCER, CLIENT, COMMON_NAME, Balancer, clean_env, descendants, dial, read_to_end, run, scratch,
                      tool as program, until)
 from journal import TOOL, Journal, query, seconds
+from launcher import SHARED
 from place import needs
 from test_go import Go, GoStatic
 from test_mariadb import MariaDB

@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,6 +24,8 @@ class Postfix(Server):
     """Relays for its clients' own networks, and rejects ETRN in words that name the client."""
     name = "postfix"
     ready_line = r"daemon started -- version"
+    reload_signal = signal.SIGHUP
+    reloaded = r"reload -- version"
     accept_error = r".*(?:accept connection|fatal|panic|bad command startup).*"
     shares_accounts = False  # each smtpd is executed
     keeps_waiting = False  # an smtpd that serves a client waits for nobody's header; PPSHIM_DEFER_ACCEPT mends it

@@ -30,6 +30,8 @@ def program(name):
 
 class PostgreSQL(Server):
     name = "postgresql"
+    reload_signal = signal.SIGHUP
+    reloaded = r"received SIGHUP, reloading configuration files"
     ready_line = r"database system is ready to accept connections"
     stop_signal = signal.SIGINT  # "fast": does not wait for clients
     accept_error = r"could not accept new connection.*"

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""launcher.py: servers, and balancers before them, for the fixtures of tests/servers and tests/world."""
+from contextlib import contextmanager
+
+from harness import BALANCER, Balancer, scratch
+
+# What servers run with where a test does not say otherwise. No test that is about something else should run into the
+# timeout, however slow the machine.
+SHARED = {"TRUST": BALANCER, "TIMEOUT": "30s", "LOG": "stderr:info"}
+
+
+@contextmanager
+def template_of(kind):
+    """What is made once for all servers of a kind: a data directory, host keys."""
+    with scratch("template") as directory:
+        kind.make_template(directory)
+        yield directory
+
+
+class Launcher:
+    """Starts what lives until a scope (an ExitStack) closes."""
+
+    def __init__(self, kind, template, certificates):
+        self.kind, self.template, self.certificates = kind, template, certificates
+
+    def server(self, scope, settings, kind=None, **options):
+        kind = kind or self.kind
+        return scope.enter_context(kind(scope.enter_context(scratch(kind.name)), self.template, settings, **options))
+
+    def balancer(self, scope, server):
+        return scope.enter_context(Balancer(scope.enter_context(scratch("haproxy")), server.endpoint, self.certificates))
+
+    def starter(self, scope):
+        """start(TIMEOUT="500ms") is a server of a test's own, start(bare=True) one without the shim."""
+        def start(bare=False, host="127.0.0.1", kind=None, **settings):
+            return self.server(scope, None if bare else {**SHARED, **settings}, kind=kind, host=host)
+        return start
