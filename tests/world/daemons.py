@@ -93,6 +93,7 @@ idle_session_timeout=600
 class ProFtpd(Ftp):
     name = "proftpd"
     programs = ("proftpd",)
+    ipv6_routes = ()
     own_log = "clients.log"
     names = r"^{address} (?:-|{port}) "
     tells_ports = False
@@ -138,27 +139,28 @@ class PgBouncer(Described):
     nonsense = struct.pack("!II", 8, 12345)
 
     def told_of(self, word):
-        return rf"pgbouncer/{word}@(\S+):(\d+) login attempt: "
+        return rf"@(\S+):(\d+) login attempt: db={word} "
 
     def say(self, endpoint, word):
-        said = b"\0\3\0\0" + b"".join(text + b"\0" for text in (b"user", word.encode(), b"database", b"pgbouncer", b""))
+        said = b"\0\3\0\0" + b"".join(text + b"\0" for text in (b"user", b"who", b"database", word.encode(), b""))
         with dial(endpoint) as sock:
             try:
                 sock.sendall(struct.pack("!I", 4 + len(said)) + said)
                 if receive(sock, 1) != b"R":
-                    raise Refused("no authentication")
+                    raise Refused("no answer of PostgreSQL's")
             except ConnectionError as error:
                 raise Refused(error) from None
 
     def argv(self):
         return [self.program(), self.file("pgbouncer.ini", f"""\
 [databases]
+* = host={self.host} port=1
 [pgbouncer]
 listen_addr = {self.host}
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = any
-admin_users = admin
+auth_type = plain
+auth_file = {self.file("users", '"who" "secret"')}
 max_client_conn = 1000
 """)]
 
@@ -188,8 +190,8 @@ class Slapd(Described):
         return self.named(rf"conn={number} fd=\d+ ACCEPT from IP=\[?(.+?)\]?:(\d+) ", 0)
 
     def argv(self):
-        return [self.program(), "-f", self.file("slapd.conf", f"pidfile {self.directory}/pid\n"), "-F", "",
-                "-h", f"ldap://{self.host}:{self.port}/", "-d", "stats"]
+        return [self.program(), "-f", self.file("slapd.conf", f"pidfile {self.directory}/pid\n"), "-h",
+                 f"ldap://{self.host}:{self.port}/", "-d", "stats"]
 
 
 class Stunnel(Described):
@@ -220,7 +222,7 @@ accept = {self.host}:{self.port}
 cert = {self.template}/crt
 key = {self.template}/key
 exec = /bin/sh
-execArgs = sh -c "echo $REMOTE_HOST $REMOTE_PORT"
+execArgs = sh {self.file("who", "echo $REMOTE_HOST $REMOTE_PORT")}
 """)]
 
 
@@ -233,7 +235,9 @@ class Samba(Described):
     names = r"^{address} "
     tells_ports = False
     accept_error = r".*(?:accept: |PANIC).*"
-    ready_line = r"waiting for connections"
+
+    def is_ready(self, mark):
+        return self.listens()
 
     def told_of(self, word):
         return rf"^(\S+) {word}$"
@@ -320,6 +324,10 @@ class Pgpool(InTurn):
     nonsense = struct.pack("!II", 8, 12345)
     children = 4
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.backend_port = reserve_port()  # of nobody
+
     def told_of(self, word):
         return r"connecting host=(\S+) port=(\d+)$"
 
@@ -346,7 +354,7 @@ pid_file_name = '{self.directory}/pid'
 logdir = '{self.directory}'
 backend_clustering_mode = 'raw'
 backend_hostname0 = '{self.host}'
-backend_port0 = 1
+backend_port0 = {self.backend_port}
 failover_on_backend_error = off
 num_init_children = {self.children}
 log_connections = on

@@ -58,10 +58,10 @@ class World:
     LABEL = PACKAGE = WORD = None  # its name in the table, whose version stands there, where it says who its client was
     NOT_ASKED = {}  # a column, and what stands there instead
 
-    def test_it_waits_for_clients_in_a_known_way(self, server):
+    def test_it_waits_for_clients_in_a_known_way(self, bare):
         """Told by two looks that see the same: a thread may be on its way."""
         def seen():
-            looks = [sorted(ways_to_wait(server.pid, server.port)) for _ in range(2)]
+            looks = [sorted(ways_to_wait(bare.pid, bare.port)) for _ in range(2)]
             return looks[0] == looks[1] and looks[0]
         type(self).waits = told(until(seen, "its threads wait for clients"))
 

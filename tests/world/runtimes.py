@@ -25,7 +25,9 @@ class Program(Answers):
 
 
 class Asyncio(Program):
+    """CPython leaves no room for the address of an IPv6 client of an IPv4 listener."""
     name = "asyncio"
+    ipv6_routes = ()
     programs = ("/usr/bin/python3",)
     script = ("asyncio_server.py",)
 
@@ -43,6 +45,7 @@ class NodeThread(Program):
 
 class NetServerFork(Program):
     name = "net-server"
+    ipv6_routes = ()
     programs = ("/usr/bin/perl",)
     script = ("net_server.pl", "Fork")
     names = r"served {address} {port}$"
@@ -59,6 +62,7 @@ class NetServerPreFork(NetServerFork):
 
 class GunicornSync(Answers):
     name = "gunicorn"
+    ipv6_routes = ()
     programs = ("gunicorn",)
     accept_error = r".*(?:Traceback|\[ERROR\]).*"
     names = r"^{address} {port} "
@@ -82,7 +86,7 @@ class GunicornThreads(GunicornSync):
 
 class Uwsgi(Answers):
     name = "uwsgi"
-    programs = ("uwsgi",)
+    programs = ("uwsgi-core",)
     own_log = None
     names = r"^told {address} "
     tells_ports = False

@@ -10,7 +10,6 @@ class ApacheEvent(Http):
     name = "apache"
     programs = ("apache2",)
     accept_error = r".*\[(?:crit|alert|emerg)\].*|.*(?:apr_socket_accept|AH00052|AH00048).*"
-    ipv6_routes = ()
     mpm = "event"
     ready_line = r"resuming normal operations"
     reload_signal = signal.SIGUSR1
@@ -107,7 +106,7 @@ import std;
 backend default none;
 sub vcl_recv { return (synth(200)); }
 sub vcl_synth {
-    set resp.body = client.ip + " " + std.port(client.ip);
+    set resp.body = "" + client.ip + " " + std.port(client.ip);
     return (deliver);
 }
 """)
@@ -146,6 +145,7 @@ class Tinyproxy(Answers):
     """Its page of statistics may name who asks."""
     name = "tinyproxy"
     programs = ("tinyproxy",)
+    ipv6_routes = ()
     path = "http://tinyproxy.stats/"
     own_log = None
     names = r"Connect \(file descriptor \d+\): {address}\b"
@@ -163,7 +163,7 @@ Timeout 600
 MaxClients 1000
 StatFile "{self.file('stats.html', '{clientip}')}"
 LogFile "{self.log.path}"
-LogLevel Connect
+LogLevel Info
 """)]
 
 
@@ -201,6 +201,7 @@ class Prosody(Answers):
     """Serves HTTP to its web clients; a module of a few lines tells them who they are."""
     name = "prosody"
     programs = ("prosody",)
+    ipv6_routes = ()
     user = unprivileged("prosody")
     path = "/who"
     own_log = None
