@@ -58,7 +58,8 @@
       (epfd, events, max, timeout_ms, mask))                                                                           \
     X(int, epoll_pwait2,                                                                                               \
       (int epfd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask),           \
-      (epfd, events, max, timeout, mask))
+      (epfd, events, max, timeout, mask))                                                                              \
+    X(void *, dlopen, (const char *file, int mode), (file, mode))
 
 #define X(returns, name, parameters, arguments) returns real_##name parameters;
 PPS_REAL_CALLS(X)

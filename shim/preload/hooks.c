@@ -12,6 +12,7 @@
 #include "listener.h"
 #include "state.h"
 #include "wait.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <ppshim/real.h>
 #include <ppshim/sockname.h>
@@ -19,6 +20,10 @@
 
 #ifndef CLOSE_RANGE_UNSHARE /* musl */
 #define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
+
+#ifndef RTLD_DEEPBIND /* musl */
+#define RTLD_DEEPBIND 0
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
@@ -309,3 +314,19 @@ EXPORT int posix_close(int fd, int flags)
     return close(fd);
 }
 #endif
+
+/* --- loading --- */
+
+#ifdef __clang__
+#define JUMPS
+#else
+#define JUMPS __attribute__((optimize("optimize-sibling-calls")))
+#endif
+
+/* Plugins that are loaded so that they find libc's symbols before any preload's (PHP's extensions are) find ours like
+   everybody. Where a file is looked for depends on who calls: the compiler makes a jump of this, and the caller is still
+   the server. */
+JUMPS EXPORT void *dlopen(const char *file, int mode)
+{
+    return real_dlopen(file, off() ? mode : mode & ~RTLD_DEEPBIND);
+}
