@@ -46,6 +46,7 @@ class Server(Process):
     shares_accounts = True  # False: those who accept were executed, and each counts its clients for itself
     ipv6_routes = ("ipv6-v1", "ipv6-v2")  # (none: it cannot name an IPv6 client of an IPv4 listener)
     reload_signal = None  # that by which it takes in a new configuration and goes on; None: it is stopped and started
+    reload_refuses = False  # True: for a moment nobody listens, with the shim or without
     reloaded = None  # pattern of what its log says then
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):

@@ -2,6 +2,7 @@
 """daemons.py: logins, files, directories, relays: servers of the other protocols."""
 import re
 import struct
+from pathlib import Path
 
 from contract import Refused
 from described import UNPACKED, Described, InTurn, converse, new_word, over_tls, peer, receive
@@ -47,6 +48,8 @@ class Dropbear(Sshd):
 class Ftp(Described):
     """Its log says who logs in by which name."""
     needs_root = True
+    nonsense = b"QUIT\r\n"
+    more = ""
 
     def say(self, endpoint, word):
         converse(endpoint, (b"220 ", b"USER ftp\r\n"), (b"331 ", f"PASS {word}@test\r\n".encode()),
@@ -86,7 +89,7 @@ vsftpd_log_file={self.client_log.path}
 max_per_ip=0
 max_clients=0
 accept_timeout=600
-idle_session_timeout=600
+{self.more}idle_session_timeout=600
 """)]
 
 
@@ -117,6 +120,7 @@ User nobody
 Group nogroup
 UseIPv6 off
 UseReverseDNS off
+UseFtpUsers off
 MaxInstances none
 TimeoutLogin 600
 PidFile {self.directory}/pid
@@ -126,7 +130,13 @@ WtmpLog off
 TransferLog none
 LogFormat peers "%a - %r"
 ExtendedLog {self.client_log.path} ALL peers
-""")]
+<Anonymous {self.directory}>
+User nobody
+Group nogroup
+UserAlias ftp nobody
+RequireValidShell off
+</Anonymous>
+{self.more}""")]
 
 
 class PgBouncer(Described):
@@ -162,10 +172,15 @@ unix_socket_dir =
 auth_type = plain
 auth_file = {self.file("users", '"who" "secret"')}
 max_client_conn = 1000
+tcp_defer_accept = 0
 """)]
 
 
+UNBIND = bytes([0x30, 5, 2, 1, 2, 0x42, 0])
+
+
 class Slapd(Described):
+    """A goodbye often enough that it is in no doubt about what it reads, whatever stands before."""
     name = "slapd"
     programs = ("slapd",)
     names = r" ACCEPT from IP=\[?{address}\]?:{port} "
@@ -180,14 +195,14 @@ class Slapd(Described):
         body = bytes([2, 1, 1, 0x60, len(bind)]) + bind
         with dial(endpoint) as sock:
             try:
-                sock.sendall(bytes([0x30, len(body)]) + body)
+                sock.sendall(bytes([0x30, len(body)]) + body + UNBIND * 20)
                 if receive(sock, 1) != b"\x30":
                     raise Refused("no answer of LDAP's")
             except ConnectionError as error:
                 raise Refused(error) from None
         self.log.wait(rf'op=0 BIND dn="cn={word}"', mark)
         [number] = self.log.find(rf'conn=(\d+) op=0 BIND dn="cn={word}" method', mark)
-        return self.named(rf"conn={number} fd=\d+ ACCEPT from IP=\[?(.+?)\]?:(\d+) ", 0)
+        return self.named(rf"conn={number} fd=\d+ ACCEPT from IP=\[?(.+?)\]?:(\d+) ", mark)
 
     def argv(self):
         return [self.program(), "-f", self.file("slapd.conf", f"pidfile {self.directory}/pid\n"), "-h",
@@ -274,7 +289,7 @@ preexec = /bin/sh -c 'echo %I %m >>{self.client_log.path}'
 
 
 class Exim(Described):
-    """Greets each client by its address."""
+    """Greets each client by its address. It is but unpacked, and its user is one in a file of its own."""
     name = "exim"
     programs = ("exim4",)
     places = (f"{UNPACKED}/exim4-daemon-light/usr/sbin/exim4",)
@@ -282,7 +297,11 @@ class Exim(Described):
     own_log = "mainlog"
     names = r"SMTP connection from \[{address}\]:{port} "
     accept_error = r".*(?:accept|panic|Failed).*"
-    ready_line = r"listening for SMTP|pid \d+: no queue runs|daemon started"
+
+    @classmethod
+    def make_template(cls, directory):
+        needs("mounts")
+        super().make_template(directory)
 
     def login(self, endpoint):
         greeted = converse(endpoint, (b"220 ", b"EHLO client.test\r\n"), (b"250", b"QUIT\r\n"))
@@ -296,7 +315,11 @@ class Exim(Described):
         (self.directory / "spool").mkdir(exist_ok=True)
         (self.directory / "spool").chmod(0o777)
         self.directory.chmod(0o777)
-        return [self.program(), "-bdf", "-C", self.file("exim.conf", f"""\
+        self.file("passwd", Path("/etc/passwd").read_text() + "Debian-exim:x:65500:65500::/nonexistent:/bin/false\n")
+        self.file("group", Path("/etc/group").read_text() + "Debian-exim:x:65500:\n")
+        return ["unshare", "--mount", "/bin/sh", "-c",
+                'mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group && exec "$@"', self.directory,
+                self.program(), "-bdf", "-C", self.file("exim.conf", f"""\
 exim_path = {self.program()}
 exim_user = nobody
 exim_group = nogroup

@@ -95,11 +95,13 @@ class Described(Server):
         port = peer[1] if self.tells_ports and peer[1] is not ANY else r"\d+"
         return self.client_log.find(self.names.format(address=re.escape(peer[0]), port=port), since)
 
-    log_names_refused = log_names
+    def log_names_refused(self, peer, since):
+        """By its port it is no other's; since is another log's mark."""
+        return self.log_names(peer, 0)
 
 
 def peer(address, port=ANY):
-    return Peer(str(ip_address(address.removeprefix("::ffff:"))), port if port is ANY else int(port))
+    return Peer(str(ip_address(address.strip("[]").removeprefix("::ffff:"))), port if port is ANY else int(port))
 
 
 class InTurn(Described):

@@ -15,6 +15,7 @@ class Unbound(Dns):
     accept_error = r".*(?:accept failed|error:).*"
     ready_line = r"start of service"
     reload_signal = signal.SIGHUP
+    reload_refuses = True
     reloaded = ready_line
 
     def told_of(self, word):

@@ -99,7 +99,7 @@ class Uwsgi(Answers):
     def argv(self):
         return [self.program(), "--plugin", "python3", "--http-socket", f"{self.host}:{self.port}", "--master",
                 "--processes", "2", "--die-on-term", "--need-app", "--wsgi-file", PROGRAMS / "wsgi_app.py",
-                "--log-format", "told %(addr) %(status)", "--http-timeout", "600"]
+                "--log-format", "told %(addr) %(status)", "--socket-timeout", "600"]
 
 
 class Puma(Answers):

@@ -40,8 +40,10 @@ def answer(cls, column, outcomes):
         return None
     if column == "IPv6" and not cls.SERVER.ipv6_routes:
         return "refused"
+    if column == "late" and not cls.SERVER.keeps_waiting:
+        return "DEFER_ACCEPT"
     if column == "under load":
-        return "reload" if cls.SERVER.reload_signal else "restart"
+        return "restart" if not cls.SERVER.reload_signal else "gap" if cls.SERVER.reload_refuses else "reload"
     return "yes"
 
 

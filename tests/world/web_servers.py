@@ -7,6 +7,8 @@ from harness import unprivileged
 
 
 class ApacheEvent(Http):
+    """By itself it has the kernel wait for a client's first bytes (TCP_DEFER_ACCEPT), and then nobody silent gets as far as
+    the shim: here it has not."""
     name = "apache"
     programs = ("apache2",)
     accept_error = r".*\[(?:crit|alert|emerg)\].*|.*(?:apr_socket_accept|AH00052|AH00048).*"
@@ -27,6 +29,7 @@ Group www-data
 LoadModule mpm_{self.mpm}_module {modules}/mod_mpm_{self.mpm}.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
 Listen {self.host}:{self.port}
+AcceptFilter http none
 StartServers 2
 ErrorLog {self.log.path}
 LogFormat "%a %{{remote}}p %r %>s" peers
@@ -36,44 +39,55 @@ DocumentRoot {self.directory}
 
 
 class ApachePrefork(ApacheEvent):
+    """One child after the other accepts, and looks meanwhile after nobody whose header it waits for."""
+    keeps_waiting = False
     mpm = "prefork"
 
 
-class Lighttpd(Answers):
-    """A page made by its server-side includes."""
+class Lighttpd(Unlogged, Answers):
+    """A page made by its server-side includes. (Its access log is written every four seconds.)"""
     name = "lighttpd"
     programs = ("lighttpd",)
     path = "/who.shtml"
     accept_error = r".*accept failed.*"
     ready_line = r"server started"
 
+    def login(self, endpoint):
+        return self.told(super().login(endpoint))
+
     def argv(self):
         self.file("who.shtml", '<!--#echo var="REMOTE_ADDR" --> <!--#echo var="REMOTE_PORT" -->')
         return [self.program(), "-D", "-f", self.file("lighttpd.conf", f"""\
-server.modules = ( "mod_accesslog", "mod_ssi" )
+server.modules = ( "mod_ssi" )
 server.document-root = "{self.directory}"
 server.bind = "{self.host}"
 server.port = {self.port}
 server.errorlog = "{self.log.path}"
-accesslog.filename = "{self.client_log.path}"
-accesslog.format = "%h %{{remote}}p %r %>s"
 ssi.extension = ( ".shtml" )
 mimetype.assign = ( ".shtml" => "text/html" )
 """)]
 
 
 class HAProxy(Answers):
-    """A master that hands its listeners to workers and to its own next image."""
+    """A master that hands its listeners to workers and to its own next image. It makes its standard error non-blocking, and
+    thereby takes O_APPEND from it: nobody else can write there."""
     name = "haproxy-server"
     programs = ("haproxy",)
-    own_log = None
-    names = r"^(?:<\d+>)?{address} {port} "
+    own_log = "own.log"
+    names = r"^{address} {port} "
     accept_error = r".*(?:ALERT|accept\(\)).*"
     reload_signal = signal.SIGUSR2
-    reloaded = ready_line = r"Loading success"
+
+    def is_ready(self, mark):
+        return self.client_log.find(r"Loading success")
+
+    def renew(self):
+        mark = self.client_log.mark()
+        self.process.send_signal(self.reload_signal)
+        self.client_log.wait(r"Loading success", mark)
 
     def argv(self):
-        return [self.program(), "-W", "-db", "-f", self.file("haproxy.cfg", f"""\
+        return ["/bin/sh", "-c", 'exec "$@" 2>>"$0"', self.client_log.path, self.program(), "-W", "-db", "-f", self.file("haproxy.cfg", f"""\
 global
   log stderr format raw daemon
 defaults
