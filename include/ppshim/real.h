@@ -32,6 +32,16 @@
 #error "musl on 32 bits has two names for these calls as well, and nobody has told the library yet"
 #endif
 
+/* PPS_FORWARDS f(...) { PPS_FORWARD g(...); }: g is jumped to, whatever the level of optimisation, and returns to f's
+   caller. dlopen looks at whom it returns to. */
+#ifdef __clang__
+#define PPS_FORWARDS
+#define PPS_FORWARD __attribute__((musttail)) return
+#else
+#define PPS_FORWARDS __attribute__((optimize("O2")))
+#define PPS_FORWARD return
+#endif
+
 /* X(returns, name, parameters, arguments) */
 #define PPS_REAL_CALLS(X)                                                                                              \
     X(int, accept, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len))                                       \

@@ -317,16 +317,9 @@ EXPORT int posix_close(int fd, int flags)
 
 /* --- loading --- */
 
-#ifdef __clang__
-#define JUMPS
-#else
-#define JUMPS __attribute__((optimize("optimize-sibling-calls")))
-#endif
-
 /* Plugins that are loaded so that they find libc's symbols before any preload's (PHP's extensions are) find ours like
-   everybody. Where a file is looked for depends on who calls: the compiler makes a jump of this, and the caller is still
-   the server. */
-JUMPS EXPORT void *dlopen(const char *file, int mode)
+   everybody. Where a file is looked for depends on who calls, and that is still the server. */
+PPS_FORWARDS EXPORT void *dlopen(const char *file, int mode)
 {
-    return real_dlopen(file, off() ? mode : mode & ~RTLD_DEEPBIND);
+    PPS_FORWARD real_dlopen(file, off() ? mode : mode & ~RTLD_DEEPBIND);
 }

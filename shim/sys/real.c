@@ -59,9 +59,9 @@ static void *next_of(int which, const char *name)
 }
 
 #define X(returns, name, parameters, arguments)                                                                        \
-    returns real_##name parameters                                                                                     \
+    PPS_FORWARDS returns real_##name parameters                                                                        \
     {                                                                                                                  \
-        return ((returns(*) parameters)next_of(NEXT_##name, #name))arguments;                                          \
+        PPS_FORWARD((returns(*) parameters)next_of(NEXT_##name, #name)) arguments;                                     \
     }
 PPS_REAL_CALLS(X)
 #undef X

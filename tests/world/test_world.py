@@ -88,4 +88,3 @@ TestGoStatic = world(test_go.GoStatic, "Go (static)", "golang-go", "its answer, 
 TestCaddy = world(test_caddy.Caddy, "Caddy", "caddy", "its answer, access log")
 TestExim = world(daemons.Exim, "Exim", "exim4-daemon-light", "its greeting, log")
 TestPgpool = world(daemons.Pgpool, "pgpool-II", "pgpool2", "log", NOT_NAMED)
-TestRabbitMq = world(daemons.RabbitMq, "RabbitMQ", "rabbitmq-server", "log")
