@@ -142,6 +142,7 @@ RequireValidShell off
 class PgBouncer(Described):
     name = "pgbouncer"
     programs = ("pgbouncer",)
+    ipv6_routes = ()  # but for the first it accepts in a row: the room for the next is what that one's address took
     user = unprivileged("postgres")
     names = r"@{address}:{port} "
     accept_error = r".*(?:accept\(\) failed|FATAL).*"
@@ -176,11 +177,8 @@ tcp_defer_accept = 0
 """)]
 
 
-UNBIND = bytes([0x30, 5, 2, 1, 2, 0x42, 0])
-
-
 class Slapd(Described):
-    """A goodbye often enough that it is in no doubt about what it reads, whatever stands before."""
+    """Asked often enough that it is in no doubt about what it reads, whatever stands before."""
     name = "slapd"
     programs = ("slapd",)
     names = r" ACCEPT from IP=\[?{address}\]?:{port} "
@@ -195,7 +193,7 @@ class Slapd(Described):
         body = bytes([2, 1, 1, 0x60, len(bind)]) + bind
         with dial(endpoint) as sock:
             try:
-                sock.sendall(bytes([0x30, len(body)]) + body + UNBIND * 20)
+                sock.sendall((bytes([0x30, len(body)]) + body) * 3)
                 if receive(sock, 1) != b"\x30":
                     raise Refused("no answer of LDAP's")
             except ConnectionError as error:
@@ -246,6 +244,7 @@ class Samba(Described):
     name = "samba"
     programs = ("smbd", "smbclient")
     needs_root = True
+    nonsense = b"\0\0\0\4nope"
     own_log = "clients.log"
     names = r"^{address} "
     tells_ports = False
@@ -340,6 +339,7 @@ class Pgpool(InTurn):
     """Without a server of PostgreSQL behind it, it tells its client that, and its log who that was."""
     name = "pgpool"
     programs = ("pgpool",)
+    keeps_waiting = False
     user = unprivileged("postgres")
     names = r"connecting host={address} port={port}$"
     accept_error = r".*(?:accept\(\) failed|FATAL|PANIC).*"

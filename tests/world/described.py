@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from unittest.mock import ANY
 
-from contract import Peer, Refused, Server
+from contract import Peer, Refused, Server, own_lines
 from harness import DEADLINE, ROOT, Log, dial, read_to_end, tool
 from place import needs
 from waits import listeners
@@ -94,6 +94,10 @@ class Described(Server):
     def log_names(self, peer, since):
         port = peer[1] if self.tells_ports and peer[1] is not ANY else r"\d+"
         return self.client_log.find(self.names.format(address=re.escape(peer[0]), port=port), since)
+
+    def accept_errors(self, since=0):
+        """In what it says itself."""
+        return re.findall(self.accept_error, own_lines(self, since), re.MULTILINE)
 
     def log_names_refused(self, peer, since):
         """By its port it is no other's; since is another log's mark."""

@@ -57,11 +57,13 @@ class NetServerFork(Program):
 
 
 class NetServerPreFork(NetServerFork):
+    keeps_waiting = False
     script = ("net_server.pl", "PreFork")
 
 
 class GunicornSync(Answers):
     name = "gunicorn"
+    keeps_waiting = False
     ipv6_routes = ()
     programs = ("gunicorn",)
     accept_error = r".*(?:Traceback|\[ERROR\]).*"
@@ -81,12 +83,14 @@ class GunicornSync(Answers):
 
 
 class GunicornThreads(GunicornSync):
+    keeps_waiting = True
     worker = "gthread"
 
 
 class Uwsgi(Answers):
     name = "uwsgi"
     programs = ("uwsgi-core",)
+    keeps_waiting = False
     own_log = None
     names = r"^told {address} "
     tells_ports = False
@@ -99,7 +103,7 @@ class Uwsgi(Answers):
     def argv(self):
         return [self.program(), "--plugin", "python3", "--http-socket", f"{self.host}:{self.port}", "--master",
                 "--processes", "2", "--die-on-term", "--need-app", "--wsgi-file", PROGRAMS / "wsgi_app.py",
-                "--log-format", "told %(addr) %(status)", "--socket-timeout", "600"]
+                "--log-format", "told %(addr) %(status)", "--socket-timeout", "600", "--no-defer-accept"]
 
 
 class Puma(Answers):
@@ -128,6 +132,7 @@ class PhpStatic(Unlogged):
     accept_error = r".*(?:ERROR|ALERT).*"
     ready_line = r"ready to handle connections"
     reload_signal = signal.SIGUSR2
+    reload_refuses = True  # its children end as they are
     reloaded = ready_line
     stop_signal = signal.SIGTERM
     manager = "static"

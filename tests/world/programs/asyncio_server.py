@@ -6,7 +6,8 @@ import sys
 
 async def answer(reader, writer):
     try:
-        await reader.readuntil(b"\r\n\r\n")
+        if not (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET "):
+            return
         address, port = writer.get_extra_info("peername")[:2]
         print("served", address, port, flush=True)
         writer.write(f"HTTP/1.0 200 OK\r\n\r\n{address} {port}".encode())

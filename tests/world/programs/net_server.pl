@@ -11,6 +11,7 @@ our @ISA = ("Net::Server::$personality");
 
 sub process_request {
     my $self = shift;
+    (<STDIN> // "") =~ /^GET / or return;
     while (my $line = <STDIN>) {
         last if $line =~ /^\r?$/;
     }
