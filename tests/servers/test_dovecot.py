@@ -27,6 +27,7 @@ class Dovecot(Server):
     ready_line = r"master: Info: Dovecot v\S+ .*starting up"
     stop_signal = signal.SIGTERM
     reload_signal = signal.SIGHUP
+    reload_refuses = True  # its login processes are replaced, and some clients with them
     reloaded = r"SIGHUP received - reloading configuration"
     accept_error = r".*accept\(.*\) failed.*|.*(?:Panic|Fatal):.*"
     counts = False

@@ -183,7 +183,9 @@ class Slapd(Described):
     programs = ("slapd",)
     names = r" ACCEPT from IP=\[?{address}\]?:{port} "
     accept_error = r".*accept\(.*\) failed.*"
-    ready_line = r"slapd starting"
+
+    def is_ready(self, mark):
+        return self.listens()
 
     def login(self, endpoint):
         """A bind; the line that has its name has the connection's number, and another the client."""
@@ -342,7 +344,7 @@ class Pgpool(InTurn):
     keeps_waiting = False
     user = unprivileged("postgres")
     names = r"connecting host={address} port={port}$"
-    accept_error = r".*(?:accept\(\) failed|FATAL|PANIC).*"
+    accept_error = r".*(?:accept\(\) failed|PANIC).*"
     ready_line = r"pgpool-II successfully started"
     nonsense = struct.pack("!II", 8, 12345)
     children = 4

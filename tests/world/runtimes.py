@@ -69,14 +69,15 @@ class GunicornSync(Answers):
     accept_error = r".*(?:Traceback|\[ERROR\]).*"
     names = r"^{address} {port} "
     worker = "sync"
+    workers = 6  # each of which serves one client, also one that says nothing behind its header
     reload_signal = signal.SIGHUP
     reloaded = r"Booting worker with pid"
 
     def is_ready(self, mark):
-        return len(self.log.find(self.reloaded, mark)) == 2
+        return len(self.log.find(self.reloaded, mark)) == self.workers
 
     def argv(self):
-        return [self.program(), "-b", f"{self.host}:{self.port}", "-w", "2", "-k", self.worker, "--threads", "4"
+        return [self.program(), "-b", f"{self.host}:{self.port}", "-w", str(self.workers), "-k", self.worker, "--threads", "4"
                 if self.worker == "gthread" else "1", "--timeout", "600", "--chdir", PROGRAMS, "--worker-tmp-dir",
                 self.directory, "--access-logfile", self.client_log.path, "--access-logformat",
                 "%(h)s %({REMOTE_PORT}e)s %(s)s", "wsgi_app:application"]
@@ -96,13 +97,13 @@ class Uwsgi(Answers):
     tells_ports = False
     accept_error = r".*accept\(\).*"
     stop_signal = signal.SIGTERM
-    ready_line = r"spawned uWSGI worker 2"
+    ready_line = r"spawned uWSGI worker 6"
     reload_signal = signal.SIGHUP
     reloaded = ready_line
 
     def argv(self):
         return [self.program(), "--plugin", "python3", "--http-socket", f"{self.host}:{self.port}", "--master",
-                "--processes", "2", "--die-on-term", "--need-app", "--wsgi-file", PROGRAMS / "wsgi_app.py",
+                "--processes", "6", "--die-on-term", "--need-app", "--wsgi-file", PROGRAMS / "wsgi_app.py",
                 "--log-format", "told %(addr) %(status)", "--socket-timeout", "600", "--no-defer-accept"]
 
 
