@@ -17,6 +17,14 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("variant", [metafunc.cls.SERVER], ids=[""])
 
 
+def pytest_collection_modifyitems(items):
+    """A server's row comes last, also behind what it alone is asked."""
+    classes = {}
+    for item in items:
+        classes.setdefault(item.parent.nodeid, len(classes))
+    items.sort(key=lambda item: (classes[item.parent.nodeid], item.name == "test_the_table_says_what_was_answered"))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

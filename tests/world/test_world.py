@@ -29,6 +29,10 @@ ONE_EACH = dict.fromkeys(("late", "300 silent", "probe first"), "one process eac
 # Who is refused is not named in its log, or by an address without a port, and so could be anybody.
 NOT_NAMED = {"untrusted header": "not logged"}
 
+# Whose processes wait for their turn at the listener, and for that time look after nobody: with PPSHIM_DEFER_ACCEPT=on.
+IN_TURNS = {"clients_at_the_same_time_are_not_mixed_up":
+            test_postfix.TestContract.test_clients_at_the_same_time_are_not_mixed_up}
+
 TestApacheEvent = world(web_servers.ApacheEvent, "Apache (event)", "apache2-bin", "access log")
 TestApachePrefork = world(web_servers.ApachePrefork, "Apache (prefork)", "apache2-bin", "access log")
 TestLighttpd = world(web_servers.Lighttpd, "lighttpd", "lighttpd", "REMOTE_ADDR in a page", NOT_NAMED)
@@ -55,7 +59,8 @@ TestPhpDynamic = world(runtimes.PhpDynamic, "PHP-FPM (dynamic)", "php8.2-fpm", "
 TestPhpOnDemand = world(runtimes.PhpOnDemand, "PHP-FPM (ondemand)", "php8.2-fpm", "allowed_clients, getpeername", NOT_NAMED)
 TestPuma = world(runtimes.Puma, "Puma", "puma", "its answer, log", NOT_NAMED)
 TestNetServerFork = world(runtimes.NetServerFork, "Net::Server (Fork)", "libnet-server-perl", "its answer, log", NOT_NAMED)
-TestNetServerPreFork = world(runtimes.NetServerPreFork, "Net::Server (PreFork)", "libnet-server-perl", "its answer, log", NOT_NAMED)
+TestNetServerPreFork = world(runtimes.NetServerPreFork, "Net::Server (PreFork)", "libnet-server-perl", "its answer, log",
+                             NOT_NAMED, **IN_TURNS)
 TestNode = world(test_node.Node, "Node", "nodejs", "its answer, log")
 TestNodeHanded = world(test_node.ClusterHanded, "Node cluster (handed)", "nodejs", "its answer, log")
 TestNodeShared = world(test_node.ClusterShared, "Node cluster (shared)", "nodejs", "its answer, log")
@@ -76,7 +81,7 @@ TestNginxMutex = world(test_nginx.NginxMutex, "nginx (accept_mutex)", "nginx", "
 TestDovecot = world(test_dovecot.Dovecot, "Dovecot", "dovecot-core", "log")
 TestPostfix = world(
     test_postfix.Postfix, "Postfix", "postfix", "its answers, log",
-    clients_at_the_same_time_are_not_mixed_up=test_postfix.TestContract.test_clients_at_the_same_time_are_not_mixed_up)
+    **IN_TURNS)
 TestPythonSent = world(test_python.PythonSent, "Python (sockets sent to workers)", "python3", "its answer, log")
 TestPythonShared = world(test_python.PythonShared, "Python (prefork)", "python3", "its answer, log")
 TestXinetd = world(test_xinetd.Xinetd, "xinetd, sshd -i", "xinetd", "SSH_CONNECTION, log", ONE_EACH)
@@ -85,6 +90,6 @@ TestSocketActivate = world(test_systemd_socket_activate.SocketActivate, "systemd
                            "SSH_CONNECTION, log", ONE_EACH)
 TestGo = world(test_go.Go, "Go (dynamic)", "golang-go", "its answer, log")
 TestGoStatic = world(test_go.GoStatic, "Go (static)", "golang-go", "its answer, log")
-TestCaddy = world(test_caddy.Caddy, "Caddy", "caddy", "its answer, access log")
+TestCaddy = world(test_caddy.Caddy, "Caddy", "caddy", "its answer, access log", NOT_NAMED)
 TestExim = world(daemons.Exim, "Exim", "exim4-daemon-light", "its greeting, log")
 TestPgpool = world(daemons.Pgpool, "pgpool-II", "pgpool2", "log", NOT_NAMED)
