@@ -105,7 +105,7 @@ static void put_data_behind(const struct vector *v)
 {
     static const char data[][13] = {"\r\n", "\n", "0", " ", ":", ".1", "PROXY UNK\r\n", "\r\n\r\n\0\r\nQUIT\n"};
     struct answer alone = judge(v->bytes, v->decided);
-    uint8_t bytes[512];
+    uint8_t bytes[2048];
 
     memcpy(bytes, v->bytes, v->decided);
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) {

@@ -37,6 +37,11 @@
 #define LONG_44 "0000:0000:0000:0000:0000:ffff:255.255.255.25"
 #define SIXTY "............................................................"
 #define TEXT_90 SIXTY ".............................."
+#define TEXT_360 TEXT_90 TEXT_90 TEXT_90 TEXT_90
+#define TEXT_1532 TEXT_360 TEXT_360 TEXT_360 TEXT_360 TEXT_90 ".."
+
+/* How the record of a TLS 1.3 ClientHello begins. */
+#define CLIENT_HELLO "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 const struct vector vectors[] = {
     /* version 1, right */
@@ -189,17 +194,14 @@ const struct vector vectors[] = {
     {"v2_second_header_is_data", BINARY(SIG "\x21\x11\x00\x0c" TCP4, SIG "\x21\x11\x00\x0c" TCP4), TCP4_CLIENT},
     {"v2_local_without_more_is_accepted", BINARY(SIG "\x20\x00\x00\x00", ""), .local = true},
     {"v2_local_with_an_address_block_is_accepted", BINARY(SIG "\x20\x11\x00\x0c" TCP4, ""), .local = true, .tlvs = 12},
-    {"v2_local_probe_with_tlvs_and_no_block_is_accepted",
-     BINARY(SIG "\x20\x11\x00\x54\x03\x00\x04\xbc\xe5\x95\x1f\x04\x00\x4a" ZEROS_36 ZEROS_36 "\0\0", ""), .local = true,
-     .tlvs = 84},
     {"v2_local_with_an_undefined_family_is_accepted", BINARY(SIG "\x20\xff\x00\x00", ""), .local = true},
     {"v2_local_shorter_than_its_family_is_accepted", BINARY(SIG "\x20\x21\x00\x01x", ""), .local = true, .tlvs = 1},
     {"v2_local_with_a_tlv_past_the_end_is_accepted", BINARY(SIG "\x20\x00\x00\x04\x04\x00\x09x", ""), .local = true,
      .tlvs = 4},
     {"v2_local_with_a_wrong_crc_is_accepted", BINARY(SIG "\x20\x00\x00\x07\x03\x00\x04\xde\xad\xbe\xef", ""),
-     .local = true, .tlvs = 7},
+     .local = true, .tlvs = 7, .says = "03:4"},
     {"v2_proxy_unspec_is_the_real_peer", BINARY(SIG "\x21\x00\x00\x00", "")},
-    {"v2_proxy_unspec_may_carry_tlvs", BINARY(SIG "\x21\x00\x00\x07" ID, ""), .tlvs = 7},
+    {"v2_proxy_unspec_may_carry_tlvs", BINARY(SIG "\x21\x00\x00\x07" ID, ""), .tlvs = 7, .says = "05:4 unique-id=id-1"},
     {"v2_proxy_unspec_block_that_is_no_tlvs_is_skipped", BINARY(SIG "\x21\x00\x00\x0c" TCP4, "data")},
     {"v2_proxy_unspec_stream_block_that_is_no_tlvs_is_skipped", BINARY(SIG "\x21\x01\x00\x01x", "data")},
     {"v2_proxy_unspec_dgram_block_that_ends_in_no_tlv_is_skipped", BINARY(SIG "\x21\x02\x00\x09" ID "\0\0", "data")},
@@ -213,12 +215,16 @@ const struct vector vectors[] = {
     {"v2_proxy_udp4_is_the_real_peer", BINARY(SIG "\x21\x12\x00\x0c" TCP4, "")},
     {"v2_proxy_udp6_is_the_real_peer", BINARY(SIG "\x21\x22\x00\x24" TCP6, "")},
     {"v2_proxy_unix_stream_is_the_real_peer", BINARY(SIG "\x21\x31\x00\xd8" UNIX, "")},
-    {"v2_proxy_unix_dgram_is_the_real_peer", BINARY(SIG "\x21\x32\x00\xdf" UNIX ID, ""), .tlvs = 7},
+    {"v2_proxy_unix_dgram_is_the_real_peer", BINARY(SIG "\x21\x32\x00\xdf" UNIX ID, ""), .tlvs = 7,
+     .says = "05:4 unique-id=id-1"},
 
     /* version 2, TLVs right */
-    {"v2_tlvs_after_tcp4_are_accepted", BINARY(SIG "\x21\x11\x00\x13" TCP4 ID, ""), TCP4_CLIENT, .tlvs = 7},
-    {"v2_tlvs_after_tcp6_are_accepted", BINARY(SIG "\x21\x21\x00\x2b" TCP6 ID, ""), TCP6_CLIENT, .tlvs = 7},
-    {"v2_empty_tlv_is_accepted", BINARY(SIG "\x21\x11\x00\x0f" TCP4 "\x04\x00\x00", ""), TCP4_CLIENT, .tlvs = 3},
+    {"v2_tlvs_after_tcp4_are_accepted", BINARY(SIG "\x21\x11\x00\x13" TCP4 ID, ""), TCP4_CLIENT, .tlvs = 7,
+     .says = "05:4 unique-id=id-1"},
+    {"v2_tlvs_after_tcp6_are_accepted", BINARY(SIG "\x21\x21\x00\x2b" TCP6 ID, ""), TCP6_CLIENT, .tlvs = 7,
+     .says = "05:4 unique-id=id-1"},
+    {"v2_empty_tlv_is_accepted", BINARY(SIG "\x21\x11\x00\x0f" TCP4 "\x04\x00\x00", ""), TCP4_CLIENT, .tlvs = 3,
+     .says = "04:0"},
     {"v2_alpn_authority_and_netns_are_accepted",
      BINARY(SIG "\x21\x11\x00\x28" TCP4 "\x01\x00\x02h2"
                 "\x02\x00\x0b"
@@ -226,19 +232,19 @@ const struct vector vectors[] = {
                 "\x30\x00\x06"
                 "blue-1",
             ""),
-     TCP4_CLIENT, .tlvs = 28},
+     TCP4_CLIENT, .tlvs = 28, .says = "01:2 02:11 30:6 sni=example.com alpn=h2 netns=blue-1"},
     {"v2_unknown_tlvs_are_skipped",
      BINARY(SIG "\x21\x11\x00\x18" TCP4 "\x00\x00\x01x"
                 "\x7f\x00\x00"
                 "\xff\x00\x02xx",
             ""),
-     TCP4_CLIENT, .tlvs = 12},
+     TCP4_CLIENT, .tlvs = 12, .says = "00:1 7f:0 ff:2"},
     {"v2_cloud_tlvs_are_skipped",
      BINARY(SIG "\x21\x11\x00\x2c" TCP4 "\xea\x00\x0a\x01vpce-0001"
                 "\xee\x00\x05\x01\xc1\x45\x00\x21"
                 "\xe0\x00\x08\x00\x00\x00\x00\x00\x00\x12\x34",
             ""),
-     TCP4_CLIENT, .tlvs = 32},
+     TCP4_CLIENT, .tlvs = 32, .says = "ea:10 ee:5 e0:8 vpce=vpce-0001 azure-link=553665985 psc=4660"},
     {"v2_ssl_tlv_with_every_field_is_accepted",
      BINARY(SIG "\x21\x11\x00\x7f" TCP4 "\x20\x00\x70\x07\x00\x00\x00\x00"
                 "\x21\x00\x07TLSv1.3"
@@ -250,28 +256,168 @@ const struct vector vectors[] = {
                 "\x27\x00\x13rsa_pss_rsae_sha256"
                 "\x28\x00\x05\x30\x03\x02\x01\x00",
             ""),
-     TCP4_CLIENT, .tlvs = 115},
+     TCP4_CLIENT, .tlvs = 115,
+     .says = "20:112(21:7 22:11 23:22 24:6 25:7 26:6 27:19 28:5) cn=m\303\274nchen.de ssl=TLSv1.3 "
+             "cipher=TLS_AES_256_GCM_SHA384"},
     {"v2_short_ssl_tlv_does_not_spoil_the_header", BINARY(SIG "\x21\x11\x00\x13" TCP4 "\x20\x00\x04\x01\0\0\0", ""),
-     TCP4_CLIENT, .tlvs = 7},
+     TCP4_CLIENT, .tlvs = 7, .says = "20:4"},
     {"v2_ssl_field_past_its_tlv_does_not_spoil_the_header",
-     BINARY(SIG "\x21\x11\x00\x18" TCP4 "\x20\x00\x09\x01\0\0\0\0\x21\x00\x05x", ""), TCP4_CLIENT, .tlvs = 12},
+     BINARY(SIG "\x21\x11\x00\x18" TCP4 "\x20\x00\x09\x01\0\0\0\0\x21\x00\x05x", ""), TCP4_CLIENT, .tlvs = 12,
+     .says = "20:9"},
     {"v2_crc_alone_is_accepted", BINARY(SIG "\x21\x11\x00\x13" TCP4 "\x03\x00\x04\xdb\xc5\x82\xad", ""), TCP4_CLIENT,
-     .tlvs = 7},
+     .tlvs = 7, .says = "03:4"},
     {"v2_crc_last_is_accepted", BINARY(SIG "\x21\x11\x00\x1a" TCP4 ID "\x03\x00\x04\x78\xb5\x4e\x6e", ""), TCP4_CLIENT,
-     .tlvs = 14},
+     .tlvs = 14, .says = "05:4 03:4 unique-id=id-1"},
     {"v2_crc_first_is_accepted", BINARY(SIG "\x21\x11\x00\x1a" TCP4 "\x03\x00\x04\x29\x14\xb4\x02" ID, ""), TCP4_CLIENT,
-     .tlvs = 14},
+     .tlvs = 14, .says = "03:4 05:4 unique-id=id-1"},
     {"v2_crc_between_others_is_accepted",
-     BINARY(SIG "\x21\x11\x00\x1d" TCP4 "\x04\x00\x00\x03\x00\x04\x96\x39\x7b\x1d" ID, ""), TCP4_CLIENT, .tlvs = 17},
+     BINARY(SIG "\x21\x11\x00\x1d" TCP4 "\x04\x00\x00\x03\x00\x04\x96\x39\x7b\x1d" ID, ""), TCP4_CLIENT, .tlvs = 17,
+     .says = "04:0 03:4 05:4 unique-id=id-1"},
     {"v2_crc_does_not_cover_the_data", BINARY(SIG "\x21\x11\x00\x13" TCP4 "\x03\x00\x04\xdb\xc5\x82\xad", "data"),
-     TCP4_CLIENT, .tlvs = 7},
+     TCP4_CLIENT, .tlvs = 7, .says = "03:4"},
     {"v2_crc_of_an_unspec_header_is_accepted", BINARY(SIG "\x21\x00\x00\x07\x03\x00\x04\x3e\xc9\x89\x4e", ""),
-     .tlvs = 7},
-    {"v2_header_of_a_cloud_load_balancer_is_accepted", /* as its documentation prints it */
+     .tlvs = 7, .says = "03:4"},
+
+    /* As senders write it: what was captured is so, what was not is written as the source named does it. */
+
+    /* AWS, a Network Load Balancer. A client: from the tests of a module that wraps Node.js's servers. A VPC endpoint:
+       Compatibility_AwsNetworkLoadBalancerTest of elastic-load-balancing-tools, and the capture that go-proxyproto's
+       tlvparse/aws_test.go has. A health probe: tcpdump in Kubernetes' issue 57250; it has a family and no block. */
+    {"aws_client_is_named",
+     BINARY(SIG "\x21\x11\x00\x54\x23\x99\xe1\xca\x0a\x00\x24\x85\xcb\x32\x01\xbb\x03\x00\x04\xc4\xfb\x1a\x1b"
+                "\x04\x00\x3e" ZEROS_36 ZEROS_8 ZEROS_8 ZEROS_8 "\0\0",
+            ""),
+     CLIENT("35.153.225.202:52018", "10.0.36.133:443"), .tlvs = 72, .says = "03:4 04:62"},
+    {"aws_vpc_endpoint_of_a_client_is_told",
      BINARY(SIG "\x21\x11\x00\x54\xac\x1f\x07\x71\xac\x1f\x0a\x1f\xc8\xf2\x00\x50\x03\x00\x04\xe8\xd6\x89\x2d"
                 "\xea\x00\x17\x01vpce-08d2bf15fac5001c9\x04\x00\x24" ZEROS_36,
             ""),
-     CLIENT("172.31.7.113:51442", "172.31.10.31:80"), .tlvs = 72},
+     CLIENT("172.31.7.113:51442", "172.31.10.31:80"), .tlvs = 72,
+     .says = "03:4 ea:23 04:36 vpce=vpce-08d2bf15fac5001c9"},
+    {"aws_vpc_endpoint_as_captured_is_told",
+     BINARY(SIG "\x21\x11\x00\x54\xc0\xa8\x2c\x0a\xc0\xa8\x2c\x07\xcc\x3e\x24\x1b\x03\x00\x04\xb9\x28\x6f\xa6"
+                "\xea\x00\x17\x01vpce-00eafc458ec97b833\x04\x00\x24" ZEROS_36,
+            ""),
+     CLIENT("192.168.44.10:52286", "192.168.44.7:9243"), .tlvs = 72,
+     .says = "03:4 ea:23 04:36 vpce=vpce-00eafc458ec97b833"},
+    {"aws_health_probe_is_the_balancers_own",
+     BINARY(SIG "\x20\x11\x00\x54\x03\x00\x04\xbc\xe5\x95\x1f\x04\x00\x4a" ZEROS_36 ZEROS_36 "\0\0", ""), .local = true,
+     .tlvs = 84, .says = "03:4 04:74"},
+
+    /* Google: the packet of the codelab "Private Service Connect: expose services", which prints its pscConnectionId.
+       Probes: "About health checks", PROXY_V1. */
+    {"google_connection_id_of_a_client_is_told",
+     BINARY(
+         SIG
+         "\x21\x11\x00\x17\x0a\x00\x3c\x02\x0a\x00\x3c\x64\x81\x38\x00\x50\xe0\x00\x08\x00\x9b\x34\xd7\x0a\x00\x3c\x64",
+         ""),
+     CLIENT("10.0.60.2:33080", "10.0.60.100:80"), .tlvs = 11, .says = "e0:8 psc=43686719580552292"},
+    {"google_health_probe_is_the_balancers_own", LINE("PROXY UNKNOWN\r\n", "")},
+
+    /* Azure: "What is Azure Private Link service?", TCP proxy v2, with the value of go-proxyproto's azure_test.go. */
+    {"azure_link_of_a_client_is_told",
+     BINARY(SIG "\x21\x11\x00\x14\x0a\x00\x03\x04\x0a\x02\x00\x05\xc6\x7c\x0c\xea\xee\x00\x05\x01\xc1\x45\x00\x21", ""),
+     CLIENT("10.0.3.4:50812", "10.2.0.5:3306"), .tlvs = 8, .says = "ee:5 azure-link=553665985"},
+
+    /* OVH: its four modes are HAProxy's, v1, v2, v2-ssl and v2-ssl-cn ("Configuring an OVHcloud Load Balancer with
+       ProxyProtocol"); a probe brings a header of HAProxy's own. The last two modes: captures of HAProxy that
+       go-proxyproto's ssl_test.go has. */
+    {"ovh_client_in_mode_v1_is_named", LINE("PROXY TCP4 203.0.113.7 10.108.0.15 4711 3306\r\n", ""),
+     CLIENT("203.0.113.7:4711", "10.108.0.15:3306")},
+    {"ovh_client_in_mode_v2_ssl_is_named",
+     BINARY(SIG "\x21\x21\x00\x4f" ZEROS_8 "\0\0\xff\xff\x0a\x01\x5b\x0e" ZEROS_8 "\0\0\xff\xff\x0a\x01\x01\x9f"
+                "\xf4\x7c\x01\xbb\x20\x00\x28\x01\0\0\0\0\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_256_GCM_SHA384",
+            ""),
+     CLIENT("10.1.91.14:62588", "10.1.1.159:443"), .tlvs = 43,
+     .says = "20:40(21:7 23:22) ssl=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384"},
+    {"ovh_client_in_mode_v2_ssl_cn_is_named",
+     BINARY(SIG "\x21\x11\x00\x40\x7f\x00\x00\x01\x7f\x00\x00\x01\xcc\x8a\x23\x2e\x20\x00\x31\x07\0\0\0\0"
+                "\x21\x00\x07TLSv1.3\x22\x00\x1f"
+                "Example Common Name Client Cert",
+            ""),
+     CLIENT("127.0.0.1:52362", "127.0.0.1:9006"), .tlvs = 52,
+     .says = "20:49(21:7 22:31) cn=Example Common Name Client Cert ssl=TLSv1.3"},
+    {"ovh_probe_in_mode_v2_is_the_balancers_own", BINARY(SIG "\x20\x00\x00\x00", ""), .local = true},
+
+    /* Istio: its gateways' Envoy, as proxy_protocol_header_test.cc of Envoy has them; ztunnel, by its
+       write_proxy_protocol. */
+    {"istio_gateways_client_is_named_in_version_1", LINE("PROXY TCP4 174.2.2.222 172.0.0.1 50000 80\r\n", ""),
+     CLIENT("174.2.2.222:50000", "172.0.0.1:80")},
+    {"istio_gateways_ipv6_client_is_named_in_version_1", LINE("PROXY TCP6 1::2:3 a:b:c:d:: 50000 80\r\n", ""),
+     CLIENT("[1::2:3]:50000", "[a:b:c:d::]:80")},
+    {"istio_gateways_client_is_named_with_what_was_passed_on",
+     BINARY(SIG "\x21\x11\x00\x15\x01\x02\x03\x04\x00\x01\x01\x02\x03\x05\x02\x01\x08\x00\x01\x08\xd3\x00\x02\x06\x07",
+            ""),
+     CLIENT("1.2.3.4:773", "0.1.1.2:513"), .tlvs = 9, .says = "08:1 d3:2"},
+    {"istio_gateways_ipv6_client_is_named",
+     BINARY(SIG "\x21\x21\x00\x29\x00\x01\x00\x02\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x01\x01\x00\x02"
+                "\x00\x00\x03" ZEROS_8 "\x00\x08\x00\x02\x05\x00\x02\x06\x07",
+            ""),
+     CLIENT("[1:2:3::4]:8", "[1:100:200:3::]:2"), .tlvs = 5, .says = "05:2 unique-id=\x06\x07"},
+    {"istio_ztunnels_workload_is_told",
+     BINARY(SIG "\x21\x11\x00\x33\x0a\xf4\x01\x07\x0a\x60\x00\x14\xae\x48\x15\x38\xd0\x00\x24spiffe://cluster.local/ns/"
+                "foo/sa/bar",
+            ""),
+     CLIENT("10.244.1.7:44616", "10.96.0.20:5432"), .tlvs = 39,
+     .says = "d0:36 spiffe=spiffe://cluster.local/ns/foo/sa/bar"},
+
+    /* Linkerd: its proxy's pull request 4625. Where the two ends are of two families both are written as IPv6. */
+    {"linkerds_workload_is_told",
+     BINARY(SIG "\x21\x21\x00\x55" ZEROS_8 "\0\0\xff\xff\x0a\x2a\x00\x07" NET6 "\0\x09\xae\x48\x15\x38"
+                "\xe0\x00\x2e"
+                "app.prod.serviceaccount.identity.linkerd.local",
+            ""),
+     CLIENT("10.42.0.7:44616", "[2001:db8::9]:5432"), .tlvs = 49,
+     .says = "e0:46 spiffe=app.prod.serviceaccount.identity.linkerd.local"},
+
+    /* nginx 1.31.4: captured; those of TLS by its ngx_proxy_protocol_v2_write. A client without a certificate has one
+       that was not verified (1), so verify alone does not tell. */
+    {"nginx_client_is_named",
+     BINARY(SIG "\x21\x11\x00\x13\xc0\x00\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb\x03\x00\x04\xc8\xcc\xd4\xb7", ""),
+     CLIENT("192.0.2.1:12345", "198.51.100.2:443"), .tlvs = 7, .says = "03:4"},
+    {"nginx_client_on_a_unix_socket_is_nginx", BINARY(SIG "\x20\x00\x00\x07\x03\x00\x04\xa9\xb8\x7e\x8f", ""),
+     .local = true, .tlvs = 7, .says = "03:4"},
+    {"nginx_client_of_tls_without_a_certificate_is_named",
+     BINARY(SIG "\x21\x11\x00\x6c" TCP4 "\x02\x00\x0a"
+                "db.example"
+                "\x01\x00\x02h2\x20\x00\x44\x01\0\0\0\x01\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_256_GCM_SHA384"
+                "\x24\x00\x11"
+                "ecdsa-with-SHA256"
+                "\x25\x00\x05"
+                "EC256"
+                "\x03\x00\x04\x50\x19\xde\xe5",
+            ""),
+     TCP4_CLIENT, .tlvs = 96,
+     .says = "02:10 01:2 20:68(21:7 23:22 24:17 25:5) 03:4 "
+             "sni=db.example ssl=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 alpn=h2"},
+    {"nginx_client_of_tls_with_a_certificate_is_named",
+     BINARY(SIG "\x21\x11\x00\x60" TCP4 "\x20\x00\x4a\x07\0\0\0\0\x21\x00\x07TLSv1.3\x22\x00\x03"
+                "app"
+                "\x23\x00\x16TLS_AES_256_GCM_SHA384"
+                "\x24\x00\x11"
+                "ecdsa-with-SHA256"
+                "\x25\x00\x05"
+                "EC256"
+                "\x03\x00\x04\x8f\xaf\x9b\xd9",
+            ""),
+     TCP4_CLIENT, .tlvs = 84,
+     .says = "20:74(21:7 22:3 23:22 24:17 25:5) 03:4 cn=app ssl=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384"},
+
+    /* what comes in one segment, and what is long or there twice */
+    {"v1_client_hello_in_the_headers_segment_is_data",
+     LINE("PROXY TCP4 203.0.113.7 198.51.100.9 4711 3306\r\n", CLIENT_HELLO), TCP4_CLIENT},
+    {"v2_client_hello_in_the_headers_segment_is_data", BINARY(SIG "\x21\x11\x00\x0c" TCP4, CLIENT_HELLO), TCP4_CLIENT},
+    {"v2_first_of_two_tlvs_of_a_type_counts",
+     BINARY(SIG "\x21\x11\x00\x2a" TCP4 ID
+                "\x05\x00\x04id-2\xee\x00\x05\x01\xc1\x45\x00\x21\xee\x00\x05\x01\xc1\x45\x00\x22",
+            ""),
+     TCP4_CLIENT, .tlvs = 30, .says = "05:4 05:4 ee:5 ee:5 azure-link=553665985 unique-id=id-1"},
+    {"v2_client_certificate_of_1536_bytes_is_accepted",
+     BINARY(SIG "\x21\x11\x06\x2e" TCP4 "\x20\x06\x18\x07\0\0\0\0\x21\x00\x07TLSv1.3\x22\x00\x03"
+                "app"
+                "\x28\x06\x00\x30\x82\x05\xfc" TEXT_1532 "\x03\x00\x04\x5e\x24\x05\xe9",
+            ""),
+     TCP4_CLIENT, .tlvs = 1570, .says = "20:1560(21:7 22:3 28:1536) 03:4 cn=app ssl=TLSv1.3"},
 
     /* version 2, the fixed part */
     {"v2_version_nibble_1_is_rejected", WRONG(SIG "\x11\x11\x00\x0c", TCP4, V2_BAD_VERSION)},

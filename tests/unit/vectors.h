@@ -20,7 +20,8 @@ struct vector {
 
     uint8_t version; /* this and all that follows: COMPLETE */
     bool local;
-    size_t tlvs;           /* bytes of the TLV area */
+    size_t tlvs;      /* bytes of the TLV area */
+    const char *says; /* the TLVs, TYPE:LENGTH with those of the SSL TLV behind it, and then their facts; NULL: "" */
     const char *src, *dst; /* as pps_addr_text writes them; NULL: no client */
 };
 
