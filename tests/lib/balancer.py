@@ -135,7 +135,8 @@ class Balancer(HAProxy):
             target = "{}:{}".format(*self.target)
             source = f"source {route.source}" if ":" not in self.target[0] else ""
             retries = ""
-        return (f"{before}listen {name}\n  bind {bind}\n{retries}"
+        unique = "  unique-id-format %ci-%cp\n" if "unique-id" in route.mode else ""
+        return (f"{before}listen {name}\n  bind {bind}\n{retries}{unique}"
                 f"  tcp-request connection set-src str({route.client[0]})\n"
                 f"  tcp-request connection set-src-port int({route.client[1]})\n"
                 f"  server target {target} {source} {route.mode}\n")
