@@ -60,7 +60,8 @@ void tool_note_handing_on(struct tool_report *r, const char *program, const stru
     if (dovecot)
         tool_note(r, "do",
                   "its children, which accept, get of its environment what /etc/dovecot/dovecot.conf names: "
-                  "import_environment = $import_environment%s",
+                  "import_environment = $import_environment%s; from Dovecot 2.4 on "
+                  "import_environment { LD_PRELOAD = %%{env:LD_PRELOAD} } with such a line for each of these",
                   names);
     if (postfix)
         tool_note(r, "do",
