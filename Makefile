@@ -91,7 +91,7 @@ HEADER_OBJ := $(patsubst %,$(O)/shim/protocol/%.o,addr crc32c header header_buil
 .PHONY: all completions musl help demo lint format install uninstall dist deb rpm clean
 all: $(B)/libppshim.so $(B)/libppconnect.so $(B)/ppshim completions ## build everything: the same as make alone
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
 # On other processors the library knows a Go program when it is in one, and says so.
 ELSEWHERE_OBJ := constructor.o elsewhere.o site.o refuse.o forbid.o

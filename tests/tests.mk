@@ -85,7 +85,7 @@ $(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
 # --- what is run ---
 
 .PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-faults check-servers check-tool
-.PHONY: check-docs check-install check-packages check-recipes check-systemd
+.PHONY: check-docs check-install check-packages check-recipes check-systemd check-helpers check-packagesian13
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
 BESIDE := $(if $(shell { /usr/bin/python3 -c 'import xdist'; } 2>&1),,-n $(shell expr $$(nproc) + 2))
@@ -149,6 +149,15 @@ check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a
 	$(Q)$(PYTEST) tests/install
 check-recipes: all ## what README.md and scripts/examples tell operators to do, with real servers under load
 	$(Q)$(SHARING) tests/recipes
+check-helpers: all $(HELPERS) $(TOOL_HELPERS) ## build what the tests of small and of real servers need
+# What is new there: sshd-session, PostgreSQL's epoll, Redis 8, Dovecot 2.4, HAProxy 3.0, and its libc. With the library that
+# was built here: whether it serves there, by what a server has of its own and by a first peer that does it wrong.
+DEBIAN13_TESTS ?= $(CORE_TESTS) $(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis dovecot))
+DEBIAN13_SERVES := -k "not Contract or first_ever" \
+	$(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis memcached nginx dovecot))
+check-debian13: all ## the core and real servers in a Debian 13, built there and here; needs root and a mirror, as check-packages
+	$(Q)scripts/need check-debian13
+	$(Q)scripts/check-debian13 $(B)/libppshim.so '$(DEBIAN13_TESTS)' '$(DEBIAN13_SERVES)'
 check-packages: ## make deb twice, and in a fresh Debian, an rpm and an apk; needs root and a mirror, and is no part of make check
 	$(Q)scripts/need deb rpm check-packages
 	$(Q)$(PYTEST) tests/packages

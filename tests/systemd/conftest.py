@@ -21,6 +21,7 @@ from harness import ROOT, SHIM, Process, clean_env, run, scratch, tool  # noqa: 
 from place import needs  # noqa: E402
 
 LIBRARY = "/usr/lib/libppshim.so"
+PACKAGES = "systemd-sysv,iproute2,mariadb-server,postgresql,redis-server,openssh-server"
 
 
 class Machine(Process):
@@ -86,7 +87,7 @@ class Machine(Process):
 @pytest.fixture(scope="session")
 def machine():
     needs("root")
-    subprocess.run([ROOT / "scripts/systemd-root", ROOT / "build/systemd-root"], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([ROOT / "scripts/debian-root", ROOT / "build/systemd-root", PACKAGES], check=True, stdin=subprocess.DEVNULL)
     with scratch("machine") as directory, Machine(directory) as booted:
         state = booted.systemctl("is-system-running", "--wait", check=False).stdout.strip()
         assert state == "running", booted.systemctl("--failed").stdout
