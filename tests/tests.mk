@@ -152,7 +152,7 @@ check-recipes: all ## what README.md and scripts/examples tell operators to do, 
 check-helpers: all $(HELPERS) $(TOOL_HELPERS) ## build what the tests of small and of real servers need
 # What is new there: sshd-session, PostgreSQL's epoll, Redis 8, Dovecot 2.4, HAProxy 3.0, and its libc. With the library that
 # was built here: whether it serves there, by what a server has of its own and by a first peer that does it wrong.
-DEBIAN13_TESTS ?= $(CORE_TESTS) $(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis dovecot))
+DEBIAN13_TESTS ?= $(CORE_TESTS) $(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis dovecot verdicts))
 DEBIAN13_SERVES := -k "not Contract or first_ever" \
 	$(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis memcached nginx dovecot))
 check-debian13: all ## the core and real servers in a Debian 13, built there and here; needs root and a mirror, as check-packages

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """balancer.py: HAProxy before a server, and the certificates of those who come through it."""
 import contextlib
+import re
 import socket
 import time
 from typing import NamedTuple
@@ -42,6 +43,10 @@ ROUTES = {
     "stranger": Route(client=("203.0.113.8", 4711)),
     "other-balancer": Route("send-proxy", source=OTHER_BALANCER),
 }
+
+
+def haproxy_version():
+    return tuple(map(int, re.search(r"version (\d+)\.(\d+)", run(tool("haproxy"), "-v").stdout).groups()))
 
 
 class Certificates:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """harness.py: all of it under one name, for tests of servers that are not our own."""
 from balancer import (BALANCER, COMMON_NAME, MODES, OTHER_BALANCER, ROUTES, Balancer, Certificates,  # noqa: F401
-                      Route)
+                      Route, haproxy_version)
 from examples import EXAMPLES, example  # noqa: F401
 from log import LINES_A_SECOND, Event, Log, room_in_the_log  # noqa: F401
 from place import ROOT, SHIM, tool, unprivileged  # noqa: F401

@@ -7,8 +7,8 @@ import harness
 import pytest
 from conftest import PostgresSession, RedisSession, Sidecar
 from contract import text
-from harness import (BALANCER, COMMON_NAME, Balancer, Certificates, Process, Route, dial, example, reserve_port, run, scratch,
-                     shim_env, tool, until)
+from harness import (BALANCER, COMMON_NAME, Balancer, Certificates, Process, Route, dial, example, haproxy_version,
+                     reserve_port, scratch, shim_env, tool, until)
 from place import lacks
 from test_mariadb import MariaDB
 from test_nginx import Nginx
@@ -56,10 +56,6 @@ def test_nginx_names_the_client(make):
 
 # --- what HAProxy adds ------------------------------------------------------------------------------------------------
 
-def version_of_haproxy():
-    return tuple(map(int, re.search(r"version (\d+)\.(\d+)", run(tool("haproxy"), "-v").stdout).groups()))
-
-
 def test_all_that_haproxy_knows_of_a_client_is_logged(make):
     """With a checksum over all of it."""
     added = "ssl,cert-cn,ssl-cipher,cert-sig,cert-key,authority,unique-id,crc32c"
@@ -78,7 +74,7 @@ def test_all_that_haproxy_knows_of_a_client_is_logged(make):
 
 
 def test_a_tlv_that_haproxy_was_told_to_add_is_logged(make):
-    if version_of_haproxy() < (2, 9):
+    if haproxy_version() < (2, 9):
         lacks("set-proxy-v2-tlv-fmt (HAProxy 2.9)")
     routes = {"own": Route("send-proxy-v2 set-proxy-v2-tlv-fmt(0xE7) of-%ci set-proxy-v2-tlv-fmt(0x30) blue")}
     server = make(Redis, {"TRUST": BALANCER, "TIMEOUT": "30s", "LOG": "stderr:info", "LOG_TLVS": "0xE7"})
