@@ -19,18 +19,19 @@ class Load:
     def __init__(self, server, balancer):
         self.over = threading.Event()
         self.served, self.wrong, self.failed = Counter(), [], []
-        calls = {route: lambda route=route: server.login(balancer[route]) == client
-                 for route, client in self.EXPECTED.items()}
-        calls["direct"] = lambda: server.direct_login().address == "127.0.0.1"
-        self.threads = [threading.Thread(target=self.come, args=one) for one in calls.items()]
+        calls = [(route, client[0], lambda route=route: server.login(balancer[route]))
+                 for route, client in self.EXPECTED.items()]
+        calls.append(("direct", "127.0.0.1", server.direct_login))
+        self.threads = [threading.Thread(target=self.come, args=one) for one in calls]
 
-    def come(self, route, is_right):
+    def come(self, route, address, login):
         for turn in itertools.count():
             if self.over.is_set():
                 return
             try:
-                if not is_right():
-                    self.wrong.append((route, turn))
+                peer = login()
+                if peer.address != address:
+                    self.wrong.append((route, turn, peer))
                 self.served[route] += 1
             except (Refused, OSError, ValueError) as error:
                 self.failed.append((route, repr(error)))
