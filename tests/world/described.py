@@ -24,7 +24,7 @@ _words = itertools.count(1)
 
 def new_word():
     """One that nobody else says to a server: by it a session is found in the log."""
-    return f"w{os.getpid()}x{next(_words)}"
+    return f"w{os.getpid()}x{next(_words)}w"  # and none begins as another does
 
 
 class Described(Server):
