@@ -115,11 +115,12 @@ $(O)/bare/shim/%.o: shim/%.S Makefile
 # The same objects as a program of their own, which can be put anywhere into a static Go program; the tool holds it.
 $(O)/go-image: $(O)/bare/shim/go/image/head.o $(O)/bare/shim/go/image/image.o $(GO_OBJ)
 	@echo "  LD    $@"
-	$(Q)$(LD) -pie --no-dynamic-linker -z text -z norelro -z noexecstack -z max-page-size=4096 --build-id=none -s \
+	$(Q)$(LD) -pie --no-dynamic-linker -z text -z norelro -z noexecstack -z max-page-size=4096 --build-id=none \
 		-e pps_go_image -o $@ $^
 	$(Q)! readelf -rW $@ | grep R_X86_64 | grep -v R_X86_64_RELATIVE
+	$(Q)$(OBJCOPY) --strip-all $@ $@.bare
 $(O)/go_image.o: shim/tool/go_image.S $(O)/go-image
-	$(Q)$(CC) $(CFLAGS) -DPPS_GO_IMAGE='"$(O)/go-image"' -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -DPPS_GO_IMAGE='"$(O)/go-image.bare"' -c -o $@ $<
 $(O)/go.o: $(GO_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(LD) -r -o $@.whole $(GO_OBJ)
