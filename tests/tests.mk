@@ -68,10 +68,14 @@ $(ELSEWHERE): $(OBJ) $(addprefix $(O)/shim/go/,$(ELSEWHERE_OBJ)) $(LIBC_NAME) sh
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(filter %.o,$^) $(SHIM_LIBS)
 
+SERVER_HELPERS := $(if $(GO_ARCH),$(patsubst tests/servers/%.c,$(B)/tests/servers/%,$(wildcard tests/servers/*.c)))
 TOOL_HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/tool/%,$(wildcard tests/tool/*.c))
 $(B)/tests/tool/%: tests/tool/%.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(WARN) -Itests $(CFLAGS) -pthread -o $@ $(filter %.c %.o,$^)
+$(B)/tests/servers/%: tests/servers/%.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) $(CFLAGS) -o $@ $<
 $(B)/tests/tool/vectors: tests/unit/vectors.c $(B)/shim/protocol/reason.o
 $(B)/tests/tool/verdicts: $(HEADER_OBJ) $(B)/shim/protocol/reason.o
 
@@ -99,7 +103,7 @@ check: all ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
 check-quick: all ## the unit tests, the documentation and the core of behaviour, in less than a minute
 	$(Q)scripts/check quick
-check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) $(NETWORK) ## what the tests need built
+check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) $(NETWORK) $(SERVER_HELPERS) ## what the tests need built
 check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
 	$(Q)CK_FORK=no $(B)/unit-tests
 check-behaviour: all $(BUILT) ## small servers of our own that accept in every way there is
@@ -126,7 +130,7 @@ check-model: all $(B)/tests/model/model ## clients and listeners in any order, M
 soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
-check-servers: all $(TOOL_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
+check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) tests/servers
 .PHONY: check-world servers-table
 # Debian's packages that would push out others.
@@ -138,6 +142,9 @@ check-world: all $(UNPACKED) ## some fifty servers, each asked the same: tests/s
 	$(Q)$(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadscope) tests/world $(if $(K),-k '$(K)')
 servers-table: ## tests/servers/README.md written anew, from what they answer now
 	$(Q)WORLD_TABLE=write $(MAKE) --no-print-directory check-world
+.PHONY: soak-go
+soak-go: all ## GO_CONNECTIONS (100,000), each with an address of its own, to each kind of Go server under GC and SIGPROF
+	$(Q)GO_CONNECTIONS=$${GO_CONNECTIONS:-100000} $(PYTEST) tests/servers/test_go_pressure.py -k $${GO_KIND:-memory}
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
 	$(Q)$(SHARING) tests/tool
 check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-packages

@@ -304,8 +304,8 @@ class TheClient:
             assert (active.trust, active.timeout, active.untrusted) == ("1-prefixes", "30s", "pass")
 
 
-class BadHeaders:
-    """Trusted peers that do it wrong: the server never hears of them. And untrusted ones that send a header."""
+class Rejected:
+    """Trusted peers that do it wrong: the server never hears of them."""
 
     @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
     def test_a_bad_header_ends_the_connection_and_nothing_else(self, server, balancer, bad):
@@ -349,6 +349,18 @@ class BadHeaders:
         until(lambda: server.open_files() <= before, f"no more than {before} descriptors")
         room_in_the_log(LINES_A_SECOND)  # the next test starts with a fresh allowance
 
+    def test_with_untrusted_peers_rejected_only_the_balancer_gets_in(self, start, balance):
+        server = start(UNTRUSTED="reject")
+        assert refused(server.direct_login)
+        event = server.log.wait_event("reject")
+        assert (event.reason, event.got, event.peer.partition(":")[0]) == ("untrusted", "0", "127.0.0.1")
+        assert server.login(balance(server)["send-proxy-v2"]) == CLIENT
+        assert len(server.accept_errors()) <= 1
+
+
+class BadHeaders(Rejected):
+    """And what is the server's to refuse: headers that name no client, and those of untrusted peers."""
+
     @pytest.mark.parametrize("header", [V1_UNKNOWN, proxy_v2(None, command=LOCAL)], ids=["unknown", "local"])
     def test_a_health_check_in_a_header_is_the_balancers_own(self, server, header):
         mark = server.log.mark(), server.client_log.mark()
@@ -370,14 +382,6 @@ class BadHeaders:
         assert not server.log_names(CLIENT, mark[1])
         assert server.log.events("reject", mark[0]) == []
         assert_served(server, balancer, mark[0])
-
-    def test_with_untrusted_peers_rejected_only_the_balancer_gets_in(self, start, balance):
-        server = start(UNTRUSTED="reject")
-        assert refused(server.direct_login)
-        event = server.log.wait_event("reject")
-        assert (event.reason, event.got, event.peer.partition(":")[0]) == ("untrusted", "0", "127.0.0.1")
-        assert server.login(balance(server)["send-proxy-v2"]) == CLIENT
-        assert len(server.accept_errors()) <= 1
 
 
 class Waiting:

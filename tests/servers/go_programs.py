@@ -7,11 +7,13 @@ import tempfile
 from pathlib import Path
 
 from harness import ROOT, run, tool
+from place import missing
 
 HERE = Path(__file__).with_name("go")
 # How a program is linked: with cgo as Debian's are, as a position-independent one whose linker is libc's though it calls
 # nothing of libc, and statically.
 WAYS = {"dynamic": (["-race=false"], "1"), "pie": (["-buildmode=pie"], "0"), "static": ([], "0")}
+LIBRARIES = Path("/usr/share/gocode")  # Debian's, which are no modules
 
 
 @functools.cache
@@ -22,16 +24,24 @@ def _directory():
     return directory
 
 
+def _with(library):
+    """What else Go is told: whose sources the library's are, or that there is none."""
+    if not library:
+        return [], {"GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    found = LIBRARIES / "src" / library
+    return ["-tags", found.name], {"GO111MODULE": "off", "GOPATH": str(LIBRARIES)} if found.is_dir() else missing(found)
+
+
 @functools.cache
-def build(name, way="static"):
-    """The path of tests/servers/go/NAME, linked in that way."""
+def build(name, way="static", library=None):
+    """The path of tests/servers/go/NAME, linked in that way; with what of it needs the library, by its import path."""
     options, cgo = WAYS[way]
+    tags, env = _with(library)
     cache = _directory() / "cache"
     out = Path(tempfile.mkdtemp(dir=_directory())) / name
-    run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, "-o", out, f"./{name}", cwd=HERE, timeout=1200,
-        env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "GOFLAGS": "-mod=mod", "GOPROXY": "off",
-             "HOME": str(_directory())})
-    final = _directory() / f"{name}-{way}"
+    run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, *tags, "-o", out, f"./{name}", cwd=HERE, timeout=1200,
+        env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "HOME": str(_directory()), **env})
+    final = _directory() / "-".join([name, way, *tags[1:]])
     os.replace(out, final)
     shutil.rmtree(out.parent)
     return final

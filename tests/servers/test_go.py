@@ -5,165 +5,45 @@ import ctypes
 import os
 import re
 import shutil
-import signal
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
-from answers import ppshim
-from contract import Contract, Peer, Server
+from contract import Contract
 from go_programs import build
-from harness import (BALANCER, DEADLINE, ROOT, Process, clean_env, descendants, dial, proxy_v1, proxy_v2,
-                     read_to_end, reserve_port, run, scratch, shim_env, tool, until)
-from place import SHIM, needs
-from web import get
-
-TOOL = ROOT / "build" / "ppshim"
+from go_server import TLS, TOOL, Go, GoStatic, Raw, RawStatic, answer_to, gate_of, having
+from harness import (BALANCER, ROOT, Process, clean_env, descendants, proxy_v1, proxy_v2, reserve_port, run, scratch,
+                     shim_env, tool, until, waits_in)
+from place import SHIM, lacks, needs
 
 
-class Go(Server):
-    name = "go"
-    accept_error = r"^error .*"
-    way = "dynamic"
-    mode = "http"
-    options = ()
-
-    @classmethod
-    def make_template(cls, directory):
-        build("server", cls.way)
-
-    def __init__(self, directory, template, settings, host="127.0.0.1"):
-        super().__init__(directory, template, settings, host)
-        self.client_log = self.log
-
-    def program(self):
-        return build("server", self.way)
-
-    def argv(self):
-        return [self.program(), "-listen", f"127.0.0.1:{self.port}", "-mode", self.mode, *self.options]
-
-    def is_ready(self, mark):
-        return self.log.find(r"^ready ", mark)
-
-    def login(self, endpoint):
-        address, port, _ = get(endpoint).split()
-        return Peer(address, int(port))
-
-    def direct_login(self):
-        return self.login(self.endpoint)
-
-    def log_names(self, peer, since):
-        return self.log.find(rf"^from {peer[0]} {peer[1]}$", since)
-
-    log_names_refused = log_names
+IMAGE = ROOT / "build/go-image"  # what is put into a static program, with its symbols
+WAYS = pytest.mark.parametrize("kind", [Raw, RawStatic], ids=lambda kind: kind.way)
 
 
 class GoPie(Go):
     way = "pie"
 
 
-class GoStatic(Go):
-    way = "static"
-
-    def argv(self):
-        if "PPSHIM_TRUST" not in self.env:
-            return super().argv()
-        return [TOOL, "run", "--trust", self.env["PPSHIM_TRUST"], "--ports", "all", "--", *super().argv()]
-
-
-class GoThreads(Go):
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.env["GOMAXPROCS"] = "8"
+class GoEightThreads(Go):
+    threads = 8
 
 
 class GoOneThread(GoStatic):
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.env["GOMAXPROCS"] = "1"
+    threads = 1
 
 
 SERVER = Go
-VARIANTS = [Go, GoPie, GoStatic, GoThreads, GoOneThread]
+VARIANTS = [Go, GoPie, GoStatic, GoEightThreads, GoOneThread]
 
 
 class TestContract(Contract):
-    def test_check_says_ok_and_the_probe_agrees(self, start, variant):
-        """Of a static one the tool cannot tell what `ppshim run` put into it."""
-        if variant.way != "static":
-            super().test_check_says_ok_and_the_probe_agrees(start, variant)
-            return
-        needs("root")
-        assert ppshim("check", start(kind=variant).pid).verdict == "no"
-
-
-# --- many clients -----------------------------------------------------------------------------------------------------
-
-class Raw:
-    """What answers each client with its name, and that the client program knows."""
-    mode = "raw"
-    options = ("-network", "tcp")
-
-
-class RawDynamic(Raw, Go):
     pass
-
-
-class RawStatic(Raw, GoStatic):
-    pass
-
-
-def wrong_answers(server, *options):
-    """(how many asked, how many answers were wrong or did not come)"""
-    told = run(build("client"), "-to", f"127.0.0.1:{server.port}", *options, timeout=600)
-    return tuple(map(int, told.stdout.split()))
-
-
-RAW = pytest.mark.parametrize("kind", [RawDynamic, RawStatic], ids=lambda kind: kind.way)
-HERE = {"TRUST": "127.0.0.1 127.0.0.2", "MAX_PENDING": "4000"}
-
-
-@RAW
-def test_three_thousand_clients_at_once_with_half_a_header_each(start, kind):
-    server = start(kind=kind, **HERE)
-    assert wrong_answers(server, "-count", "3000", "-beside", "3000", "-hold") == (3000, 0)
-
-
-@RAW
-@pytest.mark.parametrize("threads", ["1", "8"])
-def test_no_client_is_mistaken_while_memory_is_collected_and_the_profiler_strikes(start, tmp_path, kind, threads):
-    class Pressed(kind):
-        options = ("-garbage", "2", "-profile", str(tmp_path / "profile"))
-
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            self.env["GOMAXPROCS"] = threads
-    server = start(kind=Pressed, **HERE)
-    assert wrong_answers(server, "-count", "2000", "-beside", "32") == (2000, 0)
-    server.stop()
-    assert (tmp_path / "profile").stat().st_size > 0
-
-
-@RAW
-@pytest.mark.parametrize("mode", ["twice", "blocking", "children"])
-def test_no_client_is_mistaken(start, kind, mode):
-    """twice: two goroutines accept from one listener; blocking: with system calls of their own, which sleep; children:
-    while programs are started all the time."""
-    server = start(kind=type(mode, (kind,), {"mode": mode}), **HERE)
-    assert wrong_answers(server, "-count", "2000", "-beside", "16") == (2000, 0)
-    assert not server.log.find(r"^child: .*")
 
 
 # --- other listeners --------------------------------------------------------------------------------------------------
 
-def answer_to(server, header, line=b"hello\n"):
-    with dial(server.endpoint, BALANCER) as sock:
-        sock.sendall(header + line)
-        return read_to_end(sock).decode()
-
-
-class DualStack(RawDynamic):
+class DualStack(Raw):
     @property
     def listens_on(self):
         return f"[::]:{self.port}"
@@ -178,10 +58,6 @@ def test_a_dual_stack_listener_names_clients_of_both_families(start):
     assert answer_to(server, proxy_v2(("2001:db8::9", 555))) == "[2001:db8::9]:555 hello\n"
 
 
-class TLS(RawDynamic):
-    mode = "tls"
-
-
 def test_a_header_stands_before_the_handshake(start):
     server = start(kind=TLS, TRUST="127.0.0.1")
     said = run(TOOL, "connect", "--from", "203.0.113.7:4711", "--", tool("openssl"), "s_client", "-quiet", "-connect",
@@ -189,96 +65,74 @@ def test_a_header_stands_before_the_handshake(start):
     assert said == "203.0.113.7:4711 hello\n"
 
 
-# --- succession -------------------------------------------------------------------------------------------------------
-
-def successor(server, mark):
-    server.log.wait(r"^ready \S+ \d+$", mark)
-    return int(server.log.find(r"^ready \S+ (\d+)$", mark)[0])
-
-
-@pytest.mark.parametrize("kind, next_kind", [(RawDynamic, RawDynamic), (RawStatic, RawStatic), (RawDynamic, RawStatic)],
-                         ids=lambda kind: kind.way)
-def test_a_successor_that_is_given_the_listener_is_served_too(start, kind, next_kind):
-    program = build("server", next_kind.way)
-    if not (SHIM.parent / TOOL.name).exists():
-        shutil.copy(TOOL, SHIM.parent) # where the library looks for it first
-    server = start(kind=type("Restarted", (kind,), {"options": ("-child", str(program))}))
-    assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
-    mark = server.log.mark()
-    server.process.send_signal(signal.SIGHUP)
-    pid = successor(server, mark)
-    try:
-        server.process.wait(DEADLINE)
-        assert os.readlink(f"/proc/{pid}/exe") == str(program)
-        assert Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:3] == [bytes(program), b"-given", b"-mode"]
-        assert answer_to(server, proxy_v1()) == "203.0.113.7:4711 hello\n"
-        assert [event.pid for event in server.log.events("active", mark)] == [pid]
-    finally:
-        os.kill(pid, signal.SIGTERM)
-        until(lambda: not Path(f"/proc/{pid}").exists(), "the successor has ended")
-
-
-def test_pending_clients_are_ended_when_the_server_ends(start):
-    server = start(kind=RawStatic)
-    with dial(server.endpoint, BALANCER) as peer:
-        peer.sendall(proxy_v2()[:20])
-        until(lambda: server.holds_back(peer.getsockname()), "the shim waits for the rest")
-        server.stop()
-        assert read_to_end(peer) == b""
-    assert server.log.find(r"^ended$")
-
-
 # --- how a static program is started ----------------------------------------------------------------------------------
 
 class Started(Process):
-    """A static server started by `ppshim run` behind another program."""
+    """A server started by `ppshim run` behind another program."""
     name = "go"
     ready_line = r"^ready \S+ \d+$"
 
-    def __init__(self, directory, *before):
+    def __init__(self, directory, way, *before):
         super().__init__(directory, {})
-        self.port, self.before = reserve_port(), before
+        self.port, self.way, self.before = reserve_port(), way, before
 
     @property
     def endpoint(self):
         return "127.0.0.1", self.port
 
+    def program(self):
+        return build("server", self.way)
+
     def argv(self):
         return [*self.before, TOOL, "run", "--trust", BALANCER, "--ports", self.port, "--log", "stderr", "--",
-                build("server"), "-listen", f"127.0.0.1:{self.port}"]
+                self.program(), "-listen", f"127.0.0.1:{self.port}"]
 
 
-def test_the_process_is_the_one_that_was_started_and_nothing_stays_beside_it(tmp_path):
-    before = build("server").read_bytes()
-    with Started(tmp_path) as server:
+EITHER_WAY = pytest.mark.parametrize("way", ["dynamic", "static"])
+
+
+@EITHER_WAY
+def test_the_process_is_the_one_that_was_started_and_nothing_stays_beside_it(tmp_path, way):
+    before = build("server", way).read_bytes()
+    with Started(tmp_path, way) as server:
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
         server.log.wait(r"^ready ")
         assert server.log.find(r"^ready \S+ (\d+)$") == [str(server.pid)]
-        assert os.readlink(f"/proc/{server.pid}/exe") == str(build("server"))
-        assert Path(f"/proc/{server.pid}/cmdline").read_bytes().startswith(bytes(build("server")) + b"\0-listen\0")
+        assert os.readlink(f"/proc/{server.pid}/exe") == str(server.program())
+        assert Path(f"/proc/{server.pid}/cmdline").read_bytes().startswith(bytes(server.program()) + b"\0-listen\0")
         status = Path(f"/proc/{server.pid}/status").read_text()
         assert "\nTracerPid:\t0\n" in status and "\nNoNewPrivs:\t0\n" in status and "\nSeccomp:\t0\n" in status
         assert not descendants(server.pid)
         maps = Path(f"/proc/{server.pid}/maps").read_text()
         assert not re.search(r" .?wx", maps)
-    assert build("server").read_bytes() == before
+    assert build("server", way).read_bytes() == before
 
 
-class AsNobody(Started):
+class ByAnyone(Started):
     """From a directory that everybody can read."""
     def argv(self):
-        for file in (TOOL, SHIM, build("server")):
+        for file in (TOOL, SHIM, self.program()):
             shutil.copy(file, self.directory)
-        return [self.directory / word.name if word in (TOOL, build("server")) else word for word in super().argv()]
+        return [self.directory / word.name if word in (TOOL, self.program()) else word for word in super().argv()]
 
 
-def test_nobody_without_any_privilege_can_start_one():
+@EITHER_WAY
+def test_nobody_without_any_privilege_can_start_one(way):
     needs("root")
     drop = [tool("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs",
             "--bounding-set=-all"]
-    with scratch("go") as copies, AsNobody(copies, *drop) as server:
+    with scratch("go") as copies, ByAnyone(copies, way, *drop) as server:
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
         assert "\nNoNewPrivs:\t1\n" in Path(f"/proc/{server.pid}/status").read_text()
+
+
+@EITHER_WAY
+def test_it_can_be_started_in_user_and_mount_namespaces_of_its_own(way):
+    needs("users")
+    with scratch("go") as copies, ByAnyone(copies, way, tool("unshare"), "--user", "--mount") as server:
+        assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
+        for namespace in "user", "mnt":
+            assert os.readlink(f"/proc/{server.pid}/ns/{namespace}") != os.readlink(f"/proc/self/ns/{namespace}")
 
 
 def test_a_wrong_list_stops_it_before_it_is_started(tmp_path):
@@ -304,13 +158,14 @@ def test_where_ptrace_is_refused_the_program_is_not_started_and_the_reason_is_sa
     assert "the shim cannot be put into it: Operation not permitted (it needs ptrace: a SystemCallFilter=" in done.stderr
 
 
-def test_no_memory_need_be_writable_and_executable(tmp_path):
+@EITHER_WAY
+def test_no_memory_need_be_writable_and_executable(tmp_path, way):
     """PR_SET_MDWE, which is what systemd's MemoryDenyWriteExecute= uses where the kernel has it."""
     class Denied(Started):
         def argv(self):
             return [tool("python3"), "-c", "import ctypes, os, sys\n"
                     "ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)\nos.execv(sys.argv[1], sys.argv[1:])", *super().argv()]
-    with Denied(tmp_path) as server:
+    with Denied(tmp_path, way) as server:
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
 
 
@@ -356,17 +211,47 @@ def test_a_preloaded_program_that_cannot_be_served_does_what_else_it_is_for(tmp_
     assert done.stdout == "0 0\n"
 
 
-def test_a_backtrace_goes_through_the_gate(start):
-    server = start(kind=RawDynamic)
-    gdb = subprocess.Popen(
-        [tool("gdb"), "-batch", "-nx", "-p", str(server.pid), "-ex", "break pps_go_answer", "-ex", "echo waiting\\n",
-         "-ex", "continue", "-ex", "bt"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_env(), text=True)
-    before = "".join(iter(gdb.stdout.readline, "waiting\n"))
-    if "ptrace" in before:
-        gdb.wait()
-        pytest.skip(f"gdb may not attach here: {before.splitlines()[-1]}")
-    with dial(server.endpoint, BALANCER) as sock:
-        sock.sendall(proxy_v2() + b"x\n")
-        said = gdb.communicate(timeout=DEADLINE)[0]
-    assert re.search(r"#0 .*pps_go_answer.*#\d+ .*syscall\.Syscall6.*#\d+ .*net\.\(\*TCPListener\)\.Accept.*"
-                     r"#\d+ .*main\.serveRaw", said, re.DOTALL), said
+# --- what a debugger sees ---------------------------------------------------------------------------------------------
+
+def debug(*commands):
+    """What gdb says of these; a loud skip where it may not attach."""
+    words = [word for command in commands for word in ("-ex", command)]
+    said = run(tool("gdb"), "-batch", "-nx", *words).stdout
+    if "ptrace: Operation not permitted" in said:
+        lacks("leave for gdb to attach")
+    return said
+
+
+def symbols(server):
+    """gdb's command by which it knows what is in a static program: it knows libraries by itself."""
+    if server.way == "dynamic":
+        return "echo"
+    lines = run("nm", IMAGE).stdout.splitlines()
+    gate = next(int(line.split()[0], 16) for line in lines if line.endswith(" pps_go_gate"))
+    return f"add-symbol-file {IMAGE} -o {gate_of(server.pid, server.program()) - gate:#x}"
+
+
+THROUGH_THE_GATE = r"#0 .* pps_call6 .*#\d+ .* __morestack .*#\d+ .* syscall\.Syscall6 .*#\d+ .* main\.serveBlocking "
+
+
+def asleep_in_accept(kind, start):
+    server = start(kind=having(kind, mode="blocking"))
+    until(lambda: any("accept" in where for where in waits_in(server.pid)), "a thread sleeps in accept")
+    return server
+
+
+@WAYS
+def test_a_backtrace_goes_through_the_gate(start, kind):
+    server = asleep_in_accept(kind, start)
+    said = debug(f"attach {server.pid}", symbols(server), "thread apply all bt")
+    assert re.search(THROUGH_THE_GATE, said, re.DOTALL), said
+
+
+@WAYS
+def test_a_core_dump_is_readable_through_the_gate(start, kind, tmp_path):
+    server = asleep_in_accept(kind, start)
+    commands = symbols(server), "thread apply all bt"
+    debug(f"attach {server.pid}", f"generate-core-file {tmp_path}/core")
+    server.stop()
+    said = debug(f"file {server.program()}", f"core-file {tmp_path}/core", *commands)
+    assert re.search(THROUGH_THE_GATE, said, re.DOTALL), said

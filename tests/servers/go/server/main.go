@@ -33,7 +33,8 @@ import (
 var (
 	on      = flag.String("listen", "127.0.0.1:0", "address")
 	network = flag.String("network", "tcp", "tcp, tcp4, tcp6")
-	mode    = flag.String("mode", "raw", "raw, http, quiet (no word of who is there, for speed), tls, twice, blocking, children")
+	mode    = flag.String("mode", "raw", "raw, http, quiet (no word of who is there, for speed), tls, twice, blocking, children, grpc if it is built with that tag")
+	tell    = flag.Bool("tell", false, "a line for each client")
 	profile = flag.String("profile", "", "file: sampled 500 times a second")
 	garbage = flag.Int("garbage", 0, "goroutines that make garbage")
 	given   = flag.Bool("given", false, "the listener is descriptor 3")
@@ -75,6 +76,19 @@ func text(a syscall.Sockaddr) string {
 		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port}).String()
 	}
 	return "nobody"
+}
+
+// One that prints whom it accepts.
+type telling struct {
+	net.Listener
+}
+
+func (l telling) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		sayNew(c, http.StateNew)
+	}
+	return c, err
 }
 
 func serveRaw(l net.Listener) {
@@ -191,6 +205,46 @@ func succeed(l net.Listener) {
 	check(next.Start())
 }
 
+// Ways to serve that need more than the standard library.
+var modes = map[string]func(net.Listener){}
+
+func serve(l net.Listener) {
+	told := l
+	if *tell {
+		told = telling{l}
+	}
+	switch *mode {
+	case "raw":
+		go serveRaw(told)
+	case "twice":
+		go serveRaw(told)
+		go serveRaw(told)
+	case "http", "quiet":
+		go serveHTTP(l, *mode == "quiet")
+	case "tls":
+		go serveRaw(tls.NewListener(told, &tls.Config{Certificates: []tls.Certificate{certificate()}}))
+	case "blocking":
+		go serveBlocking(l.(*net.TCPListener))
+	case "children": // one after the other, while others connect
+		go serveRaw(told)
+		go startChildren()
+	default:
+		if modes[*mode] == nil {
+			check(fmt.Errorf("no such mode: %s", *mode))
+		}
+		go modes[*mode](told)
+	}
+}
+
+func startChildren() {
+	for {
+		out, err := exec.Command("/bin/echo", "-n").CombinedOutput()
+		if err != nil || len(out) != 0 {
+			fmt.Fprintf(os.Stderr, "child: %v %q\n", err, out)
+		}
+	}
+}
+
 func main() {
 	flag.Parse()
 	if *profile != "" {
@@ -204,31 +258,7 @@ func main() {
 		go makeGarbage()
 	}
 	l := listen()
-	switch *mode {
-	case "raw":
-		go serveRaw(l)
-	case "twice":
-		go serveRaw(l)
-		go serveRaw(l)
-	case "http", "quiet":
-		go serveHTTP(l, *mode == "quiet")
-	case "tls":
-		go serveRaw(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate()}}))
-	case "blocking":
-		go serveBlocking(l.(*net.TCPListener))
-	case "children": // a child for each line of input, while others connect
-		go serveRaw(l)
-		go func() {
-			for {
-				out, err := exec.Command("/bin/echo", "-n").CombinedOutput()
-				if err != nil || len(out) != 0 {
-					fmt.Fprintf(os.Stderr, "child: %v %q\n", err, out)
-				}
-			}
-		}()
-	default:
-		check(fmt.Errorf("no such mode: %s", *mode))
-	}
+	serve(l)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 	fmt.Println("ready", strings.Join([]string{l.Addr().String(), fmt.Sprint(os.Getpid())}, " "))
