@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-pytest.register_assert_rewrite("contract", "inetd")
+pytest.register_assert_rewrite("contract", "go_foreign", "inetd")
 
 from harness import Certificates, room_in_the_log, scratch  # noqa: E402
 from launcher import SHARED, Launcher, template_of  # noqa: E402

@@ -3,7 +3,8 @@
 import functools
 import json
 
-from contract import Asked, ListFile, Peer, Server, TheClient, Waiting
+from contract import Asked, ListFile, Peer
+from go_foreign import Answering, Foreign, ForeignContract
 from harness import Log, tool
 from web import get
 
@@ -13,7 +14,7 @@ def program():
     return tool("caddy")
 
 
-class Caddy(Server):
+class Caddy(Answering, Foreign):
     name = "caddy"
     accept_error = r'.*"msg":"accept.*'
 
@@ -64,5 +65,5 @@ class Caddy(Server):
 SERVER = Caddy
 
 
-class TestContract(TheClient, Waiting, ListFile, Asked):
+class TestContract(ForeignContract, ListFile, Asked):
     pass
