@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PASSES 2
+#define PASSES 4
 #define NUMBERS 512
 #define BELOW 65536 /* of the caller's stack nothing this far down may be used */
 #define BREAKPOINT 0xcc
