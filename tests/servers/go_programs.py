@@ -45,3 +45,13 @@ def build(name, way="static", library=None):
     os.replace(out, final)
     shutil.rmtree(out.parent)
     return final
+
+
+def altered(directory, program, what, by):
+    """A copy of a program in which these bytes, each time they stand there, are others."""
+    copy = directory / "altered"
+    text = program.read_bytes()
+    assert what in text
+    copy.write_bytes(text.replace(what, by))
+    copy.chmod(0o755)
+    return copy

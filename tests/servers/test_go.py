@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from contract import Contract
-from go_programs import build
+from go_programs import altered, build
 from go_server import TLS, TOOL, Go, GoStatic, Raw, RawStatic, answer_to, gate_of, having
 from harness import (BALANCER, ROOT, Process, clean_env, descendants, proxy_v1, proxy_v2, reserve_port, run, scratch,
                      shim_env, tool, until, waits_in)
@@ -169,16 +169,6 @@ def test_no_memory_need_be_writable_and_executable(tmp_path, way):
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
 
 
-def altered(tmp_path, what, by, name="server", way="static"):
-    """A copy of a program in which these bytes, each time they stand there, are others."""
-    program = tmp_path / "altered"
-    text = build(name, way).read_bytes()
-    assert what in text
-    program.write_bytes(text.replace(what, by))
-    program.chmod(0o755)
-    return program
-
-
 ANOTHER_BODY = bytes.fromhex("0f05483d01f0ffff7615"), bytes.fromhex("0f05483d01f0ffff7614")
 
 
@@ -190,14 +180,14 @@ ANOTHER_BODY = bytes.fromhex("0f05483d01f0ffff7615"), bytes.fromhex("0f05483d01f
      "its epoll_ctl is none that this version knows"),
 ], ids=["body", "name", "epoll_ctl"])
 def test_a_program_that_cannot_be_served_is_not_started(tmp_path, what, by, why):
-    program = altered(tmp_path, what, by)
+    program = altered(tmp_path, build("server"), what, by)
     done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", program, check=False)
     assert done.returncode == 126 and done.stdout == ""
     assert done.stderr.startswith(f"ppshim run: {program} is a Go program that cannot be served: {why}")
 
 
 def test_a_preloaded_program_that_cannot_be_served_says_so_and_may_not_listen(tmp_path):
-    program = altered(tmp_path, b"syscall.Syscall6\0", b"syscall.Syscall7\0", way="dynamic")
+    program = altered(tmp_path, build("server", "dynamic"), b"syscall.Syscall6\0", b"syscall.Syscall7\0")
     env = clean_env(**shim_env(TRUST=BALANCER, LOG="stderr"))
     done = run(program, check=False, env=env)
     assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
@@ -206,7 +196,7 @@ def test_a_preloaded_program_that_cannot_be_served_says_so_and_may_not_listen(tm
 
 
 def test_a_preloaded_program_that_cannot_be_served_does_what_else_it_is_for(tmp_path):
-    program = altered(tmp_path, b"syscall.Syscall6\0", b"syscall.Syscall7\0", "client", "dynamic")
+    program = altered(tmp_path, build("client", "dynamic"), b"syscall.Syscall6\0", b"syscall.Syscall7\0")
     done = run(program, "-count", "0", env=clean_env(**shim_env(TRUST=BALANCER, LOG="stderr")))
     assert done.stdout == "0 0\n"
 

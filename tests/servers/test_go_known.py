@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a Go program is known by, whatever its build leaves out: it is served, or it may not listen. Never is it open."""
 import pytest
-from go_programs import build
+from go_programs import altered, build
 from harness import BALANCER, ROOT, Process, clean_env, dial, proxy_v2, read_to_end, run, shim_env
 
 TOOL = ROOT / "build" / "ppshim"
@@ -28,16 +28,6 @@ class Server(Process):
         with dial(("127.0.0.1", self.port), BALANCER) as peer:
             peer.sendall(proxy_v2() + b"hello\n")
             return read_to_end(peer) == b"203.0.113.7:4711 hello\n"
-
-
-def altered(directory, program, what, by):
-    """A copy of a program in which these bytes, each time they stand there, are others."""
-    copy = directory / "altered"
-    text = program.read_bytes()
-    assert what in text
-    copy.write_bytes(text.replace(what, by))
-    copy.chmod(0o755)
-    return copy
 
 
 DYNAMIC = pytest.mark.parametrize("way", ["dynamic", "pie"])

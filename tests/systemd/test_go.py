@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import TESTS
-from harness import SHIM, proxy_v1, proxy_v2, until
+from harness import proxy_v1, proxy_v2, until
 
 sys.path.append(str(TESTS / "servers"))
 
@@ -37,31 +37,31 @@ ExecStart=/usr/bin/go-{way} -listen 127.0.0.1:{port} -mode raw
 
 @pytest.fixture
 def begin(machine):
-    """Starts a server: its unit, and the program."""
+    """Starts a server: its unit, and the program. `later`: what a drop-in says that came after ppshim unit."""
     begun = []
-    machine.path("/usr/local/lib").mkdir(exist_ok=True)
-    shutil.copy(SHIM, machine.path("/usr/local/lib/libppshim.so"))  # where `ppshim run` looks for what its children load
 
-    def begin(way, name, more=""):
+    def begin(way, name, later=None):
         unit, program = f"go-{way}-{name}", machine.path(f"/usr/bin/go-{way}")
         begun.append(unit)
         shutil.copy(build("server", way), program)
-        machine.put(f"/etc/systemd/system/{unit}.service", UNIT.format(way=way, port=PORT, more=more))
+        machine.put(f"/etc/systemd/system/{unit}.service", UNIT.format(way=way, port=PORT, more="SystemCallFilter=ptrace" if way == "static" else ""))
         answer = machine.ppshim("unit", unit, "--trust", "127.0.0.2", "--ports", str(PORT), "--install")
         assert answer.status == 0, answer
+        if later is not None:
+            machine.put(f"/etc/systemd/system/{unit}.service.d/zz-later.conf", f"[Service]\n{later}\n")
+            machine.systemctl("daemon-reload")
         machine.systemctl("restart", unit, check=False)
         return unit, program
     yield begin
     for unit in begun:
         machine.systemctl("stop", unit, check=False)
         machine.systemctl("reset-failed", unit, check=False)
-    machine.path("/usr/local/lib/libppshim.so").unlink()
 
 
 @pytest.mark.parametrize("way", ["dynamic", "static"])
 def test_a_go_server_is_served_in_a_sandbox(machine, begin, way):
     """Where a static one's lets ptrace."""
-    unit, program = begin(way, "sandboxed", "" if way == "dynamic" else "SystemCallFilter=ptrace")
+    unit, program = begin(way, "sandboxed")
     until(lambda: "ready 127.0.0.1:" in machine.journal(unit), lambda: machine.journal(unit))
     for header in proxy_v1, proxy_v2:
         said = machine.send(PORT, header(src=("203.0.113.7", 4711), dst=("127.0.0.1", PORT)) + b"hello\n")
@@ -74,7 +74,10 @@ def test_a_go_server_is_served_in_a_sandbox(machine, begin, way):
     assert program.read_bytes() == build("server", way).read_bytes()
 
 
-@pytest.mark.parametrize("name, how", [("killed", ""), ("refused", "SystemCallErrorNumber=EPERM")])
+FILTER = "SystemCallFilter=\nSystemCallFilter=@system-service\n"
+
+
+@pytest.mark.parametrize("name, how", [("killed", FILTER), ("refused", FILTER + "SystemCallErrorNumber=EPERM")])
 def test_a_static_one_whose_filter_refuses_ptrace_is_not_started_and_its_journal_says_why(machine, begin, name, how):
     unit, _ = begin("static", name, how)
     until(lambda: machine.show(unit, "ActiveState") == "failed", "it is given up")
