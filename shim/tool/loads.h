@@ -13,8 +13,7 @@
 /* Of a static program that is not of Go. */
 #define TOOL_WHY_STATIC                                                                                                \
     "it is statically linked and no Go program: it loads no library, and makes its system calls at too many places "   \
-    "to "                                                                                                              \
-    "lead them through the shim"
+    "to lead them through the shim"
 #define TOOL_SCRIPTS_MAX 4 /* that name each other as interpreters; as the kernel */
 
 /* Who starts it. */
