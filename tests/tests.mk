@@ -89,7 +89,7 @@ $(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
 # --- what is run ---
 
 .PHONY: check check-quick check-build check-unit check-core check-behaviour check-asan check-faults check-servers check-tool
-.PHONY: check-docs check-install check-packages check-recipes check-systemd check-helpers check-packagesian13
+.PHONY: check-docs check-install check-packages check-recipes check-systemd check-helpers check-debian13
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
 BESIDE := $(if $(shell { /usr/bin/python3 -c 'import xdist'; } 2>&1),,-n $(shell expr $$(nproc) + 2))
@@ -156,7 +156,7 @@ check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a
 	$(Q)$(PYTEST) tests/install
 check-recipes: all ## what README.md and scripts/examples tell operators to do, with real servers under load
 	$(Q)$(SHARING) tests/recipes
-check-helpers: all $(HELPERS) $(TOOL_HELPERS) ## build what the tests of small and of real servers need
+check-helpers: all $(HELPERS) $(TOOL_HELPERS) ## what the tests of small and of real servers need built
 # What is new there: sshd-session, PostgreSQL's epoll, Redis 8, Dovecot 2.4, HAProxy 3.0, and its libc. With the library that
 # was built here: whether it serves there, by what a server has of its own and by a first peer that does it wrong.
 DEBIAN13_TESTS ?= $(CORE_TESTS) $(addprefix tests/servers/test_,$(addsuffix .py,sshd postgresql mariadb redis dovecot verdicts))
