@@ -130,8 +130,13 @@ check-model: all $(B)/tests/model/model ## clients and listeners in any order, M
 soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
+# The contract again, for a Go server of each other protocol and way of linking.
+GO_CONTRACTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py)))
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
-	$(Q)$(SHARING) tests/servers
+	$(Q)$(SHARING) $(GO_CONTRACTS:%=--ignore=%) tests/servers
+.PHONY: check-go
+check-go: all ## check-servers for Go servers of plain TCP, TLS and gRPC, dynamic and static
+	$(Q)$(SHARING) $(GO_CONTRACTS)
 .PHONY: check-world servers-table
 # Debian's packages that would push out others.
 UNPACKED := $(addprefix $(B)/world/,vsftpd exim4-daemon-light)

@@ -64,7 +64,8 @@ static void program_started_by_vfork_or_posix_spawn_has_no_waiting_peers(void)
 /* Between vfork and exec the child closes what it does not want its program to have: its own copies. */
 static void vfork_child_that_closes_disturbs_nobody(void)
 {
-    for (int kind = 0; kind < 4; kind++) {
+    static int kind; /* no register, which the child of a vfork could spoil */
+    for (; kind < 4; kind++) {
         int l = listener(0), epoll = epoll_create1(EPOLL_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC);
         struct watch w = {EPOLL, l, epoll};
         step = (const char *const[]){"close", "dup2", "closefrom", "close_range"}[kind];

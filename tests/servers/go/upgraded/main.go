@@ -61,9 +61,9 @@ func main() {
 		serve(l, &answers)
 		accepts.Done()
 	}()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM) // before it says that it is ready
 	go func() {
-		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM)
 		for s := range signals {
 			if s == syscall.SIGTERM {
 				flips.Stop()
