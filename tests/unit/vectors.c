@@ -370,8 +370,8 @@ const struct vector vectors[] = {
      CLIENT("10.42.0.7:44616", "[2001:db8::9]:5432"), .tlvs = 49,
      .says = "e0:46 spiffe=app.prod.serviceaccount.identity.linkerd.local"},
 
-    /* nginx 1.31.4: as it sends them; those of TLS by its ngx_proxy_protocol_v2_write. A client without a certificate has one
-       that was not verified (1), so verify alone does not tell. */
+    /* nginx 1.31.4: as it sends them; those of TLS by its ngx_proxy_protocol_v2_write. A client without a certificate
+       has one that was not verified (1), so verify alone does not tell. */
     {"nginx_client_is_named",
      BINARY(SIG "\x21\x11\x00\x13\xc0\x00\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb\x03\x00\x04\xc8\xcc\xd4\xb7", ""),
      CLIENT("192.0.2.1:12345", "198.51.100.2:443"), .tlvs = 7, .says = "03:4"},
