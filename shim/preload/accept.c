@@ -395,6 +395,8 @@ static enum step lead(struct call *c)
     if (step != GOT)
         return step;
     step = lead_on(c);
+    if (step != AGAIN)
+        leave_late(c);
     if (!led_already)
         resign(c);
     return step;
