@@ -7,7 +7,7 @@ from log import LINES_A_SECOND, Event, Log, room_in_the_log  # noqa: F401
 from place import ROOT, SHIM, tool, unprivileged  # noqa: F401
 from process import (EndedAtStart, Process, clean_env, descendants, environment, open_files, run,  # noqa: F401
                      running, scratch, shim_env, waits_in)
-from sockets import (accept_queue, dial, ended_among, exchange, in_an_epoll, read_to_end, reserve_port,  # noqa: F401
+from sockets import (accept_queue, dial, ended_among, exchange, in_an_epoll, listens, read_to_end, reserve_port,  # noqa: F401
                      reset)
 from waiting import DEADLINE, until  # noqa: F401
 from wire import CLIENT, CLIENT6, CRC32C, LOCAL, PROXY, SIGNATURE, SSL, SSL_CN, TCP4, TCP6, crc32c, tlv  # noqa: F401

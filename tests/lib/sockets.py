@@ -28,6 +28,15 @@ def dial(endpoint, source=None, deadline=DEADLINE):
     return socket.create_connection(endpoint, timeout=deadline, source_address=(source, 0) if source else None)
 
 
+def listens(endpoint):
+    """Whether somebody does there, asked by a connection: what stands before another may hand that on."""
+    try:
+        dial(endpoint).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def read_to_end(sock):
     """All bytes until the other side ends the connection, in either way. The socket's timeout fails the test."""
     received = bytearray()

@@ -8,7 +8,7 @@ import pytest
 from conftest import PostgresSession, RedisSession, Sidecar
 from contract import text
 from harness import (BALANCER, COMMON_NAME, Balancer, Certificates, Process, Route, dial, example, haproxy_version,
-                     reserve_port, scratch, shim_env, tool, until)
+                     listens, reserve_port, scratch, shim_env, tool, until)
 from place import lacks
 from test_mariadb import MariaDB
 from test_nginx import Nginx
@@ -38,11 +38,7 @@ class NginxStream(Process):
         return [tool("nginx"), "-c", self.config]
 
     def is_ready(self, mark):
-        try:
-            dial(self.endpoint).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+        return listens(self.endpoint)
 
 
 def test_nginx_names_the_client(make):

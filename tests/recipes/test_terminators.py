@@ -5,7 +5,7 @@ import re
 import ssl
 
 import pytest
-from harness import BALANCER, Certificates, Process, dial, read_to_end, reserve_port, scratch, tool
+from harness import BALANCER, Certificates, Process, dial, listens, read_to_end, reserve_port, scratch, tool
 from test_redis import Redis
 
 CLIENT = "127.0.0.7"
@@ -29,11 +29,7 @@ class Terminator(Process):
         self.config = self.directory / f"{self.name}.conf"
 
     def is_ready(self, mark):
-        try:
-            dial(self.endpoint).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+        return listens(self.endpoint)
 
     def client(self):
         """A client that comes and asks: its own name, and the one that the server has for it."""

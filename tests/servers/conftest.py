@@ -6,8 +6,9 @@ import pytest
 
 pytest.register_assert_rewrite("contract", "go_foreign", "inetd")
 
-from harness import Certificates, room_in_the_log, scratch  # noqa: E402
-from launcher import SHARED, Launcher, template_of  # noqa: E402
+from harness import scratch  # noqa: E402
+from launcher import (SHARED, Launcher, _room_in_the_log, balance, certificates, start,  # noqa: E402,F401
+                      template_of)
 
 
 def pytest_generate_tests(metafunc):
@@ -15,17 +16,6 @@ def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         variants = getattr(metafunc.module, "VARIANTS", [metafunc.module.SERVER])
         metafunc.parametrize("variant", variants, ids=lambda variant: variant.__name__)
-
-
-@pytest.fixture(autouse=True)
-def _room_in_the_log():
-    room_in_the_log(3)
-
-
-@pytest.fixture(scope="session")
-def certificates():
-    with scratch("certificates") as directory:
-        yield Certificates(directory)
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +47,6 @@ def hasty_server(_launcher):
 def balancer(_launcher, server):
     with ExitStack() as scope:
         yield _launcher.balancer(scope, server)
-
-
-@pytest.fixture
-def start(_launcher):
-    with ExitStack() as scope:
-        yield _launcher.starter(scope)
-
-
-@pytest.fixture
-def balance(_launcher):
-    """balance(server) is a balancer of this test's own."""
-    with ExitStack() as scope:
-        yield lambda server: _launcher.balancer(scope, server)
 
 
 @pytest.fixture

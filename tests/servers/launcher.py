@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""launcher.py: servers, and balancers before them, for the fixtures of tests/servers and tests/world."""
-from contextlib import contextmanager
+"""launcher.py: servers, and balancers before them, for the fixtures of tests/servers and tests/world, and those fixtures
+that are the same in both."""
+from contextlib import ExitStack, contextmanager
 
-from harness import BALANCER, Balancer, scratch
+import pytest
+from harness import BALANCER, Balancer, Certificates, room_in_the_log, scratch
 
 # What servers run with where a test does not say otherwise. No test that is about something else should run into the
 # timeout, however slow the machine.
@@ -35,3 +37,27 @@ class Launcher:
         def start(bare=False, host="127.0.0.1", kind=None, **settings):
             return self.server(scope, None if bare else {**SHARED, **settings}, kind=kind, host=host)
         return start
+
+
+@pytest.fixture(autouse=True)
+def _room_in_the_log():
+    room_in_the_log(3)
+
+
+@pytest.fixture(scope="session")
+def certificates():
+    with scratch("certificates") as directory:
+        yield Certificates(directory)
+
+
+@pytest.fixture
+def start(_launcher):
+    with ExitStack() as scope:
+        yield _launcher.starter(scope)
+
+
+@pytest.fixture
+def balance(_launcher):
+    """balance(server) is a balancer of this test's own."""
+    with ExitStack() as scope:
+        yield lambda server: _launcher.balancer(scope, server)

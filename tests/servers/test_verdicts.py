@@ -8,7 +8,7 @@ import select
 import socket
 from typing import NamedTuple
 
-from harness import DEADLINE, ROOT, Process, dial, haproxy_version, reserve_port, reset, run, scratch, tool
+from harness import DEADLINE, ROOT, Process, dial, haproxy_version, listens, reserve_port, reset, run, scratch, tool
 from wire import SIGNATURE
 
 MUTANTS = 10000
@@ -53,11 +53,7 @@ class Receiver(Process):
         return [tool("haproxy"), "-db", "-f", config]
 
     def is_ready(self, mark):
-        try:
-            dial(self.endpoint).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+        return listens(self.endpoint)
 
     def verdict(self, sample):
         with dial(self.endpoint) as client:

@@ -8,8 +8,8 @@ import pytest
 pytest.register_assert_rewrite("contract", "questions")
 
 import table  # noqa: E402
-from harness import Certificates, room_in_the_log, scratch  # noqa: E402
-from launcher import SHARED, Launcher, template_of  # noqa: E402
+from launcher import (SHARED, Launcher, _room_in_the_log, balance, certificates, start,  # noqa: E402,F401
+                      template_of)
 
 
 def pytest_generate_tests(metafunc):
@@ -40,17 +40,6 @@ def pytest_sessionfinish(session):
         table.finish()
 
 
-@pytest.fixture(autouse=True)
-def _room_in_the_log():
-    room_in_the_log(3)
-
-
-@pytest.fixture(scope="session")
-def certificates():
-    with scratch("certificates") as directory:
-        yield Certificates(directory)
-
-
 @pytest.fixture(scope="class")
 def template(request):
     with template_of(request.cls.SERVER) as directory:
@@ -79,15 +68,3 @@ def bare(_launcher):
 def balancer(_launcher, server):
     with ExitStack() as scope:
         yield _launcher.balancer(scope, server)
-
-
-@pytest.fixture
-def start(_launcher):
-    with ExitStack() as scope:
-        yield _launcher.starter(scope)
-
-
-@pytest.fixture
-def balance(_launcher):
-    with ExitStack() as scope:
-        yield lambda server: _launcher.balancer(scope, server)
