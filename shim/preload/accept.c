@@ -49,6 +49,7 @@ struct call {
     bool must_not_wait; /* a wait told the server what the kernel said, before we could look */
     bool unmet;         /* of a number never met, a wait before this call may have told what the kernel said */
     bool useless;       /* it has met a connection of no use */
+    bool parked_unled;  /* it has parked one while another may lead, who sees nobody wait */
     bool asked;         /* deadline is SO_RCVTIMEO's */
     bool among_parked;
     uint64_t started, deadline, believed; /* deadline.h; believed: until when the listener need not be asked */
@@ -386,12 +387,28 @@ static enum step lead_on(struct call *c)
     return step;
 }
 
+/* The leader may sleep in the real call, where nobody can tell it who waits here: this thread watches too, until it leads.
+   The listener as well, which the leader is in: when that fires, one of the two leads again. */
+static enum step watch_beside(struct call *c)
+{
+    struct view v;
+    ask_listener(c);
+    pps_signals_block(&c->signals);
+    view(&v, c, true);
+    enum step step = wait_for(c, &v, -1, v.late.until);
+    v.fds[LISTENER].revents = 0;
+    return step == AGAIN ? take_from(&v, c) : step;
+}
+
 static enum step lead(struct call *c)
 {
     bool led_already = pps_leader_is_me(leader_of(c));
     enum step step = GOT;
-    if (!led_already && !pps_leader_try(leader_of(c)))
+    if (!led_already && !pps_leader_try(leader_of(c))) {
+        if (c->parked_unled && others_wait(c))
+            return watch_beside(c);
         step = follow(c);
+    }
     if (step != GOT)
         return step;
     step = lead_on(c);
@@ -476,6 +493,7 @@ static enum step found_late(struct call *c, int fd)
     }
     bool ready = pps_acquire_fresh(&c->l, fd, (struct sockaddr *)&peer, len, c->flags, false, pps_process_epoch(),
                                    &c->signals, &c->conn);
+    c->parked_unled = !ready;
     return ready ? deliver(c) : AGAIN;
 }
 

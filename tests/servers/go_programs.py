@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """go_programs.py: the Go programs of these tests, built by the Go that is installed, each once for all tests."""
+import fcntl
 import functools
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from harness import ROOT, run, tool
@@ -32,18 +31,28 @@ def _with(library):
     return ["-tags", found.name], {"GO111MODULE": "off", "GOPATH": str(LIBRARIES)} if found.is_dir() else missing(found)
 
 
+def _is_built(program, source):
+    """Since its sources were changed."""
+    changed = max(path.stat().st_mtime for path in [Path(__file__), HERE, *HERE.glob("go.*"), source, *source.iterdir()])
+    return program.exists() and program.stat().st_mtime > changed
+
+
 @functools.cache
 def build(name, way="static", library=None):
-    """The path of tests/servers/go/NAME, linked in that way; with what of it needs the library, by its import path."""
+    """The path of tests/servers/go/NAME, linked in that way; with what of it needs the library, by its import path.
+    Whoever comes first builds it, and the others wait: one that was replaced would be a deleted program to those who
+    run it."""
     options, cgo = WAYS[way]
     tags, env = _with(library)
     cache = _directory() / "cache"
-    out = Path(tempfile.mkdtemp(dir=_directory())) / name
-    run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, *tags, "-o", out, f"./{name}", cwd=HERE, timeout=1200,
-        env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "HOME": str(_directory()), **env})
     final = _directory() / "-".join([name, way, *tags[1:]])
-    os.replace(out, final)
-    shutil.rmtree(out.parent)
+    with open(f"{final}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_built(final, HERE / name):
+            run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, *tags, "-o", f"{final}.new", f"./{name}", cwd=HERE,
+                timeout=1200, env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "HOME": str(_directory()),
+                                   **env})
+            os.replace(f"{final}.new", final)
     return final
 
 

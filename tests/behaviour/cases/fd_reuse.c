@@ -147,6 +147,70 @@ static void number_of_a_closed_epoll_is_anybodys(void)
     }
 }
 
+/* A client's number, closed unseen, is another number of the listener, as it comes over a Unix socket. */
+static int unseen_copy(int l)
+{
+    struct client c = introduced(l);
+    int number = accept(l, NULL, NULL);
+    MUST(number >= 0 && close(c.fd) == 0 && syscall(SYS_close, number) == 0);
+    IS(number, (int)syscall(SYS_dup3, l, number, O_CLOEXEC));
+    return number;
+}
+
+/* Two threads in accept, one by either number. To the one by the copy, who was there first, comes a silent peer. */
+static struct client silent_beside_a_leader(struct accepter *copy, struct accepter *leader, int l)
+{
+    block_one_in_accept(copy, unseen_copy(l));
+    block_one_in_accept(leader, l);
+    struct client silent = dial(l);
+    while (in_kernel_queue(l))
+        usleep(200);
+    until_asleep(copy->stat);
+    until_asleep(leader->stat);
+    return silent;
+}
+
+static void gets(struct accepter *a, const struct client *c)
+{
+    join_one(a);
+    MUST(works(a->fd, c));
+    MUST(close(a->fd) == 0 && close(c->fd) == 0);
+}
+
+static void end_copy(const struct accepter *copy, int l)
+{
+    MUST(close(copy->listener) == 0);
+    is_exact(&(struct watch){POLL, l, -1});
+    MUST(close(l) == 0);
+}
+
+static void peer_of_an_unseen_copy_is_served_while_another_thread_is_in_accept(void)
+{
+    struct accepter copy, leader;
+    int l = listener(0);
+    warm(l);
+    struct client late = silent_beside_a_leader(&copy, &leader, l), next;
+    introduce(&late);
+    gets(&copy, &late);
+    next = introduced(l);
+    gets(&leader, &next);
+    end_copy(&copy, l);
+}
+
+static void thread_by_an_unseen_copy_leads_when_the_other_has_left(void)
+{
+    struct accepter copy, leader;
+    int l = listener(0);
+    warm(l);
+    struct client silent = silent_beside_a_leader(&copy, &leader, l), first = introduced(l), second;
+    gets(&leader, &first);
+    second = introduced(l);
+    gets(&copy, &second);
+    introduce(&silent);
+    accepts(l, &silent);
+    end_copy(&copy, l);
+}
+
 /* --- cases: an epoll that was closed unseen --- */
 
 static int epoll_with_a_number(int number)
@@ -286,6 +350,8 @@ static void accept_on_a_number_that_was_a_clients_refuses_bad_arguments(void)
 }
 
 static const struct test cases[] = {
+    CASE(peer_of_an_unseen_copy_is_served_while_another_thread_is_in_accept),
+    CASE(thread_by_an_unseen_copy_leads_when_the_other_has_left),
     CASE(closed_listener_takes_its_waiting_and_held_peers_along),
     CASE(number_of_a_closed_listener_is_anybodys),
     CASE(number_of_a_listener_whose_close_was_not_seen_is_the_next_ones),
