@@ -135,7 +135,8 @@ static void take_program(struct status_file *f, const struct pps_stats_head *h)
     if (length > tail && strcmp(path + length - tail, gone) == 0)
         path[length - tail] = 0;
     const char *slash = strrchr(path, '/');
-    snprintf(f->program, sizeof f->program, "%s", slash ? slash + 1 : path);
+    const char *name = slash ? slash + 1 : path;
+    copy_text(f->program, sizeof f->program, name, strlen(name) + 1);
 }
 
 static void take_user(struct status_file *f, uid_t uid)
