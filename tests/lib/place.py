@@ -129,14 +129,18 @@ def unprivileged(*names):
 
 @functools.lru_cache(maxsize=None)
 def for_everybody(path):
-    """A copy that servers of other users can map: the tree may be in a home that is closed to them."""
+    """A copy that servers of other users can map, or read: the tree may be in a home that is closed to them."""
     path = Path(path).resolve()
     if not path.exists():
         return path  # whoever uses it says so
-    directory = tempfile.mkdtemp(prefix="ppshim-library-", dir="/tmp")
+    directory = Path(tempfile.mkdtemp(prefix="ppshim-copy-", dir="/tmp"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    os.chmod(directory, 0o755)
-    copy = Path(shutil.copy(path, directory))
+    directory.chmod(0o755)
+    copy = directory / path.name
+    if path.is_dir():
+        shutil.copytree(path, copy)
+    else:
+        shutil.copy(path, copy)
     copy.chmod(0o755)
     return copy
 

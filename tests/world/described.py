@@ -14,10 +14,10 @@ from unittest.mock import ANY
 
 from contract import Peer, Refused, Server, own_lines
 from harness import DEADLINE, ROOT, Log, dial, read_to_end, tool
-from place import needs
+from place import for_everybody, needs
 from waits import listeners
 
-PROGRAMS = Path(__file__).with_name("programs")
+PROGRAMS = for_everybody(Path(__file__).with_name("programs"))
 UNPACKED = ROOT / "build" / "world"  # packages that cannot be installed beside others
 _words = itertools.count(1)
 
@@ -45,7 +45,8 @@ class Described(Server):
 
     @classmethod
     def program(cls, name=None):
-        return tool(name or cls.programs[0], *cls.places)
+        found = Path(tool(name or cls.programs[0], *cls.places))
+        return for_everybody(found) if UNPACKED in found.parents else found
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
         if settings is not None:
