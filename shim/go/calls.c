@@ -95,19 +95,22 @@ static long kernel_accept4(int fd, struct sockaddr *sa, socklen_t *length, int f
 
 static long poll_both(const struct pps_go_call *c)
 {
-    return pps_call(SYS_poll, c->a[1], 2, -1);
+    return pps_call(SYS_poll, c->a[1], 2, c->a[2]);
 }
 
-/* Of a listener with pending ones that may block: until the kernel, or one of them, has something; 1 if the kernel has.
-   Whether it may is asked each time: Go programs change that without meaning to (os.File.Fd). */
-static long sleep_until_ready(const struct accepting *a)
+/* Of a listener with pending ones: what fired, or -EAGAIN. The kernel is asked for a connection only when it has one: Go
+   programs make a listener blocking without meaning to, in any moment (os.File.Fd), and who sleeps in accept hears of no
+   pending one. */
+enum { KERNEL = 1, PENDING = 2 };
+static long who_is_ready(const struct accepting *a)
 {
     struct pollfd fds[2] = {{.fd = a->listener_fd, .events = POLLIN},
                             {.fd = pps_go_listener_private(&a->listener), .events = POLLIN}};
-    if (!is_blocking(a->listener_fd))
-        return 1;
-    long result = go_to_sleep(poll_both, &(struct pps_go_call){SYS_poll, {a->listener_fd, (long)fds}});
-    return result < 0 ? result : fds[0].revents != 0;
+    struct pps_go_call look = {SYS_poll, {a->listener_fd, (long)fds, 0}}, sleep = {SYS_poll, {a->listener_fd, (long)fds, -1}};
+    long result = poll_both(&look);
+    if (result == 0)
+        result = is_blocking(a->listener_fd) ? go_to_sleep(poll_both, &sleep) : -EAGAIN;
+    return result < 0 ? result : (fds[0].revents ? KERNEL : 0) | (fds[1].revents ? PENDING : 0);
 }
 
 static long from_kernel(struct accepting *a)
@@ -138,12 +141,12 @@ static long from_kernel(struct accepting *a)
 static long accept_one(struct accepting *a)
 {
     int flags;
-    long ready = a->listener.pending ? sleep_until_ready(a) : 1;
+    long ready = a->listener.pending ? who_is_ready(a) : KERNEL;
     if (ready < 0)
         return ready;
-    if (a->listener.pending && pps_go_listener_next(&a->listener, &a->conn, &flags))
+    if (ready & PENDING && pps_go_listener_next(&a->listener, &a->conn, &flags))
         return deliver(a, flags);
-    return ready ? from_kernel(a) : NOT_THIS_ONE;
+    return ready & KERNEL ? from_kernel(a) : NOT_THIS_ONE;
 }
 
 /* It takes what EAGAIN means as a reason to sleep until its epoll has an event, and ECONNABORTED as one to try again.

@@ -7,6 +7,8 @@
 #include "../preload/fdinfo.h"
 #include "../preload/open_fds.h"
 #include "state.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <ppshim/admit.h>
 #include <ppshim/deadline.h>
 #include <ppshim/govern.h>
@@ -23,6 +25,7 @@
 /* A registration of one of its numbers in one of the program's epolls. */
 struct watch {
     int epfd, fd; /* plus one; 0: unused */
+    int shown;    /* plus one: the number of the private epoll, or a copy of it, that stands in epfd; 0: none */
     struct epoll_event event;
 };
 
@@ -53,17 +56,46 @@ static void leave(void)
 /* --- the private epoll, in the program's --- */
 
 /* Without a flag that only a listener can have, and without events but those of one that is readable. */
-static void show(const struct record *r, const struct watch *w, int op)
+static bool control(const struct watch *w, int op, int private)
 {
     struct epoll_event e = {.events = w->event.events & (EPOLLIN | EPOLLET), .data = w->event.data};
-    if (r->pending.epoll && w->epfd)
-        real_epoll_ctl(w->epfd - 1, op, r->pending.epoll - 1, &e);
+    return real_epoll_ctl(w->epfd - 1, op, private, &e) == 0;
 }
 
-static void show_all(const struct record *r, int op)
+/* One number stands in an epoll once: where two numbers of the listener do, the second is told by a copy. */
+static void show(const struct record *r, struct watch *w)
+{
+    int private = r->pending.epoll - 1;
+    if (!r->pending.epoll || !w->epfd)
+        return;
+    if (!control(w, EPOLL_CTL_ADD, private) && errno == EEXIST) {
+        private = fcntl(private, F_DUPFD_CLOEXEC, 0);
+        pps_fd_mark(private, PPS_FD_OURS);
+        control(w, EPOLL_CTL_ADD, private);
+    }
+    w->shown = private + 1;
+}
+
+static void hide(const struct record *r, struct watch *w)
+{
+    if (!w->shown)
+        return;
+    control(w, EPOLL_CTL_DEL, w->shown - 1);
+    if (w->shown != r->pending.epoll)
+        real_close(w->shown - 1);
+    w->shown = 0;
+}
+
+static void show_all(struct record *r)
 {
     for (int i = 0; i < WATCHES_MAX; i++)
-        show(r, &r->watches[i], op);
+        show(r, &r->watches[i]);
+}
+
+static void hide_all(struct record *r)
+{
+    for (int i = 0; i < WATCHES_MAX; i++)
+        hide(r, &r->watches[i]);
 }
 
 static struct watch *find_watch(struct record *r, int epfd, int fd)
@@ -77,13 +109,13 @@ static struct watch *find_watch(struct record *r, int epfd, int fd)
 static void set_watch(struct record *r, int epfd, int fd, const struct epoll_event *event)
 {
     struct watch *w = find_watch(r, epfd + 1, fd + 1);
-    bool known = w;
-    if (!known)
+    if (!w)
         w = find_watch(r, 0, 0);
     if (!w) /* a stranger with so many: its pending ones wake it by the epolls that are known */
         return;
-    *w = (struct watch){epfd + 1, fd + 1, *event};
-    show(r, w, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD);
+    hide(r, w);
+    *w = (struct watch){.epfd = epfd + 1, .fd = fd + 1, .event = *event};
+    show(r, w);
 }
 
 static void drop_watch(struct record *r, int epfd, int fd)
@@ -91,7 +123,7 @@ static void drop_watch(struct record *r, int epfd, int fd)
     struct watch *w = find_watch(r, epfd + 1, fd + 1);
     if (!w)
         return;
-    show(r, w, EPOLL_CTL_DEL);
+    hide(r, w);
     *w = (struct watch){0};
 }
 
@@ -133,7 +165,7 @@ static void look_for_watches(struct record *r, int fd)
 
 static void close_private(struct record *r)
 {
-    show_all(r, EPOLL_CTL_DEL);
+    hide_all(r);
     if (r->pending.epoll) {
         real_close(r->pending.epoll - 1);
         real_close(r->pending.timer - 1);
@@ -149,7 +181,7 @@ static bool open_private(struct record *r)
     if (epoll >= 0 && timer >= 0 && pps_pending_begin(&r->pending, &pps_go_config)) {
         pps_fd_mark(epoll, PPS_FD_OURS);
         pps_fd_mark(timer, PPS_FD_OURS);
-        show_all(r, EPOLL_CTL_ADD);
+        show_all(r);
         return true;
     }
     if (epoll >= 0)

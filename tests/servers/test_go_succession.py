@@ -43,6 +43,39 @@ def test_a_successor_that_is_given_the_listener_is_served_too(start, kind, next_
         until(lambda: not Path(f"/proc/{pid}").exists(), "the successor has ended")
 
 
+GIVES_A_LISTENER = """
+import os, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+l.setblocking(False)
+l.set_inheritable(True)
+os.dup2(l.fileno(), 3)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Given(Raw):
+    """Started with a listener that does not block."""
+    def argv(self):
+        command = [self.program(), "-given", "-mode", self.mode]
+        command = by_run(command, self.env) if self.way == "static" else command
+        return ["/usr/bin/python3", "-c", GIVES_A_LISTENER, self.port, *command]
+
+
+class GivenStatic(Static, Given):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Given, GivenStatic], ids=lambda kind: kind.way)
+def test_one_that_waits_alone_is_served_though_the_listener_stands_twice_in_the_epoll(start, kind):
+    server = start(kind=kind)
+    for header in proxy_v1(), proxy_v2():
+        with dial(server.endpoint, BALANCER) as peer:
+            peer.sendall(header[:10])
+            until(lambda: server.holds_back(peer.getsockname()), "the shim waits for the rest")
+            peer.sendall(header[10:] + b"hello\n")
+            assert read_to_end(peer) == b"203.0.113.7:4711 hello\n"
+
+
 class Upgraded(Raw):
     """Its successor is given the listener by tableflip, and it ends when it has answered whom it accepted."""
     options = ()
