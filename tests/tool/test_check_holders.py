@@ -203,7 +203,8 @@ setgid_group = postdrop
 inet_interfaces = 127.0.0.1
 myhostname = localhost.localdomain
 alias_maps =
-maillog_file = /dev/stdout
+maillog_file = {self.log.path}
+maillog_file_prefixes = {d}
 import_environment = {names} {self.handed_on}
 """)
         (d / "master.cf").write_text(f"""\
