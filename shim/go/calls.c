@@ -98,15 +98,16 @@ static long poll_both(const struct pps_go_call *c)
     return pps_call(SYS_poll, c->a[1], 2, c->a[2]);
 }
 
-/* Of a listener with pending ones: what fired, or -EAGAIN. The kernel is asked for a connection only when it has one: Go
-   programs make a listener blocking without meaning to, in any moment (os.File.Fd), and who sleeps in accept hears of no
-   pending one. */
+/* Of a listener with pending ones: what fired, or -EAGAIN. The kernel is asked for a connection only when it has one:
+   Go programs make a listener blocking without meaning to, in any moment (os.File.Fd), and who sleeps in accept hears
+   of no pending one. */
 enum { KERNEL = 1, PENDING = 2 };
 static long who_is_ready(const struct accepting *a)
 {
     struct pollfd fds[2] = {{.fd = a->listener_fd, .events = POLLIN},
                             {.fd = pps_go_listener_private(&a->listener), .events = POLLIN}};
-    struct pps_go_call look = {SYS_poll, {a->listener_fd, (long)fds, 0}}, sleep = {SYS_poll, {a->listener_fd, (long)fds, -1}};
+    struct pps_go_call look = {SYS_poll, {a->listener_fd, (long)fds, 0}},
+                       sleep = {SYS_poll, {a->listener_fd, (long)fds, -1}};
     long result = poll_both(&look);
     if (result == 0)
         result = is_blocking(a->listener_fd) ? go_to_sleep(poll_both, &sleep) : -EAGAIN;

@@ -76,12 +76,10 @@ static void show(const struct record *r, struct watch *w)
     w->shown = private + 1;
 }
 
+/* A copy that stands there no more may be another's number by now. */
 static void hide(const struct record *r, struct watch *w)
 {
-    if (!w->shown)
-        return;
-    control(w, EPOLL_CTL_DEL, w->shown - 1);
-    if (w->shown != r->pending.epoll)
+    if (w->shown && control(w, EPOLL_CTL_DEL, w->shown - 1) && w->shown != r->pending.epoll)
         real_close(w->shown - 1);
     w->shown = 0;
 }

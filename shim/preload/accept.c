@@ -387,8 +387,8 @@ static enum step lead_on(struct call *c)
     return step;
 }
 
-/* The leader may sleep in the real call, where nobody can tell it who waits here: this thread watches too, until it leads.
-   The listener as well, which the leader is in: when that fires, one of the two leads again. */
+/* The leader may sleep in the real call, where nobody can tell it who waits here: this thread watches too, until it
+   leads. The listener as well, which the leader is in: when that fires, one of the two leads again. */
 static enum step watch_beside(struct call *c)
 {
     struct view v;
