@@ -4,7 +4,9 @@
  *
  * A Go program accepts when its epoll tells of an event, edge-triggered, and goes back to its epoll at EAGAIN. So its
  * waits are left alone: the private epoll of those that are pending (pending.h) stands in the program's epolls beside
- * the listener, with the listener's data, and whoever has nothing to hand over says EAGAIN.
+ * the listener, with the listener's data, and whoever has nothing to hand over says EAGAIN. A listener that was
+ * inherited as a file stands in an epoll twice, by the file's number and by the one that is accepted from: so does the
+ * private one.
  *
  * One record a listener, whatever the number of its descriptors; fd_table.h tells which number is whose. Any thread, on
  * a stack of ours. What changes is under one lock, under which nothing waits.
