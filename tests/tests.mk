@@ -92,7 +92,7 @@ $(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
 .PHONY: check-docs check-install check-packages check-recipes check-systemd check-helpers check-debian13
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
-BESIDE := $(if $(shell { /usr/bin/python3 -c 'import xdist'; } 2>&1),,-n $(shell expr $$(nproc) + 2))
+BESIDE := $(shell { /usr/bin/python3 -c 'import xdist' && echo "-n $$(($$(nproc) + 2))"; } 2>/dev/null)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
