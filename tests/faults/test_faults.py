@@ -20,7 +20,7 @@ from process import EndedAtStart
 from program import HELPERS, STYLES, Program, helper
 from wire import CLIENT6, DIRECT, TRUSTED
 
-# Of several workers one may lose a race, and sleep with its parked peers: README.md.
+# Of several workers one may lose a race, and sleep with its parked peers: libppshim(8).
 SERVERS = {"threads": STYLES["threads"], "prefork": ["--accept=fork=1"], "poll": STYLES["poll"],
            "epoll": STYLES["epoll-lt-nonblock"]}
 

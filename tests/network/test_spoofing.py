@@ -18,7 +18,7 @@ from wire import fields
 
 ATTEMPTS = int(os.environ.get("SPOOF_ATTEMPTS", "4000"))
 # Of several workers that block in accept one may lose a race, and sleep with its parked peers until the next connection
-# (README.md), which the last of these clients would wait for.
+# (libppshim(8), NOTES), which the last of these clients would wait for.
 WAYS = {"threads": STYLES["threads"], "prefork": ["--accept=fork=1"], "poll": STYLES["poll"],
         "epoll-exclusive-prefork": STYLES["epoll-exclusive-prefork"], "epoll-lt": STYLES["epoll-lt"]}
 
