@@ -278,9 +278,14 @@ def test_listener_in_both_lists_is_an_error(path):
 # --- every way of waiting ---------------------------------------------------------------------------------------------
 
 
+# Of several workers that block in accept one may lose a race, and sleep with its silent peers until the next connection
+# (libppshim(8), NOTES), which the last of these would wait for.
+ONE_WORKER = {"prefork": ["--accept=fork=1"]}
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_every_way_of_waiting_is_never_woken_for_nothing(listed, path, style):
-    server = listed(*STYLES[style])
+    server = listed(*ONE_WORKER.get(style, STYLES[style]))
     served(path, wire.v2())  # the very first accept may end with ECONNABORTED, where a late header woke it
     silent = [UnixPeer(path) for _ in range(5)]
     for header in wire.v1, wire.v2:
