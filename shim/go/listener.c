@@ -76,11 +76,15 @@ static void show(const struct record *r, struct watch *w)
     w->shown = private + 1;
 }
 
-/* A copy that stands there no more may be another's number by now. */
+/* Its number, or that of a copy, may be another's by now. */
 static void hide(const struct record *r, struct watch *w)
 {
-    if (w->shown && control(w, EPOLL_CTL_DEL, w->shown - 1) && w->shown != r->pending.epoll)
-        real_close(w->shown - 1);
+    struct pps_pending shown = {.epoll = w->shown, .timer = r->pending.timer};
+    if (pps_pending_is_intact(&shown)) {
+        control(w, EPOLL_CTL_DEL, w->shown - 1);
+        if (w->shown != r->pending.epoll)
+            real_close(w->shown - 1);
+    }
     w->shown = 0;
 }
 
@@ -399,6 +403,7 @@ static enum pps_pending_event take_next(const struct pps_go_listener *l, struct 
     if (event == PPS_PENDING_IDLE)
         close_private(r);
     if (event == PPS_PENDING_LOST) { /* its numbers are somebody else's by now */
+        hide_all(r);
         r->pending.epoll = r->pending.timer = 0;
         open_private(r);
     }
