@@ -822,6 +822,15 @@ static inline void join_one(struct accepter *a)
     a->joined = true;
 }
 
+/* A silent peer that a thread in accept has taken from the kernel; it tells nobody. */
+static inline struct client taken_in_accept(int l)
+{
+    struct client c = dial(l);
+    while (in_kernel_queue(l))
+        usleep(200);
+    return c;
+}
+
 /* Peers that wait when the threads come, or come when the threads wait. */
 static inline struct client one_silent(struct accepter a[THREADS], int l, bool before)
 {
@@ -831,11 +840,8 @@ static inline struct client one_silent(struct accepter a[THREADS], int l, bool b
     if (before)
         silent = parked(l);
     block_in_accept(a, l);
-    if (!before) {
-        silent = dial(l);
-        while (in_kernel_queue(l))
-            usleep(200);
-    }
+    if (!before)
+        silent = taken_in_accept(l);
     all_asleep(a);
     return silent;
 }

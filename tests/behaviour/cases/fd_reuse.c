@@ -162,9 +162,7 @@ static struct client silent_beside_a_leader(struct accepter *copy, struct accept
 {
     block_one_in_accept(copy, unseen_copy(l));
     block_one_in_accept(leader, l);
-    struct client silent = dial(l);
-    while (in_kernel_queue(l))
-        usleep(200);
+    struct client silent = taken_in_accept(l);
     until_asleep(copy->stat);
     until_asleep(leader->stat);
     return silent;
