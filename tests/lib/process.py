@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """process.py: programs, their environment, and what becomes of them. Knows no server: how PostgreSQL is started or asked
 stands in its own test file; program.py has those of our own."""
+import collections
 import contextlib
 import ctypes
 import os
@@ -59,7 +60,8 @@ def scratch(name):
 
 # --- those that run beside the test -----------------------------------------------------------------------------------
 
-running = []  # every Process that is up: their logs are shown with a failed test
+running = []  # every Process that is up: their logs are shown with a failed test, and
+ended = collections.deque(maxlen=8)  # what those said that are not up any more: (name, pid, text)
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -184,6 +186,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.status = self.process.wait()
+        ended.append((self.name, self.pid, self.log.tail()))
         table = _parents()
         for pid, started in family:
             if table.get(pid, (0, None))[1] == started:

@@ -246,7 +246,7 @@ static void leave(struct visit *v)
         close(v->fd);
 }
 
-/* One line, or what there was until the server ended it. */
+/* One line, or what there was until the server ended it; errno then says how, 0 for its FIN. */
 static size_t hear(struct visit *v, char *line, size_t room)
 {
     size_t heard = 0;
@@ -254,6 +254,7 @@ static size_t hear(struct visit *v, char *line, size_t room)
         struct pollfd p = {.fd = v->fd, .events = POLLIN};
         if (poll(&p, 1, HANGS_AFTER * 1000) != 1)
             wrong(v, "heard nothing for %d s", HANGS_AFTER);
+        errno = 0;
         n = read(v->fd, line + heard, room - 1 - heard);
         if (n <= 0)
             break;
@@ -279,9 +280,10 @@ static void is_told(struct visit *v, const char *who)
 {
     char line[1024], accepted[64], peer[64];
     if (hear(v, line, sizeof line) == 0) {
+        const char *how = errno == 0 ? "FIN" : strerrorname_np(errno);
         int64_t waited = milliseconds() - v->begun;
         if (v->side != &trusted || waited < patience)
-            wrong(v, "was closed after %lld ms", (long long)waited);
+            wrong(v, "was closed after %lld ms (%s)", (long long)waited, how);
         v->kind = "overdue";
         close(v->fd);
         return;
