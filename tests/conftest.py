@@ -4,7 +4,7 @@ import pytest
 
 pytest.register_assert_rewrite("harness", "log", "process", "program", "sockets", "small_server", "trees", "wire")
 
-from process import ended, running  # noqa: E402
+from process import ended, running, said_by  # noqa: E402
 
 
 def pytest_runtest_setup():
@@ -16,5 +16,4 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for name, pid, said in [*ended, *((process.name, process.pid, process.log.tail()) for process in running)]:
-            report.sections.append((f"log of {name} {pid}", said))
+        report.sections += [*ended, *map(said_by, running)]

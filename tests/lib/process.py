@@ -61,7 +61,7 @@ def scratch(name):
 # --- those that run beside the test -----------------------------------------------------------------------------------
 
 running = []  # every Process that is up: their logs are shown with a failed test, and
-ended = collections.deque(maxlen=8)  # what those said that are not up any more: (name, pid, text)
+ended = collections.deque(maxlen=8)  # what those said that are not up any more: as said_by
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -90,6 +90,14 @@ def descendants(pid):
 def waits_in(pid):
     """Where in the kernel each thread of a process waits, for messages about one that should not."""
     return [(task / "wchan").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def said_by(process):
+    """(which, the end of its log)."""
+    try:
+        return f"log of {process.name} {process.pid}", process.log.tail()
+    except OSError as gone:  # with its directory
+        return f"log of {process.name} {process.pid}", str(gone)
 
 
 def open_files(pid):
@@ -186,7 +194,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.status = self.process.wait()
-        ended.append((self.name, self.pid, self.log.tail()))
+        ended.append(said_by(self))
         table = _parents()
         for pid, started in family:
             if table.get(pid, (0, None))[1] == started:

@@ -230,22 +230,27 @@ def test_a_list_file_is_read_before_imap_login_changes_its_root(start, balance, 
     assert server.login(balance(server)["send-proxy"]) == CLIENT
 
 
-def test_it_counts_in_a_directory_below_its_own_root(start, balance):
-    with counters.directory(0o755) as home:
-        class AtHome(Dovecot):
-            """On a tmpfs, as /run/dovecot is."""
-            def __init__(self, _, *more, **options):
-                super().__init__(home, *more, **options)
+@pytest.fixture
+def home():
+    with counters.directory(0o755) as path:
+        yield path
 
-        server = start(kind=AtHome, STATS="/ppshim")
-        stats = Path(home) / "run/login/ppshim"
-        stats.mkdir(mode=0o755)
-        shutil.chown(stats, "dovenull")
-        assert server.login(balance(server)["send-proxy"]) == CLIENT
-        told = counters.counted(stats)
-        assert (told["connections"], told["found.v1.inet"]) == (1, 1)
-        assert counters.groups(stats)[0]["program"] == "imap-login"
-        assert server.log.events("stats-off") == []
+
+def test_it_counts_in_a_directory_below_its_own_root(home, start, balance):
+    class AtHome(Dovecot):
+        """On a tmpfs, as /run/dovecot is."""
+        def __init__(self, _, *more, **options):
+            super().__init__(home, *more, **options)
+
+    server = start(kind=AtHome, STATS="/ppshim")
+    stats = Path(home) / "run/login/ppshim"
+    stats.mkdir(mode=0o755)
+    shutil.chown(stats, "dovenull")
+    assert server.login(balance(server)["send-proxy"]) == CLIENT
+    told = counters.counted(stats)
+    assert (told["connections"], told["found.v1.inet"]) == (1, 1)
+    assert counters.groups(stats)[0]["program"] == "imap-login"
+    assert server.log.events("stats-off") == []
 
 
 @contextlib.contextmanager
