@@ -99,9 +99,9 @@ SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
 BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/tsan/many_threads $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
-check: all ## every test; what it needs is installed first; the last line counts
+check: ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
-check-quick: all ## the unit tests, the documentation and the core of behaviour, in less than a minute
+check-quick: ## the unit tests, the documentation and the core of behaviour, in less than a minute
 	$(Q)scripts/check quick
 check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) $(NETWORK) $(SERVER_HELPERS) ## what the tests need built
 check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
@@ -123,20 +123,22 @@ check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their
 	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
 spoof: all $(B)/tests/server $(NETWORK) ## SPOOF_ATTEMPTS (100,000) to be taken for somebody else
 	$(Q)SPOOF_ATTEMPTS=$${SPOOF_ATTEMPTS:-100000} $(PYTEST) -rP tests/network/test_spoofing.py
-check-soak: all $(B)/tests/server $(NETWORK) ## SOAK_CONNECTIONS (100,000) of every kind leave nothing behind
+check-soak: all $(B)/tests/server $(NETWORK) ## SOAK_CONNECTIONS (100,000) of every kind leave nothing behind, in the journal neither
 	$(Q)$(PYTEST) -rP tests/network/test_soak.py
+	$(Q)JOURNAL_CONNECTIONS=20000 $(PYTEST) tests/behaviour/test_journal.py -k each_that_starts
 check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
 	$(Q)$(PYTEST) tests/model
 soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
-# The contract again, for a Go server of each other protocol and way of linking.
-GO_CONTRACTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py)))
+# The contract again, for a Go server of each other protocol and way of linking, and all of them under pressure.
+GO_TESTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py))) \
+	tests/servers/test_go_pressure.py
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
-	$(Q)$(SHARING) $(GO_CONTRACTS:%=--ignore=%) tests/servers
+	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) tests/servers
 .PHONY: check-go
-check-go: all ## check-servers for Go servers of plain TCP, TLS and gRPC, dynamic and static
-	$(Q)$(SHARING) $(GO_CONTRACTS)
+check-go: all ## check-servers for Go servers of plain TCP, TLS and gRPC, dynamic and static, and under pressure
+	$(Q)$(SHARING) $(GO_TESTS)
 .PHONY: check-world servers-table
 # Debian's packages that would push out others.
 UNPACKED := $(addprefix $(B)/world/,vsftpd exim4-daemon-light)
@@ -157,7 +159,7 @@ check-systemd: all ## Debian's own services under a real systemd, in a container
 	$(Q)$(PYTEST) tests/systemd
 check-docs: all ## whether README.md, the manual pages and make help say what the source says
 	$(Q)$(PYTEST) tests/docs
-check-install: $(B)/check/libppshim.so ## make install and uninstall, and that a build is the same bytes everywhere
+check-install: $(B)/check/libppshim.so ## make install and uninstall
 	$(Q)$(PYTEST) tests/install
 check-recipes: all ## what README.md and scripts/examples tell operators to do, with real servers under load
 	$(Q)$(SHARING) tests/recipes

@@ -20,6 +20,12 @@ def files(root):
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
+@pytest.mark.parametrize("name", ["libppshim.so", "libppshim-musl.so", "libppconnect.so", "ppshim"])
+def test_nothing_names_the_directory_it_was_built_in(tree, name):
+    built = (tree / "build" / name).read_bytes()
+    assert bytes(tree) not in built and bytes(ROOT) not in built
+
+
 def multiarch():
     return run(tool("cc"), "-print-multiarch").stdout.strip()
 
