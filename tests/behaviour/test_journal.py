@@ -262,6 +262,7 @@ def test_a_journal_that_was_killed_begins_with_what_is_open(serve, tmp_path):
 
 def test_a_reader_that_sleeps_keeps_nobody_waiting_and_all_that_was_lost_is_counted(serve, journal):
     """The queue holds some; how many is the kernel's, but none is lost without a word."""
+    needs("root")  # for the long queue of ends, of which none is lost
     server = serve("--accept=threads=2", journal=journal.socket, trust=",".join(OTHER_TRUSTED), log="stderr:error")
     journal.ports.update(server.ports)
     come_and_go(server.port, TRUSTED, range(1))

@@ -102,7 +102,7 @@ def test_linker_cache_is_renewed_for_what_goes_into_the_system(tree, root, destd
     stand_in.chmod(0o755)
     env = clean_env()
     env["PATH"] = f"{stand_in.parent}:{env['PATH']}"
-    where = [f"PREFIX={root}/usr", f"DESTDIR={root}/dest" if destdir else "DESTDIR="]
+    where = [f"PREFIX={root}/usr", f"SYSCONFDIR={root}/etc", f"DESTDIR={root}/dest" if destdir else "DESTDIR="]
     for target, calls in ("install", 1), ("uninstall", 2):
         make(tree, target, *where, env=env)
         expected = 0 if destdir or os.geteuid() else calls

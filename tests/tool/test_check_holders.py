@@ -148,6 +148,7 @@ class Titled(Forgetful):
 
 
 def dovecot(directory, kind):
+    as_root()  # its master gives imap-login's directory away
     return kind(directory, None, {"TRUST": BALANCER})
 
 

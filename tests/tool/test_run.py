@@ -12,6 +12,7 @@ from conftest import TOOL, ppshim, refused, through
 from harness import CLIENT, DEADLINE, ROOT, SHIM, clean_env, run, scratch, tool
 from place import needs
 from test_redis import Redis
+from trees import make
 
 BESIDE = TOOL.resolve().parent / SHIM.name  # the library that the tool takes by itself
 REQUIRED = ["--trust", "10.108.0.0/24", "--ports", "5432"]
@@ -279,12 +280,11 @@ def test_a_library_in_a_place_that_ld_preload_cannot_name(tmp_path):
 def test_the_tool_finds_the_libraries_where_they_are_installed(tmp_path):
     """Also when they were built before it was known where."""
     prefix, library_directory = tmp_path / "prefix", tmp_path / "libraries"
-    places = (f"B={tmp_path}/build", f"PREFIX={prefix}", f"LIBDIR={library_directory}")
-    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    places = (f"B={tmp_path}/build", f"PREFIX={prefix}", f"LIBDIR={library_directory}", f"SYSCONFDIR={tmp_path}/etc")
     shutil.copytree(ROOT / "build" / "check", tmp_path / "build")
-    run(tool("make"), "-C", ROOT, "install", *places, env=env)
+    make(ROOT, "install", *places)
     for verb, options, library in (("run", REQUIRED, "libppshim.so"), ("connect", ["--local"], "libppconnect.so")):
         done = run(prefix / "bin/ppshim", verb, *options, "sh", "-c", "echo $LD_PRELOAD")
         assert done.stdout == f"{library_directory}/{library}\n"
-    run(tool("make"), "-C", ROOT, "uninstall", *places, env=env)
+    make(ROOT, "uninstall", *places)
     assert [path for place in (prefix, library_directory) for path in place.rglob("*") if path.is_file()] == []
