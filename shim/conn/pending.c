@@ -195,13 +195,17 @@ void pps_pending_wake(struct pps_pending *p)
 
 /* --- coming and leaving --- */
 
-/* Out of the epoll before anything else: the entry belongs to the open file, of which a forked child may hold a copy.
- */
+/* Before anything else: the entry belongs to the open file, of which a forked child may hold a copy. false: it was not
+   in that epoll, which may be ours no more, or its number somebody else's. */
+static bool unwatch(const struct slot *s)
+{
+    return s->owner->epoll && real_epoll_ctl(s->owner->epoll - 1, EPOLL_CTL_DEL, s->conn.fd, NULL) == 0;
+}
+
 static void take_out(struct slot *s, struct pps_conn *conn)
 {
     *conn = s->conn;
-    if (s->owner->epoll)
-        real_epoll_ctl(s->owner->epoll - 1, EPOLL_CTL_DEL, conn->fd, NULL);
+    unwatch(s);
     unlink_and_free(s);
 }
 
@@ -227,13 +231,20 @@ bool pps_pending_put(struct pps_pending *p, const struct pps_config *config, con
     return true;
 }
 
-static enum pps_pending_event leave(struct slot *s, enum pps_admission a, struct pps_conn *conn, int *flags)
+static enum pps_pending_event leave_unwatched(struct slot *s, enum pps_admission a, struct pps_conn *conn, int *flags)
 {
+    *conn = s->conn;
     *flags = s->flags;
     if (a == PPS_ADMIT_READY)
         pps_lowat_end(&s->wait, s->conn.fd);
-    take_out(s, conn);
+    unlink_and_free(s);
     return a == PPS_ADMIT_READY ? PPS_PENDING_READY : PPS_PENDING_GONE;
+}
+
+static enum pps_pending_event leave(struct slot *s, enum pps_admission a, struct pps_conn *conn, int *flags)
+{
+    unwatch(s);
+    return leave_unwatched(s, a, conn, flags);
 }
 
 enum pps_pending_event pps_pending_overdue(struct pps_pending *p, const struct pps_config *config,
@@ -284,11 +295,28 @@ static enum pps_pending_event one_event(struct pps_pending *p, const struct pps_
     return slot_fired(s, config, e->events, conn, flags, reason);
 }
 
+/* Who waits alone has fired, most likely. To take it out, which it needs anyway, shows that the epoll is ours, and
+   saves the question who it was. */
+static enum pps_pending_event only_one(struct pps_pending *p, const struct pps_config *config, struct pps_conn *conn,
+                                       int *flags, enum pps_reason *reason)
+{
+    struct slot *s = slot_of(p->oldest);
+    if (!s || s->next || deadline_of(s, config) <= pps_now() || !unwatch(s))
+        return PPS_PENDING_NOTHING;
+    enum pps_admission a =
+        pps_admit_progress(&s->conn, config, long_header, sizeof long_header, false, &s->wait, reason);
+    if (a == PPS_ADMIT_WAIT && watch_slot(s))
+        return PPS_PENDING_NOTHING;
+    if (a == PPS_ADMIT_WAIT)
+        *reason = PPS_REASON_NO_ROOM;
+    return leave_unwatched(s, a, conn, flags);
+}
+
 enum pps_pending_event pps_pending_next(struct pps_pending *p, const struct pps_config *config, struct pps_conn *conn,
                                         int *flags, enum pps_reason *reason)
 {
     struct epoll_event e;
-    enum pps_pending_event event = PPS_PENDING_NOTHING;
+    enum pps_pending_event event = only_one(p, config, conn, flags, reason);
     int fired = 1;
     while (event == PPS_PENDING_NOTHING && (fired = real_epoll_wait(p->epoll - 1, &e, 1, 0)) == 1)
         event = one_event(p, config, &e, conn, flags, reason);

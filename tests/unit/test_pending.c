@@ -283,6 +283,44 @@ START_TEST(one_leaves_at_a_time)
 }
 END_TEST
 
+static int bytes_at(int fd)
+{
+    int have = 0;
+    ck_assert_int_eq(ioctl(fd, FIONREAD, &have), 0);
+    return have;
+}
+
+START_TEST(one_whose_epoll_is_somebody_elses_waits_for_a_new_one)
+{
+    int fd = put(pps_now()), server = epoll_create1(EPOLL_CLOEXEC);
+    say_text(HEADER);
+    wait_for_bytes(fd, (int)strlen(HEADER));
+    ck_assert_int_eq(dup2(server, pending.epoll - 1), pending.epoll - 1);
+    close(server);
+    ck_assert_int_eq(next(), PPS_PENDING_NOTHING);
+    ck_assert_uint_eq(pending.count, 1);
+    ck_assert_int_eq(bytes_at(fd), (int)strlen(HEADER));
+    ck_assert(pps_pending_begin(&pending, &config));
+    ck_assert_int_eq(next_when_told(), PPS_PENDING_READY);
+    close(fd);
+}
+END_TEST
+
+START_TEST(one_whose_number_is_somebody_elses_is_not_read)
+{
+    int fd = put(pps_now());
+    struct pps_conn other = new_conn(pps_now());
+    say_text(HEADER);
+    wait_for_bytes(other.fd, (int)strlen(HEADER));
+    ck_assert_int_eq(dup2(other.fd, fd), fd);
+    ck_assert_int_eq(next(), PPS_PENDING_NOTHING);
+    ck_assert_int_eq(bytes_at(fd), (int)strlen(HEADER));
+    ck_assert(pps_pending_take(fd, &out));
+    close(fd);
+    close(other.fd);
+}
+END_TEST
+
 START_TEST(each_listener_has_its_own)
 {
     struct pps_pending other = {0};
@@ -622,6 +660,8 @@ Suite *suite_pending(void)
     tcase_add_test(t, a_peer_that_leaves_inside_its_header_is_gone_with_one);
     tcase_add_test(t, a_peer_that_leaves_after_its_header_is_ready);
     tcase_add_test(t, one_leaves_at_a_time);
+    tcase_add_test(t, one_whose_epoll_is_somebody_elses_waits_for_a_new_one);
+    tcase_add_test(t, one_whose_number_is_somebody_elses_is_not_read);
     tcase_add_test(t, each_listener_has_its_own);
     tcase_add_test(t, one_whose_time_is_over_is_gone);
     tcase_add_test(t, a_header_that_is_there_wins_over_the_time);
