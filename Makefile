@@ -57,7 +57,7 @@ RELOCATABLE := -r -nostdlib $(if $(findstring -flto,$(CFLAGS)),$(if $(findstring
 # These run there: without what is weak.
 UNCHECKED := $(addprefix $(O)/shim/,preload/libc.o log/line.o log/log.o log/sink.o log/journald.o preload/start.o preload/state.o)
 LIBC_NAME := $(if $(findstring musl,$(INTERP)),$(O)/libc-name.so)
-SHIM_LIBS := -Wl,-z,defs -ldl
+SHIM_LIBS := -Wl,-z,defs -ldl -pthread
 ifneq ($(LIBC_NAME),)
 SHIM_LIBS := -nodefaultlibs -Wl,-z,undefs -Wl,--no-as-needed $(LIBC_NAME) -lgcc
 endif
@@ -76,7 +76,8 @@ GO_IMAGE := $(if $(GO_ARCH),$(O)/go_image.o)
 NO_GO_FILES := $(addprefix $(O)/shim/tool/,$(if $(GO_ARCH),no_inject.o,run_inject.o go_image.o))
 GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
-GO_SRC := $(filter-out shim/go/constructor.c shim/go/elsewhere.c,$(GO_SRC))
+GO_LINKED := constructor.o refuse.o watch.o forbid.o # to libc, with the preload: what is no part of that
+GO_SRC := $(filter-out shim/go/elsewhere.c $(GO_LINKED:%.o=shim/go/%.c),$(GO_SRC))
 GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
 BARE_CC := $(if $(findstring musl,$(CC)),cc,$(CC)) # musl-gcc has no headers of the kernel's, and no libc is linked
 # No loop becomes a call of memset, as one in memset itself would. A clang that is told -ffreestanding has no PATH_MAX.
@@ -94,8 +95,8 @@ help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' Makefile tests/tests.mk | expand -t 22
 
 # On other processors the library knows a Go program when it is in one, and says so.
-ELSEWHERE_OBJ := constructor.o elsewhere.o site.o refuse.o forbid.o
-GO := $(if $(GO_ARCH),$(O)/go.o $(O)/shim/go/constructor.o,$(addprefix $(O)/shim/go/,$(ELSEWHERE_OBJ)))
+ELSEWHERE_OBJ := elsewhere.o site.o $(GO_LINKED)
+GO := $(if $(GO_ARCH),$(O)/go.o) $(addprefix $(O)/shim/go/,$(if $(GO_ARCH),$(GO_LINKED),$(ELSEWHERE_OBJ)))
 $(B)/$(NAME).so: $(O)/$(NAME).o $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $< $(SHIM_LIBS)

@@ -31,15 +31,10 @@ uint64_t pps_probe_cookie(int fd)
     return pps_sockopt_cookie(fd);
 }
 
-bool pps_probe(int fd, struct pps_probe *p)
+static bool ask(int fd, struct pps_probe *p)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
-    *p = (struct pps_probe){.lowat = 1};
-    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
-    p->listens = listens > 0;
-    if (!p->listens)
-        return listens == 0 || errno == ENOTSOCK;
     if (real_getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
         return false;
     bool told = true;
@@ -50,4 +45,18 @@ bool pps_probe(int fd, struct pps_probe *p)
     p->cookie = pps_probe_cookie(fd);
     p->lowat = pps_sockopt(fd, SOL_SOCKET, SO_RCVLOWAT);
     return told && p->lowat >= 0;
+}
+
+bool pps_probe(int fd, struct pps_probe *p)
+{
+    *p = (struct pps_probe){.lowat = 1};
+    int listens = pps_sockopt(fd, SOL_SOCKET, SO_ACCEPTCONN);
+    p->listens = listens > 0;
+    return p->listens ? ask(fd, p) : listens == 0 || errno == ENOTSOCK;
+}
+
+bool pps_probe_before_listen(int fd, struct pps_probe *p)
+{
+    *p = (struct pps_probe){.lowat = 1};
+    return ask(fd, p);
 }

@@ -3,6 +3,7 @@
  * constructor.c: a preloaded library finds itself in a Go program. Linked to libc as the preload is; all else in this
  * folder is not.
  */
+#include "refuse.h"
 #include "start.h"
 #include <dlfcn.h>
 #include <limits.h>
@@ -48,6 +49,9 @@ __attribute__((constructor)) static void start(void)
     if (getauxval(AT_SECURE) || (!getenv("PPSHIM_TRUST") && !getenv("PPSHIM_HEADER_OPTIONAL")))
         return;
     dl_iterate_phdr(take_program, &program);
-    if (pps_go_is(&program))
-        pps_go_start(&(struct pps_go_given){environ, find_tool(tool), &program});
+    if (!pps_go_is(&program))
+        return;
+    const char *why = pps_go_start(&(struct pps_go_given){environ, find_tool(tool), &program});
+    if (why)
+        pps_go_refuse(why);
 }

@@ -4,11 +4,10 @@
  * preload is, whose constructor comes first.
  */
 #include "../preload/state.h"
-#include "refuse.h"
 #include "start.h"
 
-void pps_go_start(const struct pps_go_given *given)
+const char *pps_go_start(const struct pps_go_given *given)
 {
-    if (atomic_load(&pps_on) && pps_go_is(given->program))
-        pps_go_refuse("it is for another processor than amd64, the only one where Go programs are served");
+    bool wanted = atomic_load(&pps_on) && pps_go_is(given->program);
+    return wanted ? "it is for another processor than amd64, the only one where Go programs are served" : NULL;
 }

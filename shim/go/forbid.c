@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * forbid.c: see forbid.h. Without CAP_SYS_ADMIN a filter wants that nothing it starts gains privileges.
+ * forbid.c: see forbid.h.
  */
 #include "forbid.h"
 #include <stddef.h>
@@ -20,31 +20,49 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SECCOMP_RET_USER_NOTIF /* Linux 5.0 */
+#define SECCOMP_RET_USER_NOTIF 0x7fc00000U
+#define SECCOMP_FILTER_FLAG_NEW_LISTENER (1UL << 3)
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV /* Linux 5.19 */
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define SKIP_UNLESS(value, steps) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, steps)
 #define ANSWER(what) BPF_STMT(BPF_RET | BPF_K, what)
 
-static bool install(const struct sock_fprog *program)
+static long install(const struct sock_fprog *program, unsigned long flags)
 {
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0L, program, 0L, 0L, 0L) == 0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0L, 0L, 0L);
+}
+
+/* Without CAP_SYS_ADMIN a filter wants that nothing it starts gains privileges. */
+static long answer_serving(unsigned what, unsigned long flags)
+{
+    struct sock_filter filter[] = {
+        LOAD(arch),   SKIP_UNLESS(PROCESSOR, 7),  LOAD(nr),     SKIP_UNLESS(SYS_listen, 1),
+        ANSWER(what), SKIP_UNLESS(SYS_accept, 1), ANSWER(what), SKIP_UNLESS(SYS_accept4, 1),
+        ANSWER(what), ANSWER(SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    long result = install(&program, flags);
+    if (result < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0)
+        result = install(&program, flags);
+    return result;
 }
 
 bool pps_go_forbid_serving(void)
 {
-    struct sock_filter filter[] = {
-        LOAD(arch),
-        SKIP_UNLESS(PROCESSOR, 7),
-        LOAD(nr),
-        SKIP_UNLESS(SYS_listen, 1),
-        ANSWER(SECCOMP_RET_ERRNO | EPERM),
-        SKIP_UNLESS(SYS_accept, 1),
-        ANSWER(SECCOMP_RET_ERRNO | EPERM),
-        SKIP_UNLESS(SYS_accept4, 1),
-        ANSWER(SECCOMP_RET_ERRNO | EPERM),
-        ANSWER(SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    return install(&program) || (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 && install(&program));
+    return answer_serving(SECCOMP_RET_ERRNO | EPERM, 0) == 0;
+}
+
+/* Who asks waits for the answer through signals, which Go programs send themselves all the time. */
+int pps_go_ask_before_serving(void)
+{
+    unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    long fd = answer_serving(SECCOMP_RET_USER_NOTIF, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    return (int)(fd >= 0 || errno != EINVAL ? fd : answer_serving(SECCOMP_RET_USER_NOTIF, flags));
 }
 
 #else
@@ -52,6 +70,11 @@ bool pps_go_forbid_serving(void)
 bool pps_go_forbid_serving(void)
 {
     return false;
+}
+
+int pps_go_ask_before_serving(void)
+{
+    return -1;
 }
 
 #endif

@@ -9,7 +9,6 @@
 #include "exec.h"
 #include "gate.h"
 #include "listener.h"
-#include "refuse.h"
 #include "shelf.h"
 #include "state.h"
 #include <fcntl.h>
@@ -94,6 +93,7 @@ static void take_settings(const struct pps_go_given *given)
                     "link it dynamically, or leave it unset");
 }
 
+/* Why it cannot be served. */
 static long begin(void *with)
 {
     const struct pps_go_given *given = with;
@@ -110,20 +110,18 @@ static long begin(void *with)
     pps_stats_start(pps_go_config.stats);
     pps_go_exec_start(given->tool);
     const char *why = given->program ? take_sites(given->program) : NULL;
-    if (why) {
-        pps_go_refuse(why);
-        return 0;
-    }
+    if (why)
+        return (long)why;
     pps_go_listener_scan();
     atomic_store(&pps_go_status.on, 1);
     return 0;
 }
 
-void pps_go_start(const struct pps_go_given *given)
+const char *pps_go_start(const struct pps_go_given *given)
 {
     if (given->program && !pps_go_is(given->program))
-        return;
+        return NULL;
     if (!pps_stack_make())
         pps_call(SYS_exit_group, PPS_EXIT_CONFIG); /* not even a line can be built without a stack */
-    pps_stack_call(begin, (void *)given);
+    return (const char *)pps_stack_call(begin, (void *)given);
 }

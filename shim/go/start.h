@@ -14,7 +14,8 @@ struct pps_go_given {
 };
 
 /* On the stack of whoever calls, with a libc or without. Does nothing where the settings are off; ends the process,
-   status 78, where they are wrong. A program that cannot be served is told of, and may not listen (forbid.h). */
-void pps_go_start(const struct pps_go_given *given);
+   status 78, where they are wrong. NULL, or why it wants the shim and cannot be served: half a sentence. One whose
+   sites are rewritten can. */
+const char *pps_go_start(const struct pps_go_given *given);
 
 #endif

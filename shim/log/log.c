@@ -82,11 +82,16 @@ void pps_log(enum pps_log_level level, struct pps_line *l)
     pps_cancel_set(cancel_state);
 }
 
+void pps_log_last(struct pps_line *l)
+{
+    pps_line_end(l);
+    pps_sink_write_last(l);
+}
+
 void pps_log_last_words(const char *text)
 {
     struct pps_line l;
     pps_line_begin(&l, "error: ");
     pps_line_text(&l, text);
-    pps_line_end(&l);
-    pps_sink_write_last(&l);
+    pps_log_last(&l);
 }

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Go: system calls of its own, an edge-triggered epoll that tolerates EAGAIN, accept4() and the address it tells. The
 preload rewrites where a dynamic program makes them; into a static one `ppshim run` puts the same."""
-import ctypes
 import os
 import re
 import shutil
-import struct
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from go_server import TLS, TOOL, Go, GoStatic, Raw, RawStatic, answer_to, gate_o
 from harness import (BALANCER, ROOT, Process, clean_env, descendants, proxy_v1, proxy_v2, reserve_port, run, scratch,
                      shim_env, tool, until, waits_in)
 from place import SHIM, lacks, needs
+from seccomp import refusing
 
 
 IMAGE = ROOT / "build/go-image"  # what is put into a static program, with its symbols
@@ -140,20 +139,12 @@ def test_a_wrong_list_stops_it_before_it_is_started(tmp_path):
     assert done.returncode == 78 and done.stdout == "" and "@/no/such/file: cannot be opened" in done.stderr
 
 
-def _refuse_ptrace():
-    """As a unit's SystemCallFilter=@system-service with SystemCallErrorNumber=EPERM does."""
-    load, jump, answer, ptrace = 0x20, 0x15, 0x06, 101
-    code = [(load, 0, 0, 0), (jump, 0, 1, ptrace), (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7fff0000)]
-    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in code))
-    program = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(steps))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
-        raise OSError(ctypes.get_errno(), "seccomp")
+PTRACE = 101
 
 
 def test_where_ptrace_is_refused_the_program_is_not_started_and_the_reason_is_said():
     done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", build("server"), check=False,
-               preexec_fn=_refuse_ptrace)
+               preexec_fn=refusing(PTRACE))
     assert done.returncode == 126 and done.stdout == ""
     assert "the shim cannot be put into it: Operation not permitted (it needs ptrace: a SystemCallFilter=" in done.stderr
 
@@ -184,21 +175,6 @@ def test_a_program_that_cannot_be_served_is_not_started(tmp_path, what, by, why)
     done = run(TOOL, "run", "--trust", BALANCER, "--ports", "all", "--", program, check=False)
     assert done.returncode == 126 and done.stdout == ""
     assert done.stderr.startswith(f"ppshim run: {program} is a Go program that cannot be served: {why}")
-
-
-def test_a_preloaded_program_that_cannot_be_served_says_so_and_may_not_listen(tmp_path):
-    program = altered(tmp_path, build("server", "dynamic"), b"syscall.Syscall6\0", b"syscall.Syscall7\0")
-    env = clean_env(**shim_env(TRUST=BALANCER, LOG="stderr"))
-    done = run(program, check=False, env=env)
-    assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
-    assert re.search(r"^ppshim\[\d+\]: error: this Go program cannot be served, and so may not listen: its table of "
-                     rf"functions does not confirm where it makes its system calls exe={program}$", done.stderr, re.M)
-
-
-def test_a_preloaded_program_that_cannot_be_served_does_what_else_it_is_for(tmp_path):
-    program = altered(tmp_path, build("client", "dynamic"), b"syscall.Syscall6\0", b"syscall.Syscall7\0")
-    done = run(program, "-count", "0", env=clean_env(**shim_env(TRUST=BALANCER, LOG="stderr")))
-    assert done.stdout == "0 0\n"
 
 
 # --- what a debugger sees ---------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a Go program is known by, whatever its build leaves out: it is served, or it may not listen. Never is it open."""
+"""What a Go program is known by, whatever its build leaves out: it is served, or told that it cannot be (what that means:
+test_go_unserved.py)."""
 import pytest
 from go_programs import altered, build
-from harness import BALANCER, ROOT, Process, clean_env, dial, proxy_v2, read_to_end, run, shim_env
+from harness import BALANCER, ROOT, Process, dial, environment, proxy_v2, read_to_end, run, shim_env
+from seccomp import NOBODY_IS_ASKED
 
 TOOL = ROOT / "build" / "ppshim"
 
@@ -64,8 +66,10 @@ WHY = "its table of functions does not confirm where it makes its system calls"
 
 
 @DYNAMIC
-def test_a_program_whose_table_of_functions_is_obfuscated_is_told_of_at_its_start(tmp_path, way):
-    done = run(without_a_table(tmp_path, way), check=False, env=clean_env(**shim_env(TRUST=BALANCER, LOG="stderr")))
+def test_a_program_whose_table_of_functions_is_obfuscated_is_known_at_its_start(tmp_path, way):
+    """It says so there where the kernel cannot ask about its first listen."""
+    done = run(without_a_table(tmp_path, way), check=False, env=environment(TRUST=BALANCER, LOG="stderr"),
+               preexec_fn=NOBODY_IS_ASKED)
     assert f"error: this Go program cannot be served, and so may not listen: {WHY}" in done.stderr
 
 
@@ -84,28 +88,6 @@ def test_a_program_of_c_is_none(tmp_path):
     for program in "/bin/sh", "/usr/bin/python3", "/usr/sbin/haproxy", ROOT / "build/ppshim":
         said = run(TOOL, "check", program, check=False).stdout
         assert "preload: the library stands in for calls of libc" in said, said
-
-
-# --- where Go programs are not served ---------------------------------------------------------------------------------
-
-ELSEWHERE = ROOT / "build/tests/elsewhere/libppshim.so"  # the library as it is on other processors than amd64
-
-
-@DYNAMIC
-def test_on_another_processor_a_program_says_why_it_may_not_listen(tmp_path, way):
-    env = clean_env(**shim_env(TRUST=BALANCER, LOG="stderr") | {"LD_PRELOAD": str(ELSEWHERE)})
-    done = run(build("server", way), check=False, env=env)
-    assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
-    assert ("error: this Go program cannot be served, and so may not listen: it is for another processor than amd64, the "
-            "only one where Go programs are served exe=") in done.stderr
-
-
-def test_on_another_processor_a_program_that_wants_no_shim_is_left_alone(tmp_path):
-    off = Server(tmp_path, build("server", "dynamic"), TRUST="none")
-    off.env["LD_PRELOAD"] = str(ELSEWHERE)
-    with off as server, dial(("127.0.0.1", server.port), BALANCER) as peer:
-        peer.sendall(b"hello\n")
-        assert read_to_end(peer).startswith(BALANCER.encode())
 
 
 def test_the_tool_refuses_a_program_for_another_processor(tmp_path):
