@@ -167,6 +167,11 @@ def test_what_takes_its_place_may_not_listen():
     assert done.stdout == f"{os.strerror(errno.ENOSYS)}\n"
 
 
+def test_another_one_that_takes_its_place_is_asked_about_itself():
+    may_not_serve(run(build("starter", "pie"), "-exec", build("server", "dynamic"), check=False, env=elsewhere()),
+                  end=r"listen=\S+ exe=\S+/server-dynamic")
+
+
 def test_another_one_that_it_starts_is_told_at_its_start():
     """The kernel asks one process only, and the first one is asked."""
     done = run(build("starter", "pie"), build("server", "dynamic"), check=False, env=elsewhere())
