@@ -9,7 +9,8 @@
  * asked about again when it accepts.
  *
  * What the program forks and starts is asked about by the same thread, which does not know their descriptors, and
- * refuses; once it has ended, or executed another in its place, nobody answers (ENOSYS).
+ * refuses; once it has ended, or executed another in its place, nobody answers (ENOSYS). Nor does anybody once it has
+ * closed the descriptor by which we are asked, which it does not know.
  *
  * Linked to libc, as the preload is.
  */

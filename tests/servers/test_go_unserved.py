@@ -16,6 +16,7 @@ from seccomp import NEW_LISTENER, NOBODY_IS_ASKED, SECCOMP, refusing
 from test_go_succession import Given
 
 ELSEWHERE = ROOT / "build/tests/elsewhere/libppshim.so"  # the library as it is on other processors than amd64
+WAIT_KILLABLE_RECV = 1 << 5
 WHY = "it is for another processor than amd64, the only one where Go programs are served"
 OTHERS = {"PORTS": 1}  # no listener of these tests is governed
 DYNAMIC = pytest.mark.parametrize("way", ["dynamic", "pie"])
@@ -97,6 +98,21 @@ def test_on_a_port_that_is_not_governed_it_serves_while_signals_strike(start, tm
     assert [event.listen for event in server.log.events("not-governed")] == [server.listens_on]
 
 
+class BeforeLinux5_19(Elsewhere):
+    """Where a signal interrupts who waits for an answer, and the call is made and asked about anew."""
+    mode = "blocking"
+
+    def _before_exec(self):
+        super()._before_exec()
+        refusing(SECCOMP, errno.EINVAL, second_has=WAIT_KILLABLE_RECV)()
+
+
+def test_it_does_so_where_signals_interrupt_the_question(start, tmp_path):
+    server = start(kind=having(BeforeLinux5_19, options=("-garbage", "2", "-profile", tmp_path / "profile")), **OTHERS)
+    assert wrong_answers(server, "-headers=false", "-count", CONNECTIONS, "-beside", "16") == (int(CONNECTIONS), 0)
+    assert not server.log.find(r"error")
+
+
 def test_on_a_port_that_is_not_governed_it_is_reached_through_a_balancer_that_sends_no_header(start, tmp_path, certificates):
     server = start(kind=Elsewhere, **OTHERS)
     with Balancer(tmp_path, server.endpoint, certificates, {"plain": Route(mode="")}) as balancer:
@@ -133,6 +149,11 @@ def test_one_that_wants_no_shim_is_left_alone(start):
 def test_one_that_never_listens_does_what_it_is_for_without_a_word(name, way, arguments, says):
     done = run(build(name, way), *arguments, env=elsewhere())
     assert (done.stdout, done.stderr) == (says, "")
+
+
+def test_one_that_closes_descriptors_which_it_does_not_know_listens_to_nothing():
+    done = run(build("server", "pie"), "-closes", check=False, env=elsewhere(**OTHERS))
+    assert done.returncode == 1 and "listen: function not implemented" in done.stderr
 
 
 def test_a_signal_that_ends_it_finds_it_asleep_in_accept(start):

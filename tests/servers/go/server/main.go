@@ -38,6 +38,7 @@ var (
 	profile = flag.String("profile", "", "file: sampled 500 times a second")
 	garbage = flag.Int("garbage", 0, "goroutines that make garbage")
 	given   = flag.Bool("given", false, "the listener is descriptor 3")
+	closes  = flag.Bool("closes", false, "first closes every descriptor that it does not know")
 	child   = flag.String("child", "", "a program to be started with the listener in place of this one")
 )
 
@@ -260,6 +261,9 @@ func main() {
 	}
 	for i := 0; i < *garbage; i++ {
 		go makeGarbage()
+	}
+	for fd := 3; *closes && fd < 1<<16; fd++ {
+		syscall.Close(fd)
 	}
 	l := listen()
 	serve(l)
