@@ -24,8 +24,7 @@ bool pps_probe_is_no_listener(int fd, bool *no_socket);
 
 /* false: it cannot be asked. */
 bool pps_probe(int fd, struct pps_probe *out);
-/* Of a socket that is about to listen, what it will be; out->listens is false. One that is not bound has no port yet.
- */
+/* Of a socket that is about to listen; out->listens is false. One that is not bound has no port yet. */
 bool pps_probe_before_listen(int fd, struct pps_probe *out);
 
 /* 0: none. */

@@ -27,10 +27,8 @@ bool pps_log_wants_tlv(uint8_t type);
 /* Ends the line. */
 void pps_log(enum pps_log_level level, struct pps_line *l);
 
-/* For a process that is about to end: to fd 2 and, where fd 2 leads nowhere, to syslog; no limit applies. Ends the
- * line.
- */
-void pps_log_last(struct pps_line *l);
+/* For a process that is about to end: to fd 2 and, where fd 2 leads nowhere, to syslog; no limit applies. */
+void pps_log_last(struct pps_line *l); /* ends the line */
 void pps_log_last_words(const char *text);
 
 #endif

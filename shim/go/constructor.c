@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * constructor.c: a preloaded library finds itself in a Go program. Linked to libc as the preload is; all else in this
- * folder is not.
+ * constructor.c: a preloaded library finds itself in a Go program. Linked to libc as the preload is, like what refuses
+ * one (refuse.h); all else in this folder is not.
  */
 #include "refuse.h"
 #include "start.h"

@@ -41,9 +41,9 @@ static long install(const struct sock_fprog *program, unsigned long flags)
 static long answer_serving(unsigned what, unsigned long flags)
 {
     struct sock_filter filter[] = {
-        LOAD(arch),   SKIP_UNLESS(PROCESSOR, 7),  LOAD(nr),     SKIP_UNLESS(SYS_listen, 1),
-        ANSWER(what), SKIP_UNLESS(SYS_accept, 1), ANSWER(what), SKIP_UNLESS(SYS_accept4, 1),
-        ANSWER(what), ANSWER(SECCOMP_RET_ALLOW),
+        LOAD(arch),   SKIP_UNLESS(PROCESSOR, 7), /* to the end: a call of another kind than Go's */
+        LOAD(nr),     SKIP_UNLESS(SYS_listen, 1),  ANSWER(what), SKIP_UNLESS(SYS_accept, 1),
+        ANSWER(what), SKIP_UNLESS(SYS_accept4, 1), ANSWER(what), ANSWER(SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
     long result = install(&program, flags);

@@ -10,8 +10,8 @@ import pytest
 from contract import Contract
 from go_programs import altered, build
 from go_server import TLS, TOOL, Go, GoStatic, Raw, RawStatic, answer_to, gate_of, having
-from harness import (BALANCER, ROOT, Process, clean_env, descendants, proxy_v1, proxy_v2, reserve_port, run, scratch,
-                     shim_env, tool, until, waits_in)
+from harness import (BALANCER, ROOT, Process, descendants, proxy_v1, proxy_v2, reserve_port, run, scratch,
+                     tool, until, waits_in)
 from place import SHIM, lacks, needs
 from seccomp import refusing
 

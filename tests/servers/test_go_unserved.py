@@ -4,14 +4,16 @@ does. Never is it silently open."""
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
 
 import pytest
 from go_programs import altered, build
 from go_server import CONNECTIONS, Raw, having, wrong_answers
-from harness import (BALANCER, ROOT, Balancer, EndedAtStart, Route, environment, exchange, read_to_end, run, until,
-                     waits_in)
+from harness import (BALANCER, ROOT, Balancer, EndedAtStart, Route, environment, exchange, read_to_end, run, scratch,
+                     tool, until, waits_in)
+from place import needs
 from seccomp import NEW_LISTENER, NOBODY_IS_ASKED, SECCOMP, refusing
 from test_go_succession import Given
 
@@ -198,6 +200,17 @@ def test_another_one_that_it_starts_is_told_at_its_start():
     done = run(build("starter", "pie"), build("server", "dynamic"), check=False, env=elsewhere())
     assert done.returncode == 1 and "listen: operation not permitted" in done.stderr
     assert re.search(line(end=r"exe=\S+/server-dynamic"), done.stderr.splitlines()[0])
+
+
+def test_one_without_any_privilege_is_asked_about_as_well():
+    needs("root")
+    drop = [tool("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--bounding-set=-all"]
+    with scratch("go") as copies:
+        for file in ELSEWHERE, build("server", "pie"):
+            shutil.copy(file, copies)
+        preload = f"LD_PRELOAD={copies / ELSEWHERE.name}"
+        done = run(*drop, "/usr/bin/env", preload, copies / "server-pie", check=False, env=elsewhere())
+    may_not_serve(done, end=r"listen=\S+ exe=\S+/server-pie")
 
 
 # --- where the kernel cannot ask --------------------------------------------------------------------------------------
