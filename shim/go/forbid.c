@@ -40,11 +40,20 @@ static long install(const struct sock_fprog *program, unsigned long flags)
 /* Without CAP_SYS_ADMIN a filter wants that nothing it starts gains privileges. */
 static long answer_serving(unsigned what, unsigned long flags)
 {
+    /* clang-format off */
     struct sock_filter filter[] = {
-        LOAD(arch),   SKIP_UNLESS(PROCESSOR, 7), /* to the end: a call of another kind than Go's */
-        LOAD(nr),     SKIP_UNLESS(SYS_listen, 1),  ANSWER(what), SKIP_UNLESS(SYS_accept, 1),
-        ANSWER(what), SKIP_UNLESS(SYS_accept4, 1), ANSWER(what), ANSWER(SECCOMP_RET_ALLOW),
+        LOAD(arch),
+        SKIP_UNLESS(PROCESSOR, 7),
+        LOAD(nr),
+        SKIP_UNLESS(SYS_listen, 1),
+        ANSWER(what),
+        SKIP_UNLESS(SYS_accept, 1),
+        ANSWER(what),
+        SKIP_UNLESS(SYS_accept4, 1),
+        ANSWER(what),
+        ANSWER(SECCOMP_RET_ALLOW),
     };
+    /* clang-format on */
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
     long result = install(&program, flags);
     if (result < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0)
