@@ -18,6 +18,7 @@ import counters
 import pytest
 from contract import Contract, Peer, Refused, Server, TrustFile
 from harness import BALANCER, CLIENT, ROUTES, descendants, dial, example, run, tool, until
+from place import needs
 
 
 @functools.cache
@@ -58,6 +59,7 @@ class Dovecot(Server):
 
     @classmethod
     def make_template(cls, directory):
+        needs("root")  # its master gives imap-login's directory away
         program()
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
