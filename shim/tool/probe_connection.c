@@ -7,22 +7,15 @@
  */
 #include "../conn/limit_ask.h"
 #include "probe.h"
+#include "proc.h"
 #include "tool.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_getfd 438
-#endif
 
 #define PAUSE_MS 2
 
@@ -103,16 +96,6 @@ static unsigned long inode_of(const struct tool_target *t, const struct pps_addr
     return inode;
 }
 
-/* A copy of a descriptor of another process; -1. */
-static int copy_of(pid_t pid, int there)
-{
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int fd = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, there, 0) : -1;
-    if (pidfd >= 0)
-        close(pidfd);
-    return fd;
-}
-
 /* Numbers move, and are used anew. */
 static bool is_from(int fd, const struct pps_addr *own)
 {
@@ -125,7 +108,7 @@ static bool is_from(int fd, const struct pps_addr *own)
 
 static int copy_from(const struct tool_process *p, unsigned long inode, const struct pps_addr *own)
 {
-    int there = tool_process_fd(p, inode), fd = there >= 0 ? copy_of(p->pid, there) : -1;
+    int there = tool_process_fd(p, inode), fd = there >= 0 ? tool_proc_copy_fd(p->pid, there) : -1;
     if (fd < 0 || is_from(fd, own))
         return fd;
     close(fd);

@@ -3,13 +3,23 @@
  * proc.c: see proc.h.
  */
 #include "proc.h"
+#include <errno.h>
 #include <ppshim/deadline.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SKIP_8 " %*s %*s %*s %*s %*s %*s %*s %*s"
+#define SKIP_4 " %*s %*s %*s %*s"
+#define EXITING 4U /* PF_EXITING of the kernel */
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
 
 bool tool_proc_path(char out[PATH_MAX], pid_t pid, const char *rest)
 {
@@ -32,17 +42,21 @@ static void read_text(pid_t pid, const char *rest, char *out, size_t size)
         fclose(file);
 }
 
-/* The third field, the fourth and the 22nd; the second is the name in brackets, which may hold brackets and line breaks
-   of its own. */
+/* The third field, the fourth, the ninth and the 22nd; the second is the name in brackets, which may hold brackets and
+   line breaks of its own. */
 bool tool_proc_stat(pid_t pid, struct tool_proc_stat *out)
 {
     char text[1024];
     unsigned long long ticks;
+    unsigned flags;
+    char state;
     int parent;
     read_text(pid, "stat", text, sizeof text);
     const char *rest = strrchr(text, ')');
-    if (!rest || sscanf(rest, ") %c %d" SKIP_8 SKIP_8 " %*s %llu", &out->state, &parent, &ticks) != 3)
+    if (!rest ||
+        sscanf(rest, ") %c %d" SKIP_4 " %u" SKIP_4 SKIP_4 SKIP_4 " %llu", &state, &parent, &flags, &ticks) != 4)
         return false;
+    out->ends = flags & EXITING || strchr("ZX", state);
     out->parent = (pid_t)parent;
     out->started = ticks * (PPS_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
     return true;
@@ -71,6 +85,16 @@ bool tool_proc_network(pid_t pid, bool *ours)
         return false;
     *ours = own.st_ino == its.st_ino;
     return true;
+}
+
+int tool_proc_copy_fd(pid_t pid, int fd)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int copy = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0) : -1, error = errno;
+    if (pidfd >= 0)
+        close(pidfd);
+    errno = error;
+    return copy;
 }
 
 bool tool_proc_is_traced(pid_t pid)

@@ -19,7 +19,7 @@ FILE *tool_proc_open(pid_t pid, const char *rest);
 
 /* Of /proc/PID/stat. false: it is gone. */
 struct tool_proc_stat {
-    char state; /* 'Z' and 'X': it is dead */
+    bool ends; /* or has ended: what it held it has let go, or will at once */
     pid_t parent;
     uint64_t started; /* nanoseconds of CLOCK_BOOTTIME, rounded down to the kernel's tick */
 };
@@ -36,6 +36,10 @@ bool tool_proc_memory(pid_t pid, uint64_t at, void *out, size_t size);
 
 /* The number of its auxiliary vector (getauxval(3)); 0: it has none, or is of 32 bits. */
 uint64_t tool_proc_aux(pid_t pid, uint64_t wanted);
+
+/* A copy of one of its descriptors (pidfd_getfd(2), Linux 5.6), the caller's to close; -1 and errno. Waits while it
+   becomes another program. */
+int tool_proc_copy_fd(pid_t pid, int fd);
 
 /* Whether another process watches it by ptrace(2). */
 bool tool_proc_is_traced(pid_t pid);

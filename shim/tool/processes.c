@@ -26,12 +26,38 @@ static void take_descriptor(struct tool_process *p, const char *number, const ch
     p->held[p->held_count++] = d;
 }
 
+/* What ends, or becomes another program, is root's to /proc for a moment: the one has nothing any more, and the end of
+   the other can be waited for. */
+static bool may_be_seen_yet(pid_t pid, bool *ended)
+{
+    struct tool_proc_stat stat;
+    *ended = !tool_proc_stat(pid, &stat) || stat.ends;
+    if (*ended)
+        return false;
+    int copy = tool_proc_copy_fd(pid, 0);
+    if (copy >= 0)
+        close(copy);
+    return true;
+}
+
+static DIR *open_descriptors(struct tool_process *p)
+{
+    char path[PATH_MAX];
+    bool ended = false;
+    if (!tool_proc_path(path, p->pid, "fd"))
+        return NULL;
+    DIR *dir = opendir(path);
+    if (!dir && may_be_seen_yet(p->pid, &ended))
+        dir = opendir(path);
+    p->seen = dir || ended;
+    return dir;
+}
+
 static void read_descriptors(struct tool_process *p)
 {
-    char path[PATH_MAX], target[64];
+    char target[64];
     struct dirent *entry;
-    DIR *dir = tool_proc_path(path, p->pid, "fd") ? opendir(path) : NULL;
-    p->seen = dir;
+    DIR *dir = open_descriptors(p);
     while (dir && (entry = readdir(dir))) {
         ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
         target[n > 0 ? n : 0] = 0;

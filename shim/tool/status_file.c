@@ -45,7 +45,7 @@ static bool is_alive(const struct status_file *f)
         return true;
     if (kill(f->pid, 0) != 0 && errno == ESRCH)
         return false;
-    return !tool_proc_stat(f->pid, &stat) || (stat.started <= f->made && !strchr("ZX", stat.state));
+    return !tool_proc_stat(f->pid, &stat) || (stat.started <= f->made && !stat.ends);
 }
 
 /* One of the users it is, or was before it dropped its privileges. */

@@ -145,6 +145,26 @@ def test_workers_are_open_to_their_user_if_they_say_so(certificates):
         assert [c["id"] for c in site.who(str(worker), user=user)] == [found["id"]]
 
 
+HAS_A_DEAD_CHILD = """
+import os
+child = os.fork() or os._exit(0)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+print('ready', flush=True)
+os.read(0, 1)
+"""
+
+
+def test_what_has_ended_is_not_asked():
+    """To its own user it looks like root's."""
+    user = {"user": "daemon", "extra_groups": [], "group": pwd.getpwnam("daemon").pw_gid} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["/usr/bin/python3", "-c", HAS_A_DEAD_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env=clean_env(), **user) as process:
+        assert process.stdout.readline() == b"ready\n"
+        told = ppshim("who", "--json", str(process.pid), user=user.get("user"))
+        process.stdin.close()
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
 WAS_ROOT = "import os; os.setuid({uid}); print('ready', flush=True); os.read(0, 1)"
 
 

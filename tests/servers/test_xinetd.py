@@ -61,8 +61,9 @@ class ByTheExample(Xinetd):
         words = super().super_server()
         server, *arguments = self.service()
         (self.directory / "xinetd.conf").write_text(example(
-            "xinetd.conf", ("2222", str(self.port)), ("= root", f"= {self.account}"), ("wait ", "bind = 127.0.0.1\n    wait "), ("/usr/sbin/sshd", server),
+            "xinetd.conf", ("2222", str(self.port)), ("wait ", "bind = 127.0.0.1\n    wait "), ("/usr/sbin/sshd", server),
             ("server_args = -i", f"server_args = {' '.join(arguments)}"), ("libppshim.so", self.service_env["LD_PRELOAD"]),
+            ("= root", f"= {self.account}"),
             ("10.108.0.0/24", BALANCER), ("/var/log/ppshim.log", str(self.log.path))))
         return words
 
