@@ -31,6 +31,7 @@
 #define MAX_LISTENERS 8
 #define MAX_WORKERS 16
 #define MAX_WATCHED 4096
+#define MOST_AT_A_TIME 64
 #define ADDRESS_ROOM 128
 #define FILLER 0xaa /* what an address buffer holds before accept writes into it */
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -410,11 +411,18 @@ static int wait_in_poll(int ready[])
     return n < 0 ? n : found;
 }
 
+/* At most so many at a time, where the listener is reported again: who comes as fast as he is accepted would keep those
+   who leave from being seen. */
+static bool takes_more(int taken)
+{
+    return taken == 0 || (opt.nonblock_listener && (opt.style == EPOLL_ET || taken < MOST_AT_A_TIME));
+}
+
 static void accept_ready(int listener)
 {
     struct arrival a;
     counters->wakes++;
-    for (int taken = 0; taken == 0 || opt.nonblock_listener; taken++) {
+    for (int taken = 0; takes_more(taken); taken++) {
         if (!take(listener, &a)) {
             if (errno != EAGAIN)
                 accept_failed();
