@@ -4,6 +4,7 @@
  * client, another listener, an epoll, anything.
  */
 #include "testing.h"
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
 
 static void closed_listener_takes_its_waiting_and_held_peers_along(void)
@@ -200,7 +201,10 @@ static void thread_by_an_unseen_copy_leads_when_the_other_has_left(void)
     struct accepter copy, leader;
     int l = listener(0);
     warm(l);
-    struct client silent = silent_beside_a_leader(&copy, &leader, l), first = introduced(l), second;
+    struct client silent = silent_beside_a_leader(&copy, &leader, l), first, second;
+    /* Who is accepted before his header is there is either thread's. */
+    MUST(setsockopt(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, &(int){1}, sizeof(int)) == 0);
+    first = introduced(l);
     gets(&leader, &first);
     second = introduced(l);
     gets(&copy, &second);
