@@ -543,15 +543,20 @@ class Limits:
         self.end(server, self.let_in(socks, 5)[0])
         assert server.login(balancer["send-proxy-v2"]) == CLIENT
         # One token is left, and so perhaps a slot; whether that session's is free again by now is the server's affair.
+        before = self.judged(server)
         socks += [as_client(server, CLIENT) for _ in range(3)]
-        until(lambda: len(server.log.events("reject")) >= 5, "the last two are refused")
+        until(lambda: self.judged(server) == before + 3, "all are judged")
         assert [e.reason for e in server.log.events("reject")].count("client-rate") == 2
         assert all(e.client.startswith(CLIENT[0] + ":") for e in server.log.events("reject"))
 
     def assert_each_process_counts(self, server):
         socks = [as_client(server, CLIENT) for _ in range(13)]
-        until(lambda: len(server.log.events("accept")) + len(server.log.events("reject")) == len(socks), "all are judged")
+        until(lambda: self.judged(server) == len(socks), "all are judged")
         assert max(Counter(e.pid for e in server.log.events("accept")).values()) <= 5
+
+    @staticmethod
+    def judged(server):
+        return len(server.log.events("accept")) + len(server.log.events("reject"))
 
     def assert_rejected(self, server, expected):
         until(lambda: len(server.log.events("reject")) >= sum(expected.values()), f"rejected: {expected}")
