@@ -96,7 +96,6 @@ BESIDE := $(shell { /usr/bin/python3 -c 'import xdist' && echo "-n $$(($$(nproc)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
 SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
 SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
-SERVING := $(PYTEST) $(if $(BESIDE),-n $$(($$(nproc) + 4)) --dist loadscope) # those wait most of the time
 
 BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/tsan/many_threads $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
@@ -136,7 +135,7 @@ soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,
 GO_TESTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py))) \
 	tests/servers/test_go_pressure.py
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
-	$(Q)$(SERVING) $(GO_TESTS:%=--ignore=%) tests/servers
+	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) tests/servers
 .PHONY: check-go
 check-go: all ## check-servers for Go servers of plain TCP, TLS and gRPC, dynamic and static, and under pressure
 	$(Q)$(SHARING) $(GO_TESTS)

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent / "servers"))
 
 import go_programs  # noqa: E402
-from harness import DEADLINE, ROOT, Process, dial, reserve_port, run, tool, unprivileged  # noqa: E402
+from harness import DEADLINE, ROOT, Process, clean_env, dial, reserve_port, run, tool, unprivileged  # noqa: E402
 
 BENCH = Path(os.environ.get("BENCH_PROGRAMS") or Path(__file__).resolve().parents[2] / "build/bench")
 BALANCERS = "127.0.2.0/24"  # where load comes from; 127.0.0.1 is direct
@@ -190,14 +190,16 @@ class MariaDB(Server):
             for path in (self.directory, self.log.path):
                 shutil.chown(path, self.user)
         run(tool("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db",
-            "--skip-name-resolve", "--auth-root-authentication-method=normal", timeout=120, cwd="/", **as_user)
+            "--skip-name-resolve", "--auth-root-authentication-method=normal", timeout=120, cwd="/",
+            env=clean_env(TMPDIR=self.directory), **as_user)
         (self.directory / "users.sql").write_text("create user if not exists bench@'%';\n")
 
     def argv(self):
         native = [f"--proxy-protocol-networks={BALANCERS}"] if self.native else []
         return [tool("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.directory}/mariadb.sock",
-                f"--pid-file={self.directory}/pid", "--bind-address=127.0.0.1", f"--port={self.port}",
-                "--skip-name-resolve", f"--init-file={self.directory}/users.sql", "--performance-schema=off",
+                f"--pid-file={self.directory}/pid", f"--tmpdir={self.directory}", "--bind-address=127.0.0.1",
+                f"--port={self.port}", "--skip-name-resolve", f"--init-file={self.directory}/users.sql",
+                "--performance-schema=off",
                 "--innodb-buffer-pool-size=8M", "--innodb-fast-shutdown=2", "--max-connections=2000",
                 "--back-log=4096", "--max-connect-errors=1000000000", "--thread-cache-size=64",
                 "--log-warnings=0", *native]

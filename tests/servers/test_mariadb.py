@@ -8,7 +8,7 @@ import signal
 import pytest
 from answers import ppshim
 from contract import Contract, Peer, Refused, Server, TrustFile
-from harness import BALANCER, CLIENT, CLIENT6, MODES, Log, run, tool, unprivileged
+from harness import BALANCER, CLIENT, CLIENT6, MODES, Log, clean_env, run, tool, unprivileged
 from place import needs
 
 USERS = f"""\
@@ -38,6 +38,7 @@ class MariaDB(Server):
             shutil.chown(directory, cls.user)
         run(program("mariadb-install-db"), "--no-defaults", f"--datadir={directory}/data", "--skip-test-db",
             "--skip-name-resolve", "--auth-root-authentication-method=normal", timeout=120, cwd="/",
+            env=clean_env(TMPDIR=directory),  # at its start each removes what others have in the same one
             **({"user": cls.user} if cls.user else {}))
 
     def __init__(self, directory, template, settings, host="127.0.0.1"):
@@ -54,6 +55,7 @@ class MariaDB(Server):
     def argv(self):
         host, port = self.endpoint
         return [program("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
+                f"--tmpdir={self.directory}",
                 f"--pid-file={self.directory}/pid", f"--bind-address={host}", f"--port={port}", "--skip-name-resolve",
                 f"--init-file={self.directory}/users.sql", "--general-log",
                 f"--general-log-file={self.client_log.path}", "--log-warnings=9", "--performance-schema=off",
