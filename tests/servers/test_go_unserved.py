@@ -13,11 +13,11 @@ from go_programs import altered, build
 from go_server import CONNECTIONS, Raw, having, wrong_answers
 from harness import (BALANCER, ROOT, Balancer, EndedAtStart, Route, environment, exchange, read_to_end, run, scratch,
                      tool, until, waits_in)
-from place import needs
+from place import for_everybody, needs
 from seccomp import NEW_LISTENER, NOBODY_IS_ASKED, SECCOMP, refusing
 from test_go_succession import Given
 
-ELSEWHERE = ROOT / "build/tests/elsewhere/libppshim.so"  # the library as it is on other processors than amd64
+ELSEWHERE = for_everybody(ROOT / "build/tests/elsewhere/libppshim.so")  # the library as on other processors than amd64
 WAIT_KILLABLE_RECV = 1 << 5
 WHY = "it is for another processor than amd64, the only one where Go programs are served"
 OTHERS = {"PORTS": 1}  # no listener of these tests is governed
@@ -206,10 +206,8 @@ def test_one_without_any_privilege_is_asked_about_as_well():
     needs("root")
     drop = [tool("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--bounding-set=-all"]
     with scratch("go") as copies:
-        for file in ELSEWHERE, build("server", "pie"):
-            shutil.copy(file, copies)
-        preload = f"LD_PRELOAD={copies / ELSEWHERE.name}"
-        done = run(*drop, "/usr/bin/env", preload, copies / "server-pie", check=False, env=elsewhere())
+        shutil.copy(build("server", "pie"), copies)
+        done = run(*drop, copies / "server-pie", check=False, env=elsewhere())
     may_not_serve(done, end=r"listen=\S+ exe=\S+/server-pie")
 
 
