@@ -81,8 +81,8 @@ class Session:
 
     def start(self, argv=None, spawn=by_fork, keep=False, **settings):
         settings = {"trust": TRUSTED, "timeout": "60s", "inherited": "on", "log": f"{self.path}:debug", **settings}
-        self.pid = spawn(argv or service(), environment(**settings), [self.connection.fileno()])
         self.began = time.monotonic()
+        self.pid = spawn(argv or service(), environment(**settings), [self.connection.fileno()])
         if not keep:
             self.connection.close()
         return self
