@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * connections.c: see connections.h. Owns pidfd_getfd.
+ * connections.c: see connections.h.
  */
 #include "connections.h"
 #include "../policy/text.h"
@@ -14,25 +14,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #if __has_include(<linux/tcp.h>) /* glibc's tcp_info has no bytes; musl's has, where the kernel's headers may lack */
 #include <linux/tcp.h>
 #else
 #include <netinet/tcp.h>
 #endif
-
-/* --- a copy of another's descriptor --- */
-
-static int pidfd_open(pid_t pid)
-{
-    return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
-static int pidfd_getfd(int pidfd, int fd)
-{
-    return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-}
 
 /* --- what a socket says --- */
 
@@ -79,7 +66,7 @@ static uid_t user_of(pid_t pid)
 
 static bool may_copy_own(void)
 {
-    int pidfd = pidfd_open(getpid()), copy = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pidfd);
+    int pidfd = tool_proc_open_pidfd(getpid()), copy = pidfd < 0 ? -1 : tool_proc_get_fd(pidfd, pidfd);
     if (copy >= 0)
         close(copy);
     if (pidfd >= 0)
@@ -180,13 +167,13 @@ static void add(struct tool_connections *out, const struct tool_connection *c)
 static void ask_process(const struct tool_process *p, struct tool_connections *out, struct blocked *blocked)
 {
     struct tool_connection c;
-    int pidfd = p->held_count ? pidfd_open(p->pid) : -1, error = 0;
+    int pidfd = p->held_count ? tool_proc_open_pidfd(p->pid) : -1, error = 0;
     if (!p->seen)
         note_blocked(blocked, p->pid, EPERM);
     if (p->held_count && pidfd < 0 && errno != ESRCH)
         error = errno;
     for (size_t i = 0; pidfd >= 0 && i < p->held_count; i++) {
-        int fd = pidfd_getfd(pidfd, p->held[i].fd);
+        int fd = tool_proc_get_fd(pidfd, p->held[i].fd);
         if (fd < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
             error = errno;
         if (fd < 0)
@@ -267,15 +254,12 @@ const struct pps_addr *tool_connection_from(const struct tool_connection *c)
 bool tool_connection_shut(const struct tool_processes *processes, const struct tool_connection *c)
 {
     const struct tool_process *p = tool_process_find(processes, c->pid);
-    int number = p ? tool_process_fd(p, c->inode) : -1, pidfd = number < 0 ? -1 : pidfd_open(c->pid);
-    int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number);
+    int number = p ? tool_process_fd(p, c->inode) : -1, fd = number < 0 ? -1 : tool_proc_copy_fd(c->pid, number);
     bool same = fd >= 0 && pps_sockopt_cookie(fd) == c->cookie;
     bool done = same && shutdown(fd, SHUT_RDWR) == 0;
     int error = errno;
     if (fd >= 0)
         close(fd);
-    if (pidfd >= 0)
-        close(pidfd);
     errno = error;
     return done;
 }

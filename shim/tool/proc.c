@@ -87,10 +87,20 @@ bool tool_proc_network(pid_t pid, bool *ours)
     return true;
 }
 
+int tool_proc_open_pidfd(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int tool_proc_get_fd(int pidfd, int fd)
+{
+    return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
 int tool_proc_copy_fd(pid_t pid, int fd)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int copy = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0) : -1, error = errno;
+    int pidfd = tool_proc_open_pidfd(pid);
+    int copy = pidfd >= 0 ? tool_proc_get_fd(pidfd, fd) : -1, error = errno;
     if (pidfd >= 0)
         close(pidfd);
     errno = error;

@@ -37,8 +37,11 @@ bool tool_proc_memory(pid_t pid, uint64_t at, void *out, size_t size);
 /* The number of its auxiliary vector (getauxval(3)); 0: it has none, or is of 32 bits. */
 uint64_t tool_proc_aux(pid_t pid, uint64_t wanted);
 
-/* A copy of one of its descriptors (pidfd_getfd(2), Linux 5.6), the caller's to close; -1 and errno. Waits while it
-   becomes another program. */
+/* pidfd_open(2), and a copy of one of its descriptors (pidfd_getfd(2), Linux 5.6), which waits while it becomes another
+   program. Both are the caller's to close; -1 and errno. */
+int tool_proc_open_pidfd(pid_t pid);
+int tool_proc_get_fd(int pidfd, int fd);
+/* Such a copy, by one call. */
 int tool_proc_copy_fd(pid_t pid, int fd);
 
 /* Whether another process watches it by ptrace(2). */

@@ -55,9 +55,13 @@ class Site:
                      f"{count} connections, as who tells it")
 
 
+def as_user(name):
+    """What subprocess is told for that; None: as we are."""
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []} if name else {}
+
+
 def ppshim(*arguments, user=None, **options):
-    as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
-    return run(TOOL, *arguments, check=False, env=clean_env(), cwd="/", **as_user, **options)
+    return run(TOOL, *arguments, check=False, env=clean_env(), cwd="/", **as_user(user), **options)
 
 
 @pytest.fixture(scope="module", params=[PostgreSQL, MariaDB, Nginx, Sshd, Go, GoStatic], ids=lambda kind: kind.__name__)
@@ -156,11 +160,11 @@ os.read(0, 1)
 
 def test_what_has_ended_is_not_asked():
     """To its own user it looks like root's."""
-    user = {"user": "daemon", "extra_groups": [], "group": pwd.getpwnam("daemon").pw_gid} if os.geteuid() == 0 else {}
+    user = "daemon" if os.geteuid() == 0 else None
     with subprocess.Popen(["/usr/bin/python3", "-c", HAS_A_DEAD_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          env=clean_env(), **user) as process:
+                          env=clean_env(), **as_user(user)) as process:
         assert process.stdout.readline() == b"ready\n"
-        told = ppshim("who", "--json", str(process.pid), user=user.get("user"))
+        told = ppshim("who", "--json", str(process.pid), user=user)
         process.stdin.close()
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 

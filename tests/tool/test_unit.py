@@ -12,6 +12,7 @@ __all__ = ["server", "tree"]
 
 DROPIN = "/etc/systemd/system/demo.service.d/ppshim.conf"
 GOOD = ("--trust", "10.0.0.0/24", "--ports", "3306")
+UNSEEN = "ppshim unit: warning: files named by lists below another root can be read by root only: not looked at\n"
 GUARD = "ExecStartPost=+/usr/bin/ppshim check --loaded $MAINPID"
 
 
@@ -57,7 +58,7 @@ def test_the_guard_can_be_left_out(tree):
 def test_a_service_without_a_main_process_has_no_guard(tree):
     tree.service("Type=oneshot\n")
     answer = tree.unit(*GOOD)
-    assert answer.status == 0 and GUARD not in answer.out and "not installed" not in answer.err, answer
+    assert (answer.status, answer.err) == (0, "" if os.geteuid() == 0 else UNSEEN) and GUARD not in answer.out, answer
 
 
 def test_without_the_tool_there_is_no_guard_and_that_is_said(tree):
