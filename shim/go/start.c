@@ -6,6 +6,7 @@
 #include "../preload/client_table.h"
 #include "../sys/bare/call.h"
 #include "../sys/bare/stack.h"
+#include "../sys/bare/vdso.h"
 #include "exec.h"
 #include "gate.h"
 #include "listener.h"
@@ -103,6 +104,7 @@ static long begin(void *with)
         return 0;
     }
     pps_go_owner = getpid();
+    pps_vdso_find();
     pps_log_start(&pps_go_config, value_of(given->environment, "JOURNAL_STREAM"));
     pps_client_fall_back_on(&pps_client_table);
     pps_client_test_store(value_of(given->environment, "LIBPPSHIM_TEST_STORE"));

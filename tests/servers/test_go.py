@@ -4,6 +4,10 @@ preload rewrites where a dynamic program makes them; into a static one `ppshim r
 import os
 import re
 import shutil
+import signal
+import subprocess
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -158,6 +162,31 @@ def test_no_memory_need_be_writable_and_executable(tmp_path, way):
                     "ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)\nos.execv(sys.argv[1], sys.argv[1:])", *super().argv()]
     with Denied(tmp_path, way) as server:
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
+
+
+SCHEDULING = {"futex", "nanosleep", "epoll_pwait", "sched_yield", "tgkill", "getpid", "rt_sigreturn", "madvise"}
+
+
+def calls_for(server, connections):
+    """How often it makes which system call, those of its scheduler aside, for so many connections one after the other."""
+    with tempfile.NamedTemporaryFile() as counts, subprocess.Popen(
+            [tool("strace"), "-f", "-c", "-U", "name,calls", "-o", counts.name, "-p", str(server.pid)],
+            stderr=subprocess.PIPE, text=True) as tracer:
+        assert re.search("attached", tracer.stderr.readline())
+        for _ in range(connections):
+            assert answer_to(server, proxy_v2() if server.env else b"") != ""
+        tracer.send_signal(signal.SIGINT)
+        tracer.stderr.read()
+        lines = re.findall(r"^(\w+) +(\d+)$", counts.read().decode(), re.M)
+    return Counter({name: int(count) for name, count in lines if name not in SCHEDULING and name != "total"})
+
+
+@WAYS
+def test_a_header_that_is_there_costs_three_system_calls_and_its_name_one(start, kind):
+    bare = calls_for(start(kind=kind, bare=True), 50)
+    served = calls_for(start(kind=kind, DEFER_ACCEPT="on", LOG="stderr:error"), 50)
+    more = {name: round((served[name] - bare[name]) / 50) for name in served}
+    assert {name: count for name, count in more.items() if count} == {"recvfrom": 2, "setsockopt": 1, "getsockopt": 1}
 
 
 ANOTHER_BODY = bytes.fromhex("0f05483d01f0ffff7615"), bytes.fromhex("0f05483d01f0ffff7614")

@@ -34,6 +34,7 @@ int main(void)
     srunner_add_suite(runner, suite_listener());
     srunner_add_suite(runner, suite_interest());
     srunner_add_suite(runner, suite_usage());
+    srunner_add_suite(runner, suite_vdso());
     srunner_add_suite(runner, suite_own_fds());
     srunner_add_suite(runner, suite_slot());
     srunner_add_suite(runner, suite_stats());

@@ -38,5 +38,6 @@ Suite *suite_trust_reload(void);
 Suite *suite_trust_text(void);
 Suite *suite_trust_threads(void);
 Suite *suite_usage(void);
+Suite *suite_vdso(void);
 
 #endif
