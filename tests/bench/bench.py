@@ -24,6 +24,7 @@ from tables import USES, one_line, page, ratios, served, summary  # noqa: E402
 
 ROUNDS = setting("BENCH_ROUNDS", 15, int, "a whole number")
 SECONDS = setting("BENCH_SECONDS", .15, float, "a number of seconds")
+ROUNDS_A_START = 5  # then all is started anew: what luck a process had with its memory is no way's own
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or BENCH).resolve()
 
 OF_A_SERVER = {
@@ -59,8 +60,8 @@ def options_for(kind, use, way):
     return {"request": request, "flight": kind.flight, "when": 50 if use == "late" else "with"}
 
 
-def measure(server, use, ways):
-    """{way: [Run, one a round] or why there is none}"""
+def measure(server, use, ways, rounds):
+    """{way: [Run, one for each of these rounds] or why there is none}"""
     kind = SERVERS[server]
     options, failed = {}, {}
     for name, way in ways.items():
@@ -68,38 +69,56 @@ def measure(server, use, ways):
             options[name] = options_for(kind, use, way)
         except (OSError, AssertionError) as error:
             failed[name] = f"failed: {error}"
-    return {**interleaved(list(options), ROUNDS, lambda name: load(ways[name], SECONDS, **options[name])), **failed}
+    return {**interleaved(list(options), rounds, lambda name: load(ways[name], SECONDS, **options[name])), **failed}
+
+
+def run_once_started(server, wanted, rounds):
+    """{use: {way: [Run, one for each of these rounds] or why there is none}}"""
+    results = {}
+    with contextlib.ExitStack() as scope:
+        direct, failed = start_ways(scope, SERVERS[server],
+                                    [way for way in WAYS if any(way in those for those in wanted.values())])
+        for use, names in wanted.items():
+            ways = {name: direct[name] for name in names if name in direct}
+            with contextlib.ExitStack() as use_scope:
+                if use.startswith("behind"):
+                    ways = behind_a_balancer(use_scope, ways, quick=use.endswith("quick"))
+                results[use] = measure(server, use, ways, rounds)
+            results[use] |= {name: f"did not start: {failed[name]}" for name in names if name in failed}
+    return results
+
+
+def together(before, more):
+    """Of two starts; who failed in one is out."""
+    return {name: before[name] + those if isinstance(those, list) and isinstance(before[name], list)
+            else next(said for said in (before[name], those) if isinstance(said, str))
+            for name, those in more.items()}
 
 
 def run_server(server, uses, results):
     """Whether it could be measured."""
     wanted = {use: ways_of(server, use) for use in uses}
-    with contextlib.ExitStack() as scope:
-        names = [way for way in WAYS if any(way in those for those in wanted.values())]
-        print(f"{server}: {', '.join(names)}", flush=True)
+    print(f"{server}:", flush=True)
+    for first in range(0, ROUNDS, ROUNDS_A_START):
         try:
-            direct, failed = start_ways(scope, SERVERS[server], names)
+            runs = run_once_started(server, wanted, range(first, min(first + ROUNDS_A_START, ROUNDS)))
         except NOT_STARTED as error:
             print(f"  {server} is left out, it did not start: {error}", flush=True)
             return False
         for use in uses:
-            ways = {name: direct[name] for name in wanted[use] if name in direct}
-            with contextlib.ExitStack() as use_scope:
-                if use.startswith("behind"):
-                    ways = behind_a_balancer(use_scope, ways, quick=use.endswith("quick"))
-                runs = measure(server, use, ways)
-            runs |= {name: f"did not start: {failed[name]}" for name in wanted[use] if name in failed}
-            results[use][server] = runs
-            print(f"  {server}/{use}: {one_line(use, runs)}", flush=True)
-            for name, those in runs.items():
-                if isinstance(those, str):
-                    print(f"  {server}/{use}: {name}: {those}", flush=True)
+            results[use][server] = together(results[use][server], runs[use]) if first else runs[use]
+    for use in uses:
+        print(f"  {server}/{use}: {one_line(use, results[use][server])}", flush=True)
+        for name, those in results[use][server].items():
+            if isinstance(those, str):
+                print(f"  {server}/{use}: {name}: {those}", flush=True)
     return True
 
 
 def duration(cells):
     runs = sum(len(ways_of(server, use)) for server, use in cells)
-    return runs * ROUNDS * (SECONDS * 1.1 + .06) + 8 * len({server for server, _ in cells})
+    starts = -(-ROUNDS // ROUNDS_A_START)
+    return runs * ROUNDS * (SECONDS * 1.1 + .06) + 8 * starts * len({server for server, _ in cells})
 
 
 def minutes(seconds):
@@ -134,8 +153,8 @@ def keep(results, more=""):
     ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(
-        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds "
-        f"and, in parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
+        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds, "
+        f"with all started anew after every {ROUNDS_A_START}, and, in parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
         f"{summary(results)}{page(results)}{more}")
     panels = {USES[use]: {server: ratios(runs, served[use]) for server, runs in servers.items()}
               for use, servers in results.items() if servers}

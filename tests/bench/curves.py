@@ -47,7 +47,7 @@ class Curve:
 
     def at(self, scope, size, rounds, seconds):
         ways = self.ways(scope, size)
-        return interleaved(list(ways), rounds, lambda name: load(ways[name], seconds, **self.options(size)))
+        return interleaved(list(ways), range(rounds), lambda name: load(ways[name], seconds, **self.options(size)))
 
     def ways(self, scope, size):
         """{name: Way}"""

@@ -216,10 +216,10 @@ class Figure(NamedTuple):
 
 
 def interleaved(names, rounds, run):
-    """{name: [what run(name) gave, a round each]}; each round takes them in turn, and begins with another one, so that
-    what else the machine does falls on all alike. Who fails once is out: its words instead of the list."""
+    """{name: [what run(name) gave, for each of these rounds]}; each takes them in turn, and begins with another one, so
+    that what else the machine does falls on all alike. Who fails once is out: its words instead of the list."""
     results = {name: [] for name in names}
-    for number in range(rounds):
+    for number in rounds:
         for name in names[number % len(names):] + names[:number % len(names)]:
             if isinstance(results[name], list):
                 try:

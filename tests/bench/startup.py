@@ -35,7 +35,7 @@ def private_kilobytes(env):
 
 def measure(rounds):
     """Rows of a table: the way, microseconds, the ratio to bare, kilobytes."""
-    times = interleaved(list(WAYS), rounds, lambda name: microseconds(WAYS[name]))
+    times = interleaved(list(WAYS), range(rounds), lambda name: microseconds(WAYS[name]))
     rows = []
     for name, those in times.items():
         ratio = Figure.of_rounds(those, times["bare"], lambda value: value)
