@@ -71,14 +71,14 @@ TOOL_OBJ = $(filter-out $(if $(MNL),,$(MNL_FILES)) $(NO_GO_FILES),$(TOOL_SRC:%.c
 
 # What runs in a Go program's system calls, on amd64: the same core, compiled once more for a place without a libc, with
 # the few functions it calls there (shim/sys/bare). One object that needs nothing and shows but its entry, so that the
-# library holds both.
+# library holds both; the same one in the library for musl.
 GO_IMAGE := $(if $(GO_ARCH),$(O)/go_image.o)
 NO_GO_FILES := $(addprefix $(O)/shim/tool/,$(if $(GO_ARCH),no_inject.o,run_inject.o go_image.o))
 GO_SRC := $(sort $(wildcard $(addsuffix /*.c,$(addprefix shim/,protocol policy log conn sys/bare go)))) \
 	$(addprefix shim/preload/,client_table.c fd_table.c fdinfo.c open_fds.c)
 GO_LINKED := constructor.o refuse.o watch.o forbid.o # to libc, with the preload: what is no part of that
 GO_SRC := $(filter-out shim/go/elsewhere.c $(GO_LINKED:%.o=shim/go/%.c),$(GO_SRC))
-GO_OBJ := $(GO_SRC:%.c=$(O)/bare/%.o) $(O)/bare/shim/go/gate.o
+GO_OBJ := $(GO_SRC:%.c=$(B)/bare/%.o) $(B)/bare/shim/go/gate.o
 BARE_CC := $(if $(findstring musl,$(CC)),cc,$(CC)) # musl-gcc has no headers of the kernel's, and no libc is linked
 # No loop becomes a call of memset, as one in memset itself would. A clang that is told -ffreestanding has no PATH_MAX.
 BARE_ALONE := $(if $(findstring clang,$(shell $(BARE_CC) --version)),-fno-builtin,-ffreestanding \
@@ -96,7 +96,7 @@ help: ## this list
 
 # On other processors the library knows a Go program when it is in one, and says so.
 ELSEWHERE_OBJ := elsewhere.o site.o $(GO_LINKED)
-GO := $(if $(GO_ARCH),$(O)/go.o) $(addprefix $(O)/shim/go/,$(if $(GO_ARCH),$(GO_LINKED),$(ELSEWHERE_OBJ)))
+GO := $(if $(GO_ARCH),$(B)/go.o) $(addprefix $(O)/shim/go/,$(if $(GO_ARCH),$(GO_LINKED),$(ELSEWHERE_OBJ)))
 $(B)/$(NAME).so: $(O)/$(NAME).o $(LIBC_NAME) shim/libppshim.map
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $< $(SHIM_LIBS)
@@ -106,15 +106,15 @@ $(sort $(O)/$(NAME).o $(B)/libppconnect.o):
 	$(Q)$(CC) $(CFLAGS) $(RELOCATABLE) -o $@ $^
 	$(Q)$(OBJCOPY) $(WEAKEN) $@
 
-$(O)/bare/shim/%.o: shim/%.c Makefile
+$(B)/bare/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $< (bare)"
 	$(Q)$(BARE_CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/bare/shim/%.o: shim/%.S Makefile
+$(B)/bare/shim/%.o: shim/%.S Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BARE_CC) $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
 # The same objects as a program of their own, which can be put anywhere into a static Go program; the tool holds it.
-$(O)/go-image: $(O)/bare/shim/go/image/head.o $(O)/bare/shim/go/image/image.o $(GO_OBJ)
+$(O)/go-image: $(B)/bare/shim/go/image/head.o $(B)/bare/shim/go/image/image.o $(GO_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(LD) -pie --no-dynamic-linker -z text -z norelro -z noexecstack -z max-page-size=4096 --build-id=none \
 		-e pps_go_image -o $@ $^
@@ -122,7 +122,7 @@ $(O)/go-image: $(O)/bare/shim/go/image/head.o $(O)/bare/shim/go/image/image.o $(
 	$(Q)$(OBJCOPY) --strip-all $@ $@.bare
 $(O)/go_image.o: shim/tool/go_image.S $(O)/go-image
 	$(Q)$(CC) $(CFLAGS) -DPPS_GO_IMAGE='"$(O)/go-image.bare"' -c -o $@ $<
-$(O)/go.o: $(GO_OBJ)
+$(B)/go.o: $(GO_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(LD) -r -o $@.whole $(GO_OBJ)
 	$(Q)! nm -u $@.whole | grep -v ' _GLOBAL_OFFSET_TABLE_$$' || { echo "go.o: calls what is not there without a libc" && exit 1; }
@@ -138,7 +138,7 @@ $(O)/libc-name.so: Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared -nostdlib -Wl,-soname,libc.so.6 -o $@ -x c /dev/null
 
-musl: ## build/libppshim-musl.so, for programs of musl, with musl-gcc
+musl: $(if $(GO_ARCH),$(B)/go.o) ## build/libppshim-musl.so, for programs of musl, with musl-gcc
 	$(Q)$(MAKE) --no-print-directory CC="$(MUSL_CC)" O=$(B)/musl NAME=libppshim-musl $(B)/libppshim-musl.so
 
 # The objects that know where things are installed are made again when that changes: make, then make install PREFIX=/usr.
@@ -156,10 +156,11 @@ FORCE:
 finds = $(shell printf '\043include <$(1)>\n' | $(CC) $(2) -E - >/dev/null 2>&1 && echo yes)
 # And whether there is the library of it, for this compiler's machine and libc.
 links = $(shell printf 'int main(void) { return 0; }\n' | $(CC) -x c - -o /dev/null $(1) 2>/dev/null && echo yes)
-$(B)/optional: FORCE
+$(O)/optional: FORCE
 	@mkdir -p $(@D)
 	@echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' | cmp -s - $@ || echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' >$@
-$(B)/shim/tool/journal.o $(O)/shim/conn/trace.o $(O)/bare/shim/conn/trace.o: $(B)/optional
+$(O)/shim/tool/journal.o $(O)/shim/conn/trace.o: $(O)/optional
+$(B)/bare/shim/conn/trace.o: $(B)/optional
 
 # Of the tool alone: what the journal asks the kernel. Without it the tool is built without that verb, and says so.
 MNL_LIBS := $(or $(shell pkg-config --libs libmnl 2>/dev/null),-lmnl)

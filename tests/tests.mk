@@ -42,8 +42,14 @@ $(B)/tests/tsan/unit-tests: $(TSAN_UNIT)
 $(B)/tests/tsan/%: $(B)/tsan/tests/behaviour/%.o $(TSAN_LIBRARY)
 	$(call link_tsan)
 
-# A build without anybody's flags, for the tests that look at one, or build on it, and musl's library.
-$(B)/check/libppshim.so: FORCE
+# A build without anybody's flags, for the tests that look at one, or build on it, and musl's library. It begins with what
+# was built where nobody has set any.
+FLAGS_OF := $(filter-out default file undefined,$(origin CC) $(origin CFLAGS) $(origin LDFLAGS))
+BEGUN := shim bare go.o go.o.whole go-image go-image.bare go_image.o libpps.a libppconnect.o libppconnect.so libppshim.o \
+	libppshim.so ppshim completion libdir optional
+$(B)/check/libppshim.so: FORCE | $(if $(FLAGS_OF),,all)
+	$(Q)test -d $(@D) || { mkdir -p $(@D) $(if $(FLAGS_OF),,&& cp -a $(wildcard $(BEGUN:%=$(B)/%)) $(@D) \
+		&& find $(@D) -name '*.d' -exec sed -i 's|^$(B)/|$(@D)/|' {} +); }
 	$(Q)env -u MAKEFLAGS -u MFLAGS -u CC -u CFLAGS -u LDFLAGS make --no-print-directory -j2 B=$(B)/check all \
 		$(if $(shell command -v musl-gcc),musl) >/dev/null
 

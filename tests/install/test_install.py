@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """make install puts it where it belongs, under the feet of servers that run; make uninstall takes all of it away."""
+import functools
 import os
 import re
 import shutil
+from contextlib import ExitStack
 
 import pytest
 from harness import CLIENT, ROOT, clean_env, run, scratch, tool
@@ -34,9 +36,20 @@ def multiarch():
 PREFIXES = [("/usr/local", "usr/local/lib"), ("/usr", f"usr/lib/{multiarch()}"), ("/opt/ppshim", "opt/ppshim/lib")]
 
 
+@pytest.fixture(scope="module")
+def installed(tree):
+    """installed(PREFIX): where that was done, and what make said of it; once for all tests that only look."""
+    with ExitStack() as scope:
+        @functools.cache
+        def install(prefix):
+            root = scope.enter_context(scratch("root"))
+            return root, make(tree, "install", f"DESTDIR={root}", f"PREFIX={prefix}")
+        yield install
+
+
 @pytest.mark.parametrize("prefix, libraries", PREFIXES, ids=[prefix for prefix, _ in PREFIXES])
-def test_everything_goes_where_the_prefix_says(tree, root, prefix, libraries):
-    make(tree, "install", f"DESTDIR={root}", f"PREFIX={prefix}")
+def test_everything_goes_where_the_prefix_says(installed, prefix, libraries):
+    root, _ = installed(prefix)
     share = f"{prefix[1:]}/share"
     expected = {f"{prefix[1:]}/bin/ppshim", f"{share}/man/man1/ppshim.1", f"{share}/man/man8/libppshim.8",
                 f"{share}/bash-completion/completions/ppshim", f"{share}/zsh/site-functions/_ppshim",
@@ -73,20 +86,20 @@ def test_uninstall_leaves_no_file_of_ours_and_every_other(tree, root):
     assert not (root / "etc/ppshim").exists()
 
 
-def test_usr_local_is_warned_of(tree, root):
+def test_usr_local_is_warned_of(installed):
     """Services whose sandbox cannot map it start without the shim."""
-    assert "redis-server" in make(tree, "install", f"DESTDIR={root}")
-    assert "redis-server" not in make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+    assert "redis-server" in installed("/usr/local")[1]
+    assert "redis-server" not in installed("/usr")[1]
 
 
-def test_service_that_answers_prometheus_names_the_tool_that_was_installed(tree, root):
-    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+def test_service_that_answers_prometheus_names_the_tool_that_was_installed(installed):
+    root, _ = installed("/usr")
     service = (root / "usr/share/doc/libppshim/examples/ppshim-metrics@.service").read_text()
     assert (root / re.search(r"^ExecStart=/(\S+) ", service, re.M)[1]).exists()
 
 
-def test_journals_unit_names_the_tool_that_was_installed(tree, root):
-    make(tree, "install", f"DESTDIR={root}", "PREFIX=/usr")
+def test_journals_unit_names_the_tool_that_was_installed(installed):
+    root, _ = installed("/usr")
     unit = (root / "usr/lib/systemd/system/ppshim-journal.service").read_text()
     program = re.search(r"^ExecStart=(\S+) journal ", unit, re.M)[1]
     assert (root / program.lstrip("/")).exists()

@@ -10,8 +10,8 @@ from place import missing
 
 HERE = Path(__file__).with_name("go")
 # How a program is linked: with cgo as Debian's are, as a position-independent one whose linker is libc's though it calls
-# nothing of libc, and statically.
-WAYS = {"dynamic": (["-race=false"], "1"), "pie": (["-buildmode=pie"], "0"), "static": ([], "0")}
+# nothing of libc (and that is small, for Go compiles all that is in it once more), and statically.
+WAYS = {"dynamic": ([], "1", []), "pie": (["-buildmode=pie"], "0", ["small"]), "static": ([], "0", [])}
 LIBRARIES = Path("/usr/share/gocode")  # Debian's, which are no modules
 
 
@@ -24,11 +24,11 @@ def _directory():
 
 
 def _with(library):
-    """What else Go is told: whose sources the library's are, or that there is none."""
+    """The tag by which the sources know of it, and where Go finds it; or that there is none."""
     if not library:
         return [], {"GOFLAGS": "-mod=mod", "GOPROXY": "off"}
     found = LIBRARIES / "src" / library
-    return ["-tags", found.name], {"GO111MODULE": "off", "GOPATH": str(LIBRARIES)} if found.is_dir() else missing(found)
+    return [found.name], {"GO111MODULE": "off", "GOPATH": str(LIBRARIES)} if found.is_dir() else missing(found)
 
 
 def _is_built(program, source):
@@ -42,14 +42,14 @@ def build(name, way="static", library=None):
     """The path of tests/servers/go/NAME, linked in that way; with what of it needs the library, by its import path.
     Whoever comes first builds it, and the others wait: one that was replaced would be a deleted program to those who
     run it."""
-    options, cgo = WAYS[way]
+    options, cgo, small = WAYS[way]
     tags, env = _with(library)
     cache = _directory() / "cache"
-    final = _directory() / "-".join([name, way, *tags[1:]])
+    final = _directory() / "-".join([name, way, *tags])
     with open(f"{final}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_built(final, HERE / name):
-            run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, *tags, "-o", f"{final}.new", f"./{name}", cwd=HERE,
+            run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, "-tags", ",".join(small + tags), "-o", f"{final}.new", f"./{name}", cwd=HERE,
                 timeout=1200, env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "HOME": str(_directory()),
                                    **env})
             os.replace(f"{final}.new", final)

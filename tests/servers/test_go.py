@@ -24,7 +24,7 @@ IMAGE = ROOT / "build/go-image"  # what is put into a static program, with its s
 WAYS = pytest.mark.parametrize("kind", [Raw, RawStatic], ids=lambda kind: kind.way)
 
 
-class GoPie(Go):
+class RawPie(Raw):
     way = "pie"
 
 
@@ -37,7 +37,7 @@ class GoOneThread(GoStatic):
 
 
 SERVER = Go
-VARIANTS = [Go, GoPie, GoStatic, GoEightThreads, GoOneThread]
+VARIANTS = [Go, RawPie, GoStatic, GoEightThreads, GoOneThread]
 
 
 class TestContract(Contract):

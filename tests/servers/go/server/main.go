@@ -7,18 +7,11 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -87,9 +80,14 @@ type telling struct {
 func (l telling) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
-		sayNew(c, http.StateNew)
+		say(c)
 	}
 	return c, err
+}
+
+func say(c net.Conn) {
+	address, port, _ := net.SplitHostPort(c.RemoteAddr().String())
+	fmt.Println("from", address, port)
 }
 
 func serveRaw(l net.Listener) {
@@ -104,42 +102,6 @@ func serveRaw(l net.Listener) {
 		}
 		go answer(c)
 	}
-}
-
-// As the C and Python servers of these tests tell it: "ADDRESS PORT PID".
-func handler(w http.ResponseWriter, r *http.Request) {
-	address, port, _ := net.SplitHostPort(r.RemoteAddr)
-	fmt.Fprintln(w, address, port, os.Getpid())
-}
-
-func sayNew(c net.Conn, state http.ConnState) {
-	if state == http.StateNew {
-		address, port, _ := net.SplitHostPort(c.RemoteAddr().String())
-		fmt.Println("from", address, port)
-	}
-}
-
-func hello(w http.ResponseWriter, r *http.Request) {
-	io.WriteString(w, "hello")
-}
-
-func serveHTTP(l net.Listener, quiet bool) {
-	server := http.Server{Handler: http.HandlerFunc(handler), ConnState: sayNew}
-	if quiet {
-		server = http.Server{Handler: http.HandlerFunc(hello)}
-	}
-	if err := server.Serve(l); !errors.Is(err, net.ErrClosed) {
-		fmt.Println("error", err)
-	}
-}
-
-func certificate() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(err)
-	t := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, &t, &t, &key.PublicKey, key)
-	check(err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // The system calls themselves, on a listener that blocks.
@@ -204,13 +166,13 @@ func succeed(l net.Listener) {
 	}
 	f, err := l.(*net.TCPListener).File()
 	check(err)
-	next := exec.Command(program, "-given", "-mode", *mode)
+	next := exec.Command(program, "-given", "-mode", *mode, fmt.Sprintf("-tell=%t", *tell))
 	next.ExtraFiles = []*os.File{f}
 	next.Stdout, next.Stderr = os.Stdout, os.Stderr
 	check(next.Start())
 }
 
-// Ways to serve that need more than the standard library.
+// Ways to serve that are not in every build.
 var modes = map[string]func(net.Listener){}
 
 func serve(l net.Listener) {
@@ -224,10 +186,6 @@ func serve(l net.Listener) {
 	case "twice":
 		go serveRaw(told)
 		go serveRaw(told)
-	case "http", "quiet":
-		go serveHTTP(l, *mode == "quiet")
-	case "tls":
-		go serveRaw(tls.NewListener(told, &tls.Config{Certificates: []tls.Certificate{certificate()}}))
 	case "blocking":
 		go serveBlocking(l.(*net.TCPListener))
 	case "children": // one after the other, while others connect
