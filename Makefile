@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # `make` builds, `make check` passes every test, `make demo` shows what it is for. `make help` lists the rest.
 
+MAKEFLAGS += --no-builtin-rules
 VERSION = 0.2.0
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin

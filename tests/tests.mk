@@ -98,12 +98,12 @@ $(B)/tests/network/%: tests/network/%.c Makefile tests/tests.mk
 .PHONY: check-docs check-install check-packages check-recipes check-systemd check-helpers check-debian13
 
 # Several at a time, where Debian's pytest-xdist is: most of them wait. Those of a file share their servers, or do not.
-BESIDE := $(shell { /usr/bin/python3 -c 'import xdist' && echo "-n $$(($$(nproc) + 2))"; } 2>/dev/null)
+BESIDE = $(shell { /usr/bin/python3 -c 'import xdist' && echo "-n $$(($$(nproc) + 2))"; } 2>/dev/null)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider
-SHARING := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
-SEVERAL := $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
+SHARING = $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist loadfile)
+SEVERAL = $(PYTEST) $(if $(BESIDE),$(BESIDE) --dist load)
 
-BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/tests/tsan/many_threads $(B)/check/libppshim.so
+BUILT = $(ELSEWHERE) $(HELPERS) $(B)/bench/ungoverned $(B)/check/libppshim.so
 CORE_TESTS := $(addprefix tests/behaviour/test_,$(addsuffix .py,contract readiness pending settings libc exports split))
 check: ## every test; what it needs is installed first; the last line counts
 	$(Q)scripts/check
@@ -113,7 +113,7 @@ check-build: all $(B)/unit-tests $(BUILT) $(TOOL_HELPERS) $(NETWORK) $(SERVER_HE
 check-unit: $(B)/unit-tests ## the tests of single modules, under sanitizers
 	$(Q)CK_FORK=no $(B)/unit-tests
 check-behaviour: all $(BUILT) ## small servers of our own that accept in every way there is
-	$(Q)$(SEVERAL) tests/behaviour
+	$(Q)$(SEVERAL) --ignore=tests/behaviour/test_tsan.py tests/behaviour
 check-core: all $(HELPERS) ## the core of check-behaviour: the contract, readiness, settings
 	$(Q)$(SEVERAL) $(CORE_TESTS)
 check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -122,8 +122,9 @@ check-asan: $(ASAN_LIBRARY) $(BUILT) ## check-behaviour with the library under A
 check-faults: all $(HELPERS) $(B)/tests/faults.so ## the library's own system calls fail, each in each way
 	$(Q)$(SEVERAL) tests/faults
 .PHONY: check-tsan check-network check-soak spoof check-model soak
-check-tsan: $(TSAN_PROGRAMS) $(B)/tests/tsan/unit-tests ## the cases of check-behaviour, and the unit tests with threads, under ThreadSanitizer
-	$(Q)SANITIZER=thread TSAN_OPTIONS=$(TSAN_OPTIONS) $(SEVERAL) tests/behaviour/test_cases.py
+check-tsan: $(TSAN_PROGRAMS) $(B)/tests/tsan/many_threads $(B)/tests/tsan/unit-tests ## the cases of check-behaviour, and the unit tests with threads, under ThreadSanitizer
+	$(Q)SANITIZER=thread TSAN_OPTIONS=$(TSAN_OPTIONS) $(SEVERAL) tests/behaviour/test_cases.py \
+		tests/behaviour/test_tsan.py
 	$(Q)CK_FORK=no CK_RUN_CASE=threads TSAN_OPTIONS=$(TSAN_OPTIONS) $(B)/tests/tsan/unit-tests
 check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their own, cables that lose, and nobody untrusted is believed
 	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
@@ -137,14 +138,17 @@ check-model: all $(B)/tests/model/model ## clients and listeners in any order, M
 soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
-# The contract again, for a Go server of each other protocol and way of linking, and all of them under pressure.
+# The contract again, for a Go server of each other protocol and way of linking; what is not known, or cannot be served;
+# and all of them under pressure.
 GO_TESTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py))) \
-	tests/servers/test_go_pressure.py
+	$(patsubst %,tests/servers/test_go_%.py,known unserved pressure)
+PIE := [pie] or -pie] or RawPie
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
-	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) tests/servers
+	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) -k 'not ($(PIE))' tests/servers
 .PHONY: check-go
-check-go: all ## check-servers for Go servers of plain TCP, TLS and gRPC, dynamic and static, and under pressure
+check-go: all $(SERVER_HELPERS) $(ELSEWHERE) ## check-servers for Go servers of plain TCP, TLS and gRPC, linked in each way, and under pressure
 	$(Q)$(SHARING) $(GO_TESTS)
+	$(Q)$(SHARING) -k '$(PIE)' tests/servers/test_go.py tests/tool/test_check_go.py
 .PHONY: check-world servers-table
 # Debian's packages that would push out others.
 UNPACKED := $(addprefix $(B)/world/,vsftpd exim4-daemon-light)
@@ -159,7 +163,7 @@ servers-table: ## tests/servers/README.md written anew, from what they answer no
 soak-go: all ## GO_CONNECTIONS (100,000), each with an address of its own, to each kind of Go server under GC and SIGPROF
 	$(Q)GO_CONNECTIONS=$${GO_CONNECTIONS:-100000} $(PYTEST) tests/servers/test_go_pressure.py -k $${GO_KIND:-memory}
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
-	$(Q)$(SHARING) tests/tool
+	$(Q)$(SHARING) -k 'not ($(PIE))' tests/tool
 check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-packages
 	$(Q)scripts/need systemd
 	$(Q)$(PYTEST) tests/systemd
