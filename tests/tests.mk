@@ -130,9 +130,10 @@ check-network: all $(B)/tests/server $(NETWORK) ## hosts with addresses of their
 	$(Q)$(SHARING) tests/network/test_network.py tests/network/test_spoofing.py
 spoof: all $(B)/tests/server $(NETWORK) ## SPOOF_ATTEMPTS (100,000) to be taken for somebody else
 	$(Q)SPOOF_ATTEMPTS=$${SPOOF_ATTEMPTS:-100000} $(PYTEST) -rP tests/network/test_spoofing.py
-check-soak: all $(B)/tests/server $(NETWORK) ## SOAK_CONNECTIONS (100,000) of every kind leave nothing behind, in the journal neither
+check-soak: all $(B)/tests/server $(B)/tests/identity $(NETWORK) ## SOAK_CONNECTIONS (100,000) of every kind leave nothing behind, in the journal neither, and mix nobody up
 	$(Q)$(PYTEST) -rP tests/network/test_soak.py
 	$(Q)JOURNAL_CONNECTIONS=20000 $(PYTEST) tests/behaviour/test_journal.py -k each_that_starts
+	$(Q)IDENTITY_CONNECTIONS=100000 $(PYTEST) tests/behaviour/test_identity.py -k thousands_of_connections
 check-model: all $(B)/tests/model/model ## clients and listeners in any order, MODEL_SECONDS (10) for each of two stores
 	$(Q)$(PYTEST) tests/model
 soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,000,000
@@ -142,7 +143,7 @@ soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,
 # and all of them under pressure.
 GO_TESTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py))) \
 	$(patsubst %,tests/servers/test_go_%.py,known unserved pressure)
-PIE := [pie] or -pie] or RawPie
+PIE := [pie or -pie] or RawPie
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
 	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) -k 'not ($(PIE))' tests/servers
 .PHONY: check-go

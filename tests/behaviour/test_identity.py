@@ -2,6 +2,7 @@
 """A connection keeps its client: through copies of its descriptor, fork, exec and being passed on, among thousands, and
 no other connection ever gets it. The cases are in identity.c, each run in a process of its own."""
 import errno
+import os
 import subprocess
 
 import pytest
@@ -13,11 +14,12 @@ from wire import CLIENT, CLIENT6, SERVICE, SERVICE6, TRUSTED
 
 ANYBODY = "127.0.0.0/8"  # identity.c's clients come from many addresses
 PYTHON = "/usr/bin/python3"
+MORE = {name: value for name, value in os.environ.items() if name == "IDENTITY_CONNECTIONS"}
 
 
 def stored(store, **settings):
     """An environment in which the addresses are kept in the sockets, or in the process, as where a kernel refuses."""
-    env = {name: value for name, value in environment(**settings).items() if name != "LIBPPSHIM_TEST_STORE"}
+    env = {name: value for name, value in {**environment(**settings), **MORE}.items() if name != "LIBPPSHIM_TEST_STORE"}
     if store == "socket":
         return env
     if b"LIBPPSHIM_TEST_STORE" not in SHIM.read_bytes():
