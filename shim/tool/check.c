@@ -65,7 +65,7 @@ static void check_program(const struct options *o, const char *path, struct tool
 {
     char *library = o->library ? strdup(o->library) : tool_find_library("", true);
     r->subject = tool_text("%s", path);
-    tool_check_program(r, path, library);
+    tool_check_program(r, path, library, true);
     tool_judge_ok(r, "the library can serve it");
     free(library);
 }

@@ -15,8 +15,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Whether a program could be served by the preload; judges, without an OK. `library` may be NULL. */
-void tool_check_program(struct tool_report *r, const char *path, const char *library);
+/* Whether a program could be served by the preload; judges, without an OK. `library` may be NULL. `accepts`: it takes
+   connections itself; false: each is given to it. */
+void tool_check_program(struct tool_report *r, const char *path, const char *library, bool accepts);
 
 /* Whether a running process is served. `unit`: its environment, where the process has overwritten its own; or NULL. */
 void tool_check_process(struct tool_report *r, pid_t pid, const struct tool_env *unit);
@@ -55,10 +56,9 @@ void tool_check_filters(struct tool_report *r, const struct tool_unit *unit, con
 /* What in a unit's sandbox hides a path or forbids to execute it, as a clause; NULL: nothing. Static. */
 const char *tool_unit_hides(const struct tool_unit *unit, const char *path);
 
-/* Whether its next start will get the library and settings that it accepts; what it starts is not looked at. */
+/* Whether its next start will be served, whatever runs now. */
 void tool_check_next_start(struct tool_report *r, const struct tool_unit *unit, const char *library);
-/* The same of its files alone, whatever may run now; `without_program`: what it would start is not looked at.
- */
+/* The same of its files alone, whatever may run now; `without_program`: what it would start is not looked at. */
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
                            bool without_program);
 

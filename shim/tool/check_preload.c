@@ -4,10 +4,12 @@
  * where it does not: the service then runs without.
  */
 #include "../policy/near.h"
+#include "as_user.h"
 #include "check.h"
 #include "tool.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *last_part(const char *path)
 {
@@ -59,6 +61,15 @@ const char *tool_unit_hides(const struct tool_unit *u, const char *path)
     return NULL;
 }
 
+/* The user that it is started as, if a file may be out of that one's reach; NULL: it is not, or nobody can tell. */
+static const char *keeps_out(const struct tool_unit *u, const char *root, const char *path)
+{
+    const char *name = *u->cluster ? "postgres" : u->user;
+    struct passwd user;
+    bool tells = geteuid() == 0 && *name && !u->more_groups && tool_find_user(u->root, name, &user);
+    return tells && !tool_user_may_read(root, &user, path) ? name : NULL;
+}
+
 /* --- the entries --- */
 
 static void judge_entry(struct tool_report *r, const struct tool_unit *u, const struct tool_variable *v,
@@ -66,6 +77,7 @@ static void judge_entry(struct tool_report *r, const struct tool_unit *u, const 
 {
     char *root = tool_text("%s%s", u->root, u->root_directory), *found = tool_resolve_preload(root, entry);
     const char *hidden = found ? tool_unit_hides(u, found) : NULL,
+               *kept_out = found && names_us(entry) && !hidden ? keeps_out(u, root, found) : NULL,
                *in_root = *u->root_directory ? " in its RootDirectory=" : "";
     if (!found && may_mean_us(entry))
         tool_judge(r, TOOL_VERDICT_NO, "%s: LD_PRELOAD names %s, and there is no such file%s%s%s", v->where, entry,
@@ -75,6 +87,9 @@ static void judge_entry(struct tool_report *r, const struct tool_unit *u, const 
                   entry, in_root);
     else if (names_us(entry) && hidden)
         tool_judge(r, TOOL_VERDICT_NO, "%s: LD_PRELOAD names %s, and %s", v->where, found, hidden);
+    else if (kept_out)
+        tool_judge(r, TOOL_VERDICT_NO, "%s: LD_PRELOAD names %s, which its user %s cannot read", v->where, found,
+                   kept_out);
     free(found);
     free(root);
 }

@@ -109,6 +109,11 @@ static void free_libraries(struct libraries *l)
 
 /* --- judgements --- */
 
+struct asked {
+    const char *library; /* or NULL */
+    bool accepts;        /* it takes connections itself */
+};
+
 static void judge_acceptor(struct tool_report *r, const char *acceptor, bool loads, bool is_script)
 {
     if (is_script)
@@ -126,7 +131,8 @@ static void judge_acceptor(struct tool_report *r, const char *acceptor, bool loa
         tool_judge(r, TOOL_VERDICT_NO, "nothing in it or its libraries calls accept or accept4 of libc");
 }
 
-static void judge_calls(struct tool_report *r, const char *path, const struct tool_elf *e, bool is_script)
+static void judge_calls(struct tool_report *r, const char *path, const struct tool_elf *e, const struct asked *a,
+                        bool is_script)
 {
     char own[128], text[128];
     const char *acceptor = NULL;
@@ -146,7 +152,7 @@ static void judge_calls(struct tool_report *r, const char *path, const struct to
             acceptor = one->name;
         }
     }
-    if (!(e->imports & TOOL_IMPORTS_ANY_ACCEPT))
+    if (a->accepts && !(e->imports & TOOL_IMPORTS_ANY_ACCEPT))
         judge_acceptor(r, acceptor, loads, is_script);
     free_libraries(l);
 }
@@ -210,7 +216,7 @@ static void judge_way(struct tool_report *r, const char *path, const struct tool
         tool_note(r, "way", "none");
 }
 
-static void judge_elf(struct tool_report *r, const char *path, const struct tool_elf *e, const char *library,
+static void judge_elf(struct tool_report *r, const char *path, const struct tool_elf *e, const struct asked *a,
                       bool is_script)
 {
     const char *libc = e->musl ? "musl" : e->glibc ? "glibc" : "unknown libc";
@@ -223,14 +229,14 @@ static void judge_elf(struct tool_report *r, const char *path, const struct tool
     judge_way(r, path, e, &go);
     if (!e->dynamic)
         return;
-    judge_library(r, path, e, library);
+    judge_library(r, path, e, a->library);
     if (go.is_go) /* its calls are none of libc's */
         return;
-    judge_calls(r, path, e, is_script);
+    judge_calls(r, path, e, a, is_script);
     judge_io_uring(r, e);
 }
 
-static void check_file(struct tool_report *r, const char *path, const char *library, int depth)
+static void check_file(struct tool_report *r, const char *path, const struct asked *a, int depth)
 {
     struct tool_elf e;
     char error[256];
@@ -240,18 +246,18 @@ static void check_file(struct tool_report *r, const char *path, const char *libr
     }
     char *interpreter = e.elf ? NULL : tool_interpreter_of(path);
     if (e.elf)
-        judge_elf(r, path, &e, library, depth > 0);
+        judge_elf(r, path, &e, a, depth > 0);
     else if (!interpreter || depth == TOOL_SCRIPTS_MAX)
         tool_judge(r, TOOL_VERDICT_NO, "%s is neither an ELF program of this byte order nor a script", path);
     if (interpreter && depth < TOOL_SCRIPTS_MAX) {
         tool_note(r, "script", "%s is run by %s; programs that it starts are not looked at", path, interpreter);
-        check_file(r, interpreter, library, depth + 1);
+        check_file(r, interpreter, a, depth + 1);
     }
     free(interpreter);
     tool_elf_free(&e);
 }
 
-void tool_check_program(struct tool_report *r, const char *path, const char *library)
+void tool_check_program(struct tool_report *r, const char *path, const char *library, bool accepts)
 {
-    check_file(r, path, library, 0);
+    check_file(r, path, &(struct asked){library, accepts}, 0);
 }

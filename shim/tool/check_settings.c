@@ -5,13 +5,12 @@
  * The library's own code answers: config.c for the values, trust.c for the lists and their files. The files are read in
  * a child that became the service's user first, for that is who will have to read them.
  */
+#include "as_user.h"
 #include "check.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <ppshim/config.h>
 #include <ppshim/trust.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,37 +37,10 @@ static void refuse(struct tool_report *r, const struct tool_env *env, const char
 
 /* --- as the service's user --- */
 
-static bool find_user(const char *root, const char *name, struct passwd *out)
-{
-    char path[PATH_MAX];
-    struct passwd *entry = NULL;
-    if (!*root)
-        entry = getpwnam(name);
-    else if (snprintf(path, sizeof path, "%s/etc/passwd", root) < (int)sizeof path) {
-        FILE *file = fopen(path, "re");
-        while (file && (entry = fgetpwent(file)) && strcmp(entry->pw_name, name) != 0)
-            ;
-        if (file)
-            fclose(file);
-    }
-    if (entry)
-        *out = *entry;
-    return entry;
-}
-
-/* In the child; false: it stays who it is. */
-static bool become(const char *root, const struct passwd *user)
-{
-    if (*root && (chroot(root) != 0 || chdir("/") != 0))
-        return false;
-    return !user ||
-           (initgroups(user->pw_name, user->pw_gid) == 0 && setgid(user->pw_gid) == 0 && setuid(user->pw_uid) == 0);
-}
-
 _Noreturn static void load_in_child(int to, const char *root, const struct passwd *user)
 {
     char error[PPS_ERROR_TEXT] = "";
-    if (!become(root, user))
+    if (!tool_become_user(root, user))
         snprintf(error, sizeof error, "cannot become the service's user: %s", strerror(errno));
     else
         pps_trust_load(&config, error);
@@ -125,7 +97,7 @@ static void judge_lists(struct tool_report *r, const struct tool_env *env, const
     char error[PPS_ERROR_TEXT] = "";
     struct passwd entry;
     bool root_here = geteuid() == 0, change = root_here && user && *user,
-         known = change && find_user(root, user, &entry);
+         known = change && tool_find_user(root, user, &entry);
     if (change && !known)
         tool_warn(r, "user", "there is no user %s yet: list files were read as root", user);
     if (*root && !root_here) {

@@ -157,6 +157,21 @@ static void judge_filters(struct tool_report *r, const struct tool_unit *unit, c
     tool_check_filters(r, unit, &go);
 }
 
+/* Each connection is its standard input, and the library looks at that one for a header. */
+static bool is_given_connections(const struct tool_unit *unit)
+{
+    const char *inherited = tool_env_value(&unit->env, "PPSHIM_INHERITED");
+    return unit->on_socket && inherited && strcmp(inherited, "on") == 0;
+}
+
+static void judge_socket(struct tool_report *r, const struct tool_unit *unit)
+{
+    if (unit->on_socket && !is_given_connections(unit))
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "StandardInput=socket: if it is started for each connection (Accept=yes of its socket), it needs "
+                   "PPSHIM_INHERITED=on (INETD SERVICES in man libppshim)");
+}
+
 /* `without_program`: what it starts is looked at elsewhere, or not at all. */
 void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, const char *library,
                            bool without_program)
@@ -169,11 +184,12 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
     if (trust && strcmp(trust, "none") == 0)
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
+    judge_socket(r, unit);
     judge_start(r, unit);
     warn_of_sandbox(r, unit);
     judge_filters(r, unit, program);
     if (program && !without_program) {
-        tool_check_program(r, program, full ? full : library);
+        tool_check_program(r, program, full ? full : library, !is_given_connections(unit));
         tool_note_handing_on(r, program, &unit->env);
     }
     if (!unit->prevents_restart && ours && !*unit->cluster)
@@ -218,8 +234,8 @@ void tool_check_next_start(struct tool_report *r, const struct tool_unit *unit, 
     struct tool_unit_state now = {0};
     if (!judge_kind(r, unit))
         return;
-    tool_check_unit_files(r, unit, library, true);
+    tool_check_unit_files(r, unit, library, false);
     if (!*unit->root && tool_unit_state_ask(unit->name, &now) && now.main_pid > 0)
         tool_warn_unreachable_of(r, now.main_pid, &unit->env);
-    tool_judge_ok(r, "its next start will get the library and settings that it accepts");
+    tool_judge_ok(r, "its next start will be served");
 }

@@ -232,6 +232,10 @@ static void take_assignment(struct reading *r, const char *key, const char *valu
         u->oneshot = strcmp(value, "oneshot") == 0;
     else if (strcmp(key, "User") == 0)
         snprintf(u->user, sizeof u->user, "%s", value);
+    else if (strcmp(key, "Group") == 0 || strcmp(key, "SupplementaryGroups") == 0)
+        u->more_groups |= *value;
+    else if (strcmp(key, "StandardInput") == 0)
+        u->on_socket = strcmp(value, "socket") == 0;
     else if (strcmp(key, "RestartPreventExitStatus") == 0)
         u->prevents_restart = *value && (u->prevents_restart || strstr(value, "78") || strstr(value, "CONFIG"));
     else

@@ -19,10 +19,12 @@ struct tool_unit {
     bool masked;
     char *exec_start;    /* of the last ExecStart= that is not reset; NULL */
     char user[64];       /* "" for root */
+    bool more_groups;    /* Group=, SupplementaryGroups=: it has others than its user */
     struct tool_env env; /* Environment=, then the files, less UnsetEnvironment= */
     char *last_file;     /* the EnvironmentFile= that is read last, and so wins; NULL */
     char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
     bool protects_home, private_tmp, own_root, prevents_restart;
+    bool on_socket;                /* StandardInput=socket: a connection, where it is started for each */
     bool oneshot;                  /* it has no main process once it is started */
     char root_directory[PATH_MAX]; /* RootDirectory=; "" */
     struct tool_paths {

@@ -176,6 +176,15 @@ def test_a_served_process_is_told_with_its_listeners(tmp_path, server):
         assert re.fullmatch(rf"{SHIM}, version {version}, build [0-9a-f]{{40}}", answer.facts("loaded")[0])
 
 
+@pytest.mark.parametrize("trust, nobody", [("10.0.0.0/8", True), ("10.0.0.0/8 ::1", True), ("127.0.0.2", False),
+                                           ("10.0.0.0/8 127.0.0.0/24", False)])
+def test_a_listener_that_nobody_in_the_lists_can_connect_to_is_warned_of(tmp_path, server, trust, nobody):
+    """It listens on 127.0.0.1, where connections come from loopback alone."""
+    with running(tmp_path, server, TRUST=trust) as process:
+        warned = check(process.pid).facts("trust")
+        assert [f"127.0.0.1:{process.port}" in line and "will never take a header" in line for line in warned] == [True] * nobody
+
+
 def test_a_process_without_the_library_is_refused(tmp_path, server):
     with running(tmp_path, server, library=None) as process:
         refused(check(process.pid), "not loaded")

@@ -4,7 +4,8 @@ library would take it."""
 import os
 
 import pytest
-from check_fixtures import FILE_LINES, IGNORED_LINES, LIBRARY, SHIM, TRUST, UNIT_LINES, as_root, ppshim, run, server, tool, tree
+from check_fixtures import FILE_LINES, IGNORED_LINES, LIBRARY, SHIM, TRUST, UNIT_LINES, as_root, compile_c, ppshim, run, server, \
+    tool, tree
 
 __all__ = ["server", "tree"]
 
@@ -192,6 +193,24 @@ def test_the_program_behind_a_shell_is_the_one_that_is_judged(tree):
     assert answer.status == 0 and answer.facts("program")[0].startswith(str(tree.path("/usr/bin/demo"))), answer
 
 
+@pytest.mark.parametrize("look", [lambda tree: tree.settings(), check_unit], ids=["--settings", "UNIT"])
+def test_a_service_for_each_connection_needs_a_setting_and_need_not_accept(tree, look):
+    compile_c(tree.path("/usr/bin/demo"), "int main(void) { return 0; }")
+    tree.service(TRUST + PRELOAD)
+    assert look(tree).verdict == "no" and "calls accept" in look(tree).because, look(tree)
+    tree.service("StandardInput=socket\n")
+    assert "it needs PPSHIM_INHERITED=on" in look(tree).out, look(tree)
+    compile_c(tree.path("/usr/bin/demo"))
+    answer = look(tree)
+    assert answer.verdict == "unsure" and "it needs PPSHIM_INHERITED=on" in answer.because, answer
+    tree.service("Environment=PPSHIM_INHERITED=on\n")
+    assert look(tree).status == 0, look(tree)
+    compile_c(tree.path("/usr/bin/demo"), "int main(void) { return 0; }")
+    assert look(tree).status == 0, look(tree)
+    tree.service("StandardInput=null\n")
+    assert look(tree).verdict == "no", look(tree)
+
+
 def test_a_list_that_the_sandbox_hides_is_refused(tree):
     for place, protection in (("/home/ops/trust", "ProtectHome=true"), ("/tmp/trust", "PrivateTmp=yes")):
         tree.put(place, "10.0.0.0/24\n")
@@ -306,6 +325,17 @@ class TestPreload:
 
     def test_one_inside_of_it_is_not(self, tree, look):
         self.preload(tree, LIBRARY, "NoExecPaths=/\nExecPaths=/usr/lib /usr/bin/demo\nProtectHome=yes\nPrivateTmp=yes\n")
+        assert look(tree).status == 0, look(tree)
+
+    def test_one_that_its_user_cannot_read_is_refused(self, tree, look):
+        as_root()
+        tree.root.chmod(0o755)
+        tree.copy("/root/build/libppshim.so", SHIM)
+        self.preload(tree, "/root/build/libppshim.so", "User=demo\n")
+        assert look(tree).status == 0, look(tree)
+        tree.path("/root").chmod(0o700)
+        self.refused(look(tree), "LD_PRELOAD names /root/build/libppshim.so, which its user demo cannot read")
+        tree.service("SupplementaryGroups=builders\n")  # which may let it in
         assert look(tree).status == 0, look(tree)
 
     def test_one_in_a_root_of_the_services_own_is_looked_for_there(self, tree, look):
