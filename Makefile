@@ -152,13 +152,17 @@ $(B)/shim/tool/preload.o: SHIM_CFLAGS += -DPPS_LIBDIR='"$(LIBDIR)"'
 $(B)/shim/tool/preload.o: $(B)/libdir
 FORCE:
 
+# What some of these went into is not what is built without (tests/tests.mk begins another build with that).
+FLAGS_OF := $(filter-out default file undefined,$(foreach name,CC CFLAGS LDFLAGS HARDEN WARN,$(origin $(name))))
+
 # Whether the compiler finds a header that the build can do without. What was built without it is built anew when it is
 # there: make check installs them behind the first build.
 finds = $(shell printf '\043include <$(1)>\n' | $(CC) $(2) -E - >/dev/null 2>&1 && echo yes)
 # And whether there is the library of it, for this compiler's machine and libc.
 links = $(shell printf 'int main(void) { return 0; }\n' | $(CC) -x c - -o /dev/null $(1) 2>/dev/null && echo yes)
-$(O)/optional: FORCE
+$(sort $(B)/optional $(O)/optional): FORCE
 	@mkdir -p $(@D)
+	@$(if $(and $(FLAGS_OF),$(filter $(B),$(O))),touch $(B)/flagged)
 	@echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' | cmp -s - $@ || echo 'libmnl $(MNL) sdt $(call finds,sys/sdt.h)' >$@
 $(O)/shim/tool/journal.o $(O)/shim/conn/trace.o: $(O)/optional
 $(B)/bare/shim/conn/trace.o: $(B)/optional

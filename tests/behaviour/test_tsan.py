@@ -11,7 +11,7 @@ from test_load import ALL_SERVED
 def test_thread_sanitizer_has_nothing_to_say(tmp_path):
     program = HELPERS / "tsan/many_threads"
     if not program.exists():
-        missing("libtsan")
+        missing("its program: make check-tsan builds it, where there is libtsan")
     trust = tmp_path / "trust"
     trust.write_text("127.0.0.2\n")
     env = environment(trust=f"@{trust}", timeout="60s", log="stderr:error")

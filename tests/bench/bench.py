@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import curves  # noqa: E402
 import report  # noqa: E402
 import startup  # noqa: E402
-from measure import NOT_STARTED, WAYS, behind_a_balancer, interleaved, load, setting, spoken, start_ways  # noqa: E402
+from measure import (NOT_STARTED, ROUNDS_A_START, WAYS, behind_a_balancer, interleaved, load,  # noqa: E402
+                     setting, spoken, start_ways, starts, together)
 from servers import BENCH, SERVERS  # noqa: E402
 from tables import USES, one_line, page, ratios, served, summary  # noqa: E402
 
 ROUNDS = setting("BENCH_ROUNDS", 15, int, "a whole number")
 SECONDS = setting("BENCH_SECONDS", .15, float, "a number of seconds")
-ROUNDS_A_START = 5  # then all is started anew: what luck a process had with its memory is no way's own
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or BENCH).resolve()
 
 OF_A_SERVER = {
@@ -88,28 +88,21 @@ def run_once_started(server, wanted, rounds):
     return results
 
 
-def together(before, more):
-    """Of two starts; who failed in one is out."""
-    return {name: before[name] + those if isinstance(those, list) and isinstance(before[name], list)
-            else next(said for said in (before[name], those) if isinstance(said, str))
-            for name, those in more.items()}
-
-
 def run_server(server, uses, results):
     """Whether it could be measured."""
-    wanted = {use: ways_of(server, use) for use in uses}
-    print(f"{server}:", flush=True)
-    for first in range(0, ROUNDS, ROUNDS_A_START):
+    wanted, whole = {use: ways_of(server, use) for use in uses}, {}
+    for number, rounds in enumerate(starts(ROUNDS), 1):
+        print(f"{server}: start {number} of {len(starts(ROUNDS))}", flush=True)
         try:
-            runs = run_once_started(server, wanted, range(first, min(first + ROUNDS_A_START, ROUNDS)))
+            runs = run_once_started(server, wanted, rounds)
         except NOT_STARTED as error:
             print(f"  {server} is left out, it did not start: {error}", flush=True)
             return False
-        for use in uses:
-            results[use][server] = together(results[use][server], runs[use]) if first else runs[use]
-    for use in uses:
-        print(f"  {server}/{use}: {one_line(use, results[use][server])}", flush=True)
-        for name, those in results[use][server].items():
+        whole = {use: together(whole[use], runs[use]) for use in uses} if whole else runs
+    for use, runs in whole.items():
+        results[use][server] = runs
+        print(f"  {server}/{use}: {one_line(use, runs)}", flush=True)
+        for name, those in runs.items():
             if isinstance(those, str):
                 print(f"  {server}/{use}: {name}: {those}", flush=True)
     return True
@@ -117,8 +110,7 @@ def run_server(server, uses, results):
 
 def duration(cells):
     runs = sum(len(ways_of(server, use)) for server, use in cells)
-    starts = -(-ROUNDS // ROUNDS_A_START)
-    return runs * ROUNDS * (SECONDS * 1.1 + .06) + 8 * starts * len({server for server, _ in cells})
+    return runs * ROUNDS * (SECONDS * 1.1 + .06) + 8 * len(starts(ROUNDS)) * len({server for server, _ in cells})
 
 
 def minutes(seconds):
@@ -153,8 +145,9 @@ def keep(results, more=""):
     ways = "".join(f"- **{name}**: {what}\n" for name, what in WAYS.items())
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(
-        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds, "
-        f"with all started anew after every {ROUNDS_A_START}, and, in parentheses, the quartiles. More is better; for processor time and time a request, less.\n\n{ways}\n"
+        f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds, with "
+        f"all started anew after every {ROUNDS_A_START}, and, in parentheses, the quartiles. More is better; for "
+        f"processor time and time a request, less.\n\n{ways}\n"
         f"{summary(results)}{page(results)}{more}")
     panels = {USES[use]: {server: ratios(runs, served[use]) for server, runs in servers.items()}
               for use, servers in results.items() if servers}

@@ -5,7 +5,7 @@ import ipaddress
 import resource
 
 from harness import scratch
-from measure import HEADER, Failed, Figure, Run, Way, interleaved, load, settings, silent_peers, start
+from measure import HEADER, Failed, Figure, Run, Way, interleaved, load, settings, silent_peers, start, starts, together
 from servers import BALANCERS, Blocking, Epoll
 
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -36,8 +36,11 @@ class Curve:
         """{line: [(size, Figure)]}: of each line what it served and what processor time it took, as ratios."""
         points = {f"{line}, {word}": [] for line in self.lines for word in VALUES}
         for size in self.sizes:
-            with contextlib.ExitStack() as scope:
-                results = self.at(scope, size, rounds, seconds)
+            results = None
+            for some in starts(rounds):
+                with contextlib.ExitStack() as scope:
+                    more = self.at(scope, size, some, seconds)
+                results = together(results, more) if results else more
             for line, (one, base) in self.lines.items():
                 for word, figure in compared(results, one, base).items():
                     points[f"{line}, {word}"].append((size, figure))
@@ -47,7 +50,7 @@ class Curve:
 
     def at(self, scope, size, rounds, seconds):
         ways = self.ways(scope, size)
-        return interleaved(list(ways), range(rounds), lambda name: load(ways[name], seconds, **self.options(size)))
+        return interleaved(list(ways), rounds, lambda name: load(ways[name], seconds, **self.options(size)))
 
     def ways(self, scope, size):
         """{name: Way}"""
@@ -116,5 +119,5 @@ CURVES = {"open": Open(), "parked": Parked(), "trust": Trust(), "workers": Worke
 
 def duration(names, rounds, seconds):
     def one(curve):
-        return len(curve.sizes) * (rounds * (len(curve.lines) + 1) * (seconds * 1.1 + .1) + 1)
+        return len(curve.sizes) * (rounds * (len(curve.lines) + 1) * (seconds * 1.1 + .1) + len(starts(rounds)))
     return sum(one(CURVES[name]) for name in names)

@@ -215,6 +215,20 @@ class Figure(NamedTuple):
         return cls.of([value(one) / value(other) for one, other in zip(those, base)])
 
 
+ROUNDS_A_START = 5  # what luck a process had with its memory lasts as long as it does, and is no way's own
+
+
+def starts(rounds):
+    """The rounds, by the start of all servers that they are run with."""
+    return [range(first, min(first + ROUNDS_A_START, rounds)) for first in range(0, rounds, ROUNDS_A_START)]
+
+
+def together(before, more):
+    """Of two starts; who failed in one is out."""
+    return {name: next((those for those in (before[name], more[name]) if isinstance(those, str)), None)
+            or before[name] + more[name] for name in before}
+
+
 def interleaved(names, rounds, run):
     """{name: [what run(name) gave, for each of these rounds]}; each takes them in turn, and begins with another one, so
     that what else the machine does falls on all alike. Who fails once is out: its words instead of the list."""

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from harness import ROOT, clean_env, run
+from measure import together
 
 KEPT = {name: value for name, value in os.environ.items() if name in ("LIBPPSHIM", "BENCH_PROGRAMS")}
 
@@ -24,6 +25,18 @@ def test_every_way_is_measured(tmp_path, cell):
     assert int(bare.split()[0].replace(",", "")) > 0
     assert len(ratios) >= 3 and all(re.fullmatch(r"\d+\.\d\d \(\d+\.\d\d–\d+\.\d\d\)", ratio) for ratio in ratios), row
     assert (tmp_path / "table.svg").read_text().count("<path") > len(ratios)
+
+
+def test_what_was_started_more_than_once_is_measured_together(tmp_path):
+    done = bench(tmp_path, "epoll/short", BENCH_ROUNDS="6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^epoll: start \d of \d$", done.stdout, re.M) == ["epoll: start 1 of 2", "epoll: start 2 of 2"]
+    assert len(re.findall(r"^\| epoll \| [\d,]+ \|", (tmp_path / "table.md").read_text(), re.M)) == 1
+
+
+def test_a_way_that_failed_in_one_start_is_out():
+    assert together({"one": [1], "two": [2], "three": "failed"}, {"one": [3], "two": "failed", "three": [4]}) == {
+        "one": [1, 3], "two": "failed", "three": "failed"}
 
 
 def test_a_curve_is_measured_at_each_of_its_sizes(tmp_path):

@@ -164,7 +164,7 @@ def test_no_memory_need_be_writable_and_executable(tmp_path, way):
         assert answer_to(server, proxy_v2()) == "203.0.113.7:4711 hello\n"
 
 
-SCHEDULING = {"futex", "nanosleep", "epoll_pwait", "sched_yield", "tgkill", "getpid", "rt_sigreturn", "madvise"}
+SCHEDULING = {"futex", "nanosleep", "epoll_pwait", "sched_yield", "tgkill", "rt_sigreturn", "madvise"}
 
 
 def calls_for(server, connections):
@@ -172,13 +172,18 @@ def calls_for(server, connections):
     with tempfile.NamedTemporaryFile() as counts, subprocess.Popen(
             [tool("strace"), "-f", "-c", "-U", "name,calls", "-o", counts.name, "-p", str(server.pid)],
             stderr=subprocess.PIPE, text=True) as tracer:
-        assert re.search("attached", tracer.stderr.readline())
+        said = tracer.stderr.readline()
+        if "Operation not permitted" in said:
+            lacks("leave for strace to attach")
+        assert "attached" in said, said
         for _ in range(connections):
             assert answer_to(server, proxy_v2() if server.env else b"") != ""
         tracer.send_signal(signal.SIGINT)
         tracer.stderr.read()
         lines = re.findall(r"^(\w+) +(\d+)$", counts.read().decode(), re.M)
-    return Counter({name: int(count) for name, count in lines if name not in SCHEDULING and name != "total"})
+    calls = Counter({name: int(count) for name, count in lines if name != "total"})
+    calls["getpid"] -= calls["tgkill"]  # by which it interrupts a thread of its own
+    return Counter({name: count for name, count in calls.items() if name not in SCHEDULING})
 
 
 @WAYS
