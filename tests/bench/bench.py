@@ -135,7 +135,8 @@ def run_tables(cells):
         sys.exit("bench: nothing was measured")
     if len(cells) == sum(map(len, OF_A_SERVER.values())):
         keep(results, start_up())
-    print(f"\n{(RESULTS / 'table.md').read_text()}\nIn {RESULTS}: table.md, table.svg")
+    text = (RESULTS / "table.md").read_text()
+    print(f"\n{text}\n### In short, as README.md has it\n\n{summary(text)}\nIn {RESULTS}: table.md, table.svg")
 
 
 def keep(results, more=""):
@@ -148,7 +149,7 @@ def keep(results, more=""):
         f"# What it costs\n\n{about}\n\nRatios to the bare server in the same round: the median of {ROUNDS} rounds, with "
         f"all started anew after every {ROUNDS_A_START}, and, in parentheses, the quartiles. More is better; for "
         f"processor time and time a request, less.\n\n{ways}\n"
-        f"{summary(results)}{page(results)}{more}")
+        f"{page(results)}{more}")
     panels = {USES[use]: {server: ratios(runs, served[use]) for server, runs in servers.items()}
               for use, servers in results.items() if servers}
     report.bars(RESULTS / "table.svg", "Served in the same time, as a ratio to the bare server (more is better)",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """tables.py: what runs say, as tables in Markdown. Results are {use: {server: {way: [Run, one a round]}}}, with the
 reason as text instead of the list where a way failed."""
+import re
+
 from measure import WAYS, Figure, Run
 from report import amount, cell, table
 
@@ -62,12 +64,17 @@ def both(one, other):
 SUMMARY = [(use, way) for use in ("short", "open") for way in ("shim", "native", "haproxy", "nginx")]
 
 
-def summary(results):
-    """The table that README.md has, too."""
-    rows = []
-    for server in results["short"]:
-        figures = {use: ratios(results[use].get(server, {}), served[use]) for use in ("short", "open")}
-        rows.append([server, *(median(figures[use].get(way)) for use, way in SUMMARY)])
+def medians(text, use):
+    """{server: {way: its median}} of what was served, as a page says it."""
+    [section] = re.findall(rf"^### {use}: .*\n\n((?:\|.*\n)+)", text, re.M) or [""]
+    head, _, *rows = [[one.strip() for one in line.strip("|").split("|")] for line in section.splitlines()] or [[], []]
+    return {row[0]: dict(zip(head[2:], (one.partition(" ")[0] for one in row[2:]))) for row in rows}
+
+
+def summary(text):
+    """README.md's table, of a page."""
+    figures = {use: medians(text, use) for use in ("short", "open")}
+    rows = [[server, *(figures[use].get(server, {}).get(way, "") for use, way in SUMMARY)] for server in figures["short"]]
     heading = ["", "new connections: shim", "own support", "HAProxy", "nginx",
                "requests: shim", "own support", "HAProxy", "nginx"]
-    return f"### In short\n\n{table(heading, rows)}\n" if rows else ""
+    return table(heading, rows)
