@@ -2,6 +2,7 @@
 """The shim built for musl, under a server built for musl; and either build in a program of the other libc."""
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import wire
@@ -117,6 +118,18 @@ def test_library_of_the_other_libc_lets_be_what_it_would_not_govern(mismatch, se
     assert bare.returncode not in (0, 78, 127) and bare.stderr
     answer = under(library, program, **settings)
     assert (answer.returncode, answer.stdout, answer.stderr) == (bare.returncode, bare.stdout, bare.stderr)
+
+
+def test_takes_every_name_by_which_musl_exports_an_interposed_call(musl):
+    """musl's linker is its libc."""
+    def functions(library):
+        return set(re.findall(r"^ *\d+: ([0-9a-f]+) +\d+ FUNC +(?:GLOBAL|WEAK) +DEFAULT +\d+ ([^\s@]+)", subprocess.run(
+            [tool("readelf"), "--dyn-syms", "-W", library], capture_output=True, text=True, check=True).stdout, re.M))
+    libc, = Path("/lib").glob("ld-musl-*.so.1")
+    exported = {name for _, name in functions(musl[1])}
+    taken = {address for address, name in functions(libc) if name in exported}
+    assert len(taken) >= 20
+    assert {name for address, name in functions(libc) if address in taken} <= exported
 
 
 def test_musl_library_prints_its_version_when_run(musl):

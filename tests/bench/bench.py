@@ -32,7 +32,7 @@ OF_A_SERVER = {
     "nginx": tuple(USES),
     "mariadb": ("short", "behind", "open", "bulk"),
     "postgresql": ("short", "behind", "open", "bulk"),
-    "memcached": ("short", "open", "bulk"),
+    "memcached": ("short", "behind", "open", "bulk"),
     "haproxy": ("short", "open"),
     "dovecot": ("short",),
     "go": ("short", "late", "open"),

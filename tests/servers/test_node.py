@@ -2,12 +2,14 @@
 """Node: libuv's epoll_pwait(), accept4() and getpeername(), on a dual-stack [::] unless told otherwise; in a cluster
 the primary process hands accepted sockets to its workers, or shares the listener with them."""
 import functools
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from contract import Contract, Peer, Server, strangers
-from harness import CLIENT, CLIENT6, MODES, descendants, tool
+from harness import (BALANCER, CLIENT, CLIENT6, MODES, Process, descendants, dial, in_an_epoll, open_files, proxy_v1,
+                     read_to_end, reserve_port, shim_env, tool, until)
 from web import get, served_at_once, unmapped
 
 SCRIPT = Path(__file__).with_name("node_server.js")
@@ -100,3 +102,68 @@ def test_each_of_many_clients_at_once_is_served_as_itself(start, variant):
     assert [(unmapped(address), int(port)) for address, port, _ in answers] == clients
     assert {int(pid) for _, _, pid in answers} <= {server.pid, *(pid for pid, _ in descendants(server.pid))}
     assert server.accept_errors() == []
+
+
+# --- a listener that comes and goes -----------------------------------------------------------------------------------
+
+COMES_AND_GOES = """
+const net = require('net')
+const serve = (port, ready) => net.createServer(c => {
+  c.on('error', () => {})
+  c.end(`${c.remoteAddress}\\n`)
+}).listen(port, '127.0.0.1', ready)
+let second
+const open = () => { second = serve(process.argv[2], () => console.log('open')) }
+serve(process.argv[1], open)
+process.on('SIGUSR2', () => second.close(() => console.log('closed')))
+process.on('SIGHUP', open)
+"""
+
+
+class ComesAndGoes(Process):
+    name = "node"
+    ready_line = r"^open$"
+
+    def __init__(self, directory):
+        super().__init__(directory, shim_env(TRUST=BALANCER, TIMEOUT="60s"))
+        self.stays, self.goes = (("127.0.0.1", reserve_port()) for _ in range(2))
+
+    def argv(self):
+        return [program(), "-e", COMES_AND_GOES, self.stays[1], self.goes[1]]
+
+    def signal(self, number, answer):
+        mark = self.log.mark()
+        os.kill(self.pid, number)
+        self.log.wait(answer, mark)
+
+    def waits_for(self, peer):
+        until(lambda: in_an_epoll(self.pid, peer.getsockname()), "it waits for the header")
+
+    def parks(self, endpoint, count):
+        """Connections that say nothing, and are waited for."""
+        peers = [dial(endpoint, BALANCER) for _ in range(count)]
+        for peer in peers:
+            self.waits_for(peer)
+        return peers
+
+    def serves_late(self, endpoint):
+        [late] = self.parks(endpoint, 1)
+        with late:
+            late.sendall(proxy_v1())
+            assert read_to_end(late) == CLIENT[0].encode() + b"\n"
+
+
+def test_a_listener_that_libuv_closed_by_a_system_call_keeps_no_descriptor_of_those_that_were_silent(tmp_path):
+    """Its number is the next listener's at once; PPSHIM_TIMEOUT is a minute."""
+    with ComesAndGoes(tmp_path) as server:
+        server.serves_late(server.stays)
+        server.serves_late(server.goes)
+        before = open_files(server.pid)
+        for _ in range(3):
+            silent = server.parks(server.goes, 20)
+            server.signal(signal.SIGUSR2, r"^closed$")
+            for peer in silent:
+                peer.close()
+            server.signal(signal.SIGHUP, r"^open$")
+            server.serves_late(server.goes)
+        until(lambda: open_files(server.pid) <= before, lambda: f"{open_files(server.pid)} descriptors, of {before}")
