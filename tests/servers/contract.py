@@ -598,6 +598,9 @@ class Asked:
         needs("root")
         server = start(kind=variant, TIMEOUT="3s")
         self.assert_check_says_ok(server)
+        self.assert_probe_finds_it_served(server)
+
+    def assert_probe_finds_it_served(self, server):
         probed = ppshim("check", "--probe", text(server.endpoint))
         assert (probed.status, probed.probes()) == (0, ["right"] * 3), probed
 

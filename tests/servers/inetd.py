@@ -8,6 +8,7 @@ import contextlib
 from answers import ppshim
 from contract import BAD, Asked, BadHeaders, TheClient, Waiting, text
 from harness import CLIENT, Log, descendants, in_an_epoll, shim_env
+from place import needs
 from test_sshd import Sshd, sshd
 
 
@@ -59,6 +60,7 @@ class Preloaded:
 class InetdContract(TheClient, BadHeaders, Asked):
     """Every connection that accept would let in is served, and no other, in the same words."""
     test_the_shim_says_once_that_it_is_active = None
+    test_check_says_ok_and_the_probe_agrees = None
     test_a_header_that_comes_in_pieces_is_a_header = Waiting.test_a_header_that_comes_in_pieces_is_a_header
 
     def test_a_service_says_which_client_it_serves_and_no_more(self, server, balancer):
@@ -72,6 +74,9 @@ class InetdContract(TheClient, BadHeaders, Asked):
         event = self.assert_ends_with_one_line(server, BAD[0])
         assert event.fields["not-started"] == sshd()
 
-    def assert_check_says_ok(self, server):
-        """The super-server itself is without it; those that it starts for each connection are not there yet."""
+    def test_check_says_no_of_the_super_server_and_the_probe_finds_it_served(self, start, variant):
+        """It is itself without the shim; those that it starts for each connection are not there yet."""
+        needs("root")
+        server = start(kind=variant, TIMEOUT="3s")
         assert ppshim("check", server.pid).verdict == "no"
+        self.assert_probe_finds_it_served(server)

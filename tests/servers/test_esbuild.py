@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from contract import Peer, Refused
+from contract import Asked, Peer, Refused
 from go_foreign import Foreign, ForeignContract, Logging
 from go_server import by_run
 from harness import ROOT, clean_env, exchange, scratch, tool, until
@@ -77,5 +77,5 @@ class Esbuild(Logging, Foreign):
 SERVER = Esbuild
 
 
-class TestContract(ForeignContract):
+class TestContract(ForeignContract, Asked):
     pass

@@ -3,7 +3,7 @@
 import functools
 import json
 
-from contract import Peer, Refused, refused
+from contract import Asked, Peer, Refused, refused
 from go_foreign import Foreign, ForeignContract, Logging
 from harness import CLIENT, reserve_port, run, tool, until
 
@@ -73,7 +73,7 @@ class Etcd(Logging, Foreign):
 SERVER = Etcd
 
 
-class TestContract(ForeignContract):
+class TestContract(ForeignContract, Asked):
     def test_with_untrusted_peers_rejected_only_the_balancer_gets_in(self, start, balance):
         """It is a client of its own port too, and so is etcdctl several times."""
         server = start(UNTRUSTED="reject")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Go: net, dynamic. What else must be true of such programs: test_go.py."""
-from contract import BadHeaders, TheClient, Waiting
+from contract import Asked, BadHeaders, TheClient, Waiting
 from go_server import Raw
 
 SERVER = Raw
 
 
-class TestContract(TheClient, BadHeaders, Waiting):
+class TestContract(TheClient, BadHeaders, Waiting, Asked):
     pass

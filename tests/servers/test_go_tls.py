@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Go: crypto/tls, dynamic. What else must be true of such programs: test_go.py."""
-from contract import BadHeaders, TheClient, Waiting
+from contract import Asked, BadHeaders, TheClient, Waiting
 from go_server import TLS
 
 SERVER = TLS
 
 
-class TestContract(TheClient, BadHeaders, Waiting):
+class TestContract(TheClient, BadHeaders, Waiting, Asked):
     pass

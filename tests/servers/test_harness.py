@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What the other tests here take for granted: that the balancer sends what its routes say, in the bytes that our own
-builder makes."""
+builder makes; and what no server's file may leave out of the contract."""
 import socket
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+from contract import Asked
 from harness import (BALANCER, CLIENT, CLIENT6, COMMON_NAME, CRC32C, OTHER_BALANCER, ROUTES, SIGNATURE, SSL, SSL_CN,
                      Balancer, crc32c, dial, proxy_v1, proxy_v2, scratch, tlv)
 
@@ -66,3 +69,10 @@ def test_the_other_routes_differ_in_client_and_source(sent):
 
 def test_crc32c_is_castagnolis():
     assert crc32c(b"123456789") == 0xE3069283
+
+
+def test_each_server_is_asked_whether_it_is_served():
+    modules = [import_module(path.stem) for path in Path(__file__).parent.glob("test_*.py")]
+    contracts = {module.__name__: module.TestContract for module in modules if hasattr(module, "TestContract")}
+    assert contracts
+    assert [name for name, contract in contracts.items() if not issubclass(contract, Asked)] == []
