@@ -4,15 +4,17 @@ does what is said of it is seen elsewhere: the index of the examples says where.
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import README
-from harness import EXAMPLES, ROOT, clean_env, example, reserve_port, run, scratch, shim_env, tool
+from harness import EXAMPLES, ROOT, SHIM, clean_env, example, reserve_port, run, scratch, shim_env, tool
 
 FILES = sorted(path.name for path in EXAMPLES.iterdir())
 INDEX = example("README.md")
+TOOL = ROOT / "build/ppshim"
 PAGES = {"README.md": README, "examples/README.md": INDEX, "from-a-sidecar.md": example("from-a-sidecar.md")}
 
 
@@ -51,7 +53,7 @@ COMMANDS = re.findall(r"(?<!lib)ppshim ([a-z]+) ([^`#\n|&]*)", "\n".join(
 
 @pytest.mark.parametrize("verb", sorted({verb for verb, _ in COMMANDS}))
 def test_the_tool_has_the_verbs_and_options_that_are_named(verb):
-    told = run(ROOT / "build/ppshim", verb, "--help").stdout
+    told = run(TOOL, verb, "--help").stdout
     for option in (word for one, words in COMMANDS if one == verb for word in words.split() if word.startswith("--")):
         assert re.search(rf"{re.escape(option)}\b", told), option
 
@@ -145,8 +147,26 @@ def complaints(*units):
 PROBE = "[Unit]\nDescription=probe\n[Service]\nExecStart=/bin/true\n"
 
 
+def active(text):
+    """The lines of a unit that say something, without quotes."""
+    return [line.replace('"', "") for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_drop_in_is_what_the_tool_writes():
+    """But for the library's path."""
+    with scratch("root") as root:
+        library, server = "/usr/lib/libppshim.so", "/usr/bin/redis-server"
+        for path, source in (library, SHIM), (server, tool("redis-server")), ("/usr/bin/ppshim", TOOL):
+            (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, root / path[1:])
+        (root / "usr/lib/systemd/system").mkdir(parents=True)
+        (root / "usr/lib/systemd/system/probe.service").write_text(PROBE.replace("/bin/true", server))
+        written = run(TOOL, "unit", "probe", "--root", root, "--print", "--trust", "10.108.0.0/24", "--ports", "3306").stdout
+    assert active(example("ppshim.conf")) == active(written.replace(library, "libppshim.so"))
+
+
 def test_systemd_finds_nothing_wrong_with_the_drop_in():
-    text = example("ppshim.conf")
+    text = example("ppshim.conf", ("/usr/bin/ppshim", str(TOOL)))
     assert complaints(("probe.service", PROBE), ("probe.service.d/ppshim.conf", text)) == ""
     assert "RestartPreventStatus" in complaints(
         ("probe.service", PROBE), ("probe.service.d/ppshim.conf", text.replace("PreventExit", "Prevent")))
