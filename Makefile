@@ -235,6 +235,7 @@ install: all $(if $(wildcard $(B)/libppshim-musl.so),musl) ## into PREFIX (/usr/
 	$(call put,644,$(SYSCONFDIR)/logrotate.d,$(LOGROTATE))
 	$(Q)$(if $(UNITS),sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(UNITDIR)/ppshim-journal.service")
 	$(Q)sed -i 's|@BINDIR@|$(BINDIR)|' "$(DESTDIR)$(DOCDIR)/examples/ppshim-metrics@.service"
+	$(Q)$(if $(filter README.md,$(DOCS)),sed -i 's|scripts/examples|examples|g' "$(DESTDIR)$(DOCDIR)/README.md")
 	$(Q)install -d "$(DESTDIR)$(SYSCONFDIR)/ppshim" # for list files
 	$(renew_linker_cache)
 	@$(if $(filter /usr/local/%,$(LIBDIR)),echo "$(NOTE)")

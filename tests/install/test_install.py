@@ -98,6 +98,13 @@ def test_service_that_answers_prometheus_names_the_tool_that_was_installed(insta
     assert (root / re.search(r"^ExecStart=/(\S+) ", service, re.M)[1]).exists()
 
 
+def test_readme_leads_to_the_examples_that_were_installed(installed):
+    root, _ = installed("/usr")
+    documents = root / "usr/share/doc/libppshim"
+    links = re.findall(r"\]\(([^)]*examples/[^)]*)\)", (documents / "README.md").read_text())
+    assert links and [link for link in links if not (documents / link).exists()] == []
+
+
 def test_journals_unit_names_the_tool_that_was_installed(installed):
     root, _ = installed("/usr")
     unit = (root / "usr/lib/systemd/system/ppshim-journal.service").read_text()
