@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The shim built for musl, under a server built for musl; and either build in a program of the other libc."""
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_library_of_the_other_libc_stops_a_program_it_would_govern(mismatch, set
     program, library, built_for, runs_on, right = mismatch
     answer = under(library, program, **{setting: TRUSTED})
     assert (answer.returncode, answer.stdout) == (78, "")
-    assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]* built for {built_for},[^\n]* runs on {runs_on}: "
+    named = re.escape(os.path.realpath(program))
+    assert re.fullmatch(rf"ppshim\[\d+\]: error: [^\n]* built for {built_for}, and {named} runs on {runs_on}: "
                         rf"preload {re.escape(right)},[^\n]*\n", answer.stderr)
 
 
