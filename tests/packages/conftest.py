@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """conftest.py: the packages, built twice, and a fresh Debian."""
+from contextlib import contextmanager
+
 import pytest
 from harness import clean_env, run, scratch, tool
 from place import needs
@@ -42,3 +44,18 @@ def debian():
         run(tool("debootstrap"), "--variant=minbase", "--include=libmnl0", mirror()[0], directory / "root", mirror()[1],
             timeout=BOOTSTRAP_DEADLINE)
         yield directory / "root"
+
+
+@contextmanager
+def standing(root, name, text):
+    """While a file of this name and text is there."""
+    path = root / name
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.unlink()
+        for directory in made:
+            directory.rmdir()

@@ -5,7 +5,8 @@ import re
 import shutil
 
 import pytest
-from harness import CLIENT, ROOT, run, scratch, tool
+from conftest import standing
+from harness import CLIENT, ROOT, example, run, scratch, tool
 from small_server import Server
 
 LIBRARIES = f"usr/lib/{run(tool('dpkg-architecture'), '-qDEB_HOST_MULTIARCH').stdout.strip()}"
@@ -97,22 +98,23 @@ def test_server_that_runs_goes_on_when_the_package_is_installed_anew_and_removed
 @pytest.mark.parametrize("name, text", [
     ("etc/systemd/system/db.service.d/ppshim.conf", "[Service]\nEnvironment=LD_PRELOAD=libppshim.so\n"),
     ("etc/postgresql/15/main/environment", "LD_PRELOAD = '/usr/lib/libppshim.so'\n"),
-    ("etc/default/db", "LD_PRELOAD=libppshim.so\n"),
+    ("etc/default/db", "LD_PRELOAD=libppshim-musl.so\n"),
+    ("etc/xinetd.d/ssh-balanced", example("xinetd.conf")),
 ])
 def test_it_is_not_removed_while_something_names_it(installed, name, text):
-    path = installed / name
-    made = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    try:
+    with standing(installed, name, text):
         refused = run(tool("chroot"), installed, "dpkg", "--remove", "libppshim", check=False, timeout=60)
         assert refused.returncode and f"  /{name}\n" in refused.stderr and "ppshim unit NAME --remove" in refused.stderr
+        assert "(/etc/xinetd.d ...): take LD_PRELOAD out." in refused.stderr
         assert (installed / LIBRARIES / "libppshim.so").exists()
         inside(installed, "dpkg", "--install", "/package.deb")  # an upgrade goes on
-    finally:
-        path.unlink()
-        for directory in made:
-            directory.rmdir()
+
+
+@pytest.mark.parametrize("name", ["ppshim-metrics.socket", "ppshim-metrics@.service"])
+def test_it_is_removed_though_something_speaks_of_it(installed, name):
+    with standing(installed, f"etc/systemd/system/{name}", example(name)):
+        inside(installed, "dpkg", "--remove", "libppshim")
+        assert not (installed / LIBRARIES / "libppshim.so").exists()
 
 
 def test_purge_leaves_no_file(debian, package):

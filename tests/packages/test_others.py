@@ -5,7 +5,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from harness import ROOT, clean_env, run, scratch, tool
+from conftest import standing
+from harness import ROOT, clean_env, example, run, scratch, tool
 from release import AUTHOR, RELEASE, VERSION, released
 from trees import make
 
@@ -21,17 +22,44 @@ def commit():
         yield tree
 
 
-def test_an_rpm_is_built_of_the_release_and_holds_every_file(commit):
-    rpm = tool("rpm")
+@pytest.fixture(scope="module")
+def package(commit):
+    """The rpm of the release."""
     tool("rpmbuild")
     said = make(commit, "rpm", env=AUTHOR)
-    [package] = [line for line in said.splitlines() if re.search(rf"/libppshim-{VERSION}-1\.[^/]*\.rpm$", line)]
-    listed = {path.removesuffix(".gz") for path in run(rpm, "-qpl", commit / package).stdout.split()}
+    [built] = [line for line in said.splitlines() if re.search(rf"/libppshim-{VERSION}-1\.[^/]*\.rpm$", line)]
+    return commit / built
+
+
+def test_an_rpm_is_built_of_the_release_and_holds_every_file(package):
+    rpm = tool("rpm")
+    listed = {path.removesuffix(".gz") for path in run(rpm, "-qpl", package).stdout.split()}
     library = run(rpm, "--eval", "%{_libdir}").stdout.strip()
     assert {*EVERYWHERE, f"{library}/libppshim.so", f"{library}/libppconnect.so", "/etc/ppshim",
             "/usr/share/man/man1/ppshim.1", "/usr/share/man/man8/libppshim.8"} <= listed
     assert [path for path in listed if "ppshim" not in path and "build-id" not in path] == [f"{library}/libppconnect.so"]
-    assert not run(rpm, "-qp", "--scripts", commit / package).stdout
+    scripts = run(rpm, "-qp", "--scripts", package).stdout
+    assert re.findall(r"^(\w+) (?:scriptlet|program)", scripts, re.M) == ["preuninstall"]
+    assert (ROOT / "scripts/debian/libppshim.prerm").read_text() in scripts
+
+
+def test_an_rpm_is_not_removed_while_something_names_it(package, debian):
+    """In a Debian, where rpm knows of no package but this one."""
+    name = "etc/xinetd.d/ssh-balanced"
+
+    def rpm(*words, **options):
+        return run(tool("rpm"), "--root", debian, *words, timeout=60, **options)
+    rpm("--install", "--nodeps", package)
+    try:
+        with standing(debian, name, example("xinetd.conf")):
+            refused = rpm("--erase", "libppshim", check=False)
+            assert refused.returncode and f"  /{name}\n" in refused.stderr
+            assert (debian / "usr/bin/ppshim").exists()
+            rpm("--upgrade", "--force", "--nodeps", package)
+        rpm("--erase", "libppshim")
+        assert not (debian / "usr/bin/ppshim").exists()
+    finally:
+        rpm("--erase", "--noscripts", "libppshim", check=False)
 
 
 def kernel_headers(directory):
