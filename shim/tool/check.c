@@ -37,7 +37,8 @@ static const struct tool_usage usage = {
     "settings of a file as in EnvironmentFile=. A name is a service's first, then a program's.\n"
     "With --probe: connects to it from addresses of this host, with a header, without one, and untrusted, and asks\n"
     "the server what became of each.\n"
-    "Without a name: all services and processes that are given the library, with a verdict each.\n"
+    "Without a name: all services and processes that are given the library, with a verdict each; a template like\n"
+    "ssh@.service with that of an instance's next start.\n"
     "With --loaded: what the drop-in of ppshim unit asks behind each start; without PID, of the service it runs in.\n"
     "The first line is the verdict. Exit status: 0 ok, 1 no or unsure, 2 wrong usage, 78 a setting is wrong.",
     "  ppshim check --settings mariadb && systemctl restart mariadb && ppshim check mariadb",

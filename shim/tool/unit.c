@@ -117,7 +117,7 @@ static int find_unit(struct job *j, const char *given)
         return tool_fail(TOOL_NO, "unit", "%s starts no server itself: name one of those that do: %s", u->name, others);
     if (u->masked)
         return tool_fail(TOOL_NO, "unit", "%s is masked", u->name);
-    if (strstr(u->name, "@.service"))
+    if (tool_unit_is_template(u->name))
         return tool_fail(TOOL_NO, "unit", "%s is a template: name one instance of it", u->name);
     snprintf(full, sizeof full, "%s%s/postgresql.conf", j->root, u->cluster);
     if (*u->cluster && access(full, F_OK) != 0)

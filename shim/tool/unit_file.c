@@ -17,6 +17,7 @@ struct reading {
     struct tool_env environment;
     char **files, **unset;
     size_t file_count, unset_count;
+    bool restarts;
 };
 
 /* --- names --- */
@@ -47,15 +48,16 @@ static char *instance_of(const char *name, bool decoded)
     return text;
 }
 
-/* %i and its like, and %%; others stay as they are. */
+/* %i and its like, and %%; others stay as they are, and so does the instance's name in a template. */
 static char *expand(const struct tool_unit *u, const char *text)
 {
+    const char *known = tool_unit_is_template(u->name) ? "%p" : "%iInNp";
     char *out = NULL;
     size_t size;
     FILE *to = tool_or_abort(open_memstream(&out, &size));
     for (; *text; text++) {
         char *instance = NULL;
-        if (*text != '%' || !text[1] || !strchr("%iInNp", text[1])) {
+        if (*text != '%' || !text[1] || !strchr(known, text[1])) {
             fputc(*text, to);
             continue;
         }
@@ -236,6 +238,8 @@ static void take_assignment(struct reading *r, const char *key, const char *valu
         u->more_groups |= *value;
     else if (strcmp(key, "StandardInput") == 0)
         u->on_socket = strcmp(value, "socket") == 0;
+    else if (strcmp(key, "Restart") == 0)
+        r->restarts = *value && strcmp(value, "no") != 0;
     else if (strcmp(key, "RestartPreventExitStatus") == 0)
         u->prevents_restart = *value && (u->prevents_restart || strstr(value, "78") || strstr(value, "CONFIG"));
     else
@@ -340,7 +344,8 @@ static void read_environment_file(struct reading *r, const char *pattern)
         any |= tool_env_read_file(&u->env, found.gl_pathv[i], found.gl_pathv[i] + strlen(u->root));
     globfree(&found);
     free(full);
-    if (!any && !optional && !u->missing_file)
+    bool of_instance = tool_unit_is_template(u->name) && strchr(pattern, '%');
+    if (!any && !optional && !of_instance && !u->missing_file)
         u->missing_file = strdup(pattern);
 }
 
@@ -396,6 +401,7 @@ bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, con
     if (!u->masked)
         parse_all(&r, &found, extra);
     free(found.dropins);
+    u->prevents_restart |= !r.restarts;
     merge_environment(&r);
     return true;
 }

@@ -23,8 +23,9 @@ struct tool_unit {
     struct tool_env env; /* Environment=, then the files, less UnsetEnvironment= */
     char *last_file;     /* the EnvironmentFile= that is read last, and so wins; NULL */
     char *missing_file;  /* an EnvironmentFile= that must be there and is not; NULL */
-    bool protects_home, private_tmp, own_root, prevents_restart;
-    bool on_socket;                /* StandardInput=socket: a connection, where it is started for each */
+    bool on_socket;      /* StandardInput=socket: a connection, where it is started for each */
+    bool protects_home, private_tmp, own_root;
+    bool prevents_restart;         /* a wrong setting does not restart it: it says so, or it is never restarted */
     bool oneshot;                  /* it has no main process once it is started */
     char root_directory[PATH_MAX]; /* RootDirectory=; "" */
     struct tool_paths {

@@ -54,11 +54,17 @@ const char *tool_unit_directory(int i)
     return i < DIRECTORIES ? directories[i] : NULL;
 }
 
+bool tool_unit_is_template(const char *name)
+{
+    const char *mark = strchr(name, '@');
+    return mark && strcmp(mark, "@.service") == 0;
+}
+
 /* "name@.service" of "name@instance.service"; false if there is no instance. */
 static bool template_of(const char *name, char out[256])
 {
     const char *mark = strchr(name, '@');
-    if (!mark || strcmp(mark, "@.service") == 0)
+    if (!mark || tool_unit_is_template(name))
         return false;
     return snprintf(out, 256, "%.*s@.service", (int)(mark - name), name) < 256;
 }
@@ -111,7 +117,8 @@ static bool locate(struct search *s, const char *name)
     return false;
 }
 
-/* An alias is a link to a unit of another name: that one is meant. An instance's link leads to its template. */
+/* An alias is a link to a unit of another name: that one is meant. An instance's link leads to its template, and stays
+   itself. */
 static bool resolve(struct search *s, char name[256], char *error)
 {
     struct tool_found *f = s->found;
@@ -128,8 +135,8 @@ static bool resolve(struct search *s, char name[256], char *error)
         }
         f->masked = strcmp(target, "/dev/null") == 0;
         const char *leads_to = last_part(target);
-        if (f->masked || strcmp(leads_to, last_part(f->path)) == 0 || strchr(leads_to, '@') ||
-            !tool_unit_name(leads_to, name))
+        if (f->masked || strcmp(leads_to, last_part(f->path)) == 0 ||
+            (strchr(leads_to, '@') && !tool_unit_is_template(name)) || !tool_unit_name(leads_to, name))
             return true;
     }
     return snprintf(error, 512, "%s: its links lead in a circle", name), false;

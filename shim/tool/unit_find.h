@@ -26,6 +26,9 @@ bool tool_unit_name(const char *given, char name[256]);
 /* Whether it is a whole name of a service, suffix and all. */
 bool tool_unit_is_name(const char *name);
 
+/* Whether it is a template's, "ssh@.service": what systemd starts are its instances. */
+bool tool_unit_is_template(const char *name);
+
 /* The directories that systemd looks into, the first that has a name wins; NULL behind the last. */
 const char *tool_unit_directory(int i);
 

@@ -37,7 +37,7 @@ static void add_entry(const char *root, struct tool_names *n, const char *entry)
     size_t length = strlen(name);
     if (length > 2 && strcmp(name + length - 2, ".d") == 0)
         name[length - 2] = 0;
-    if (!tool_unit_is_name(name) || strstr(name, "@.service") || !tool_unit_find(root, name, NULL, &found, error))
+    if (!tool_unit_is_name(name) || !tool_unit_find(root, name, NULL, &found, error))
         return;
     free(found.dropins);
     if (!found.masked)
@@ -138,7 +138,7 @@ char *tool_unit_stands_for(const struct tool_unit *u)
 {
     if (strcmp(u->name, "postfix.service") == 0 && u->exec_start && strstr(u->exec_start, "/true"))
         return tool_text("postfix@-");
-    if (strcmp(u->name, "postgresql.service") != 0)
+    if (strcmp(u->name, "postgresql.service") != 0 && strcmp(u->name, "postgresql@.service") != 0)
         return NULL;
     struct tool_names clusters = {0};
     add_clusters(u->root, &clusters);

@@ -3,7 +3,7 @@
 import json
 import os
 
-from check_fixtures import LIBRARY, TRUST, check, ppshim, running, server, tree
+from check_fixtures import LIBRARY, ROOT, TRUST, check, ppshim, running, server, tree
 
 __all__ = ["server", "tree"]
 
@@ -33,12 +33,40 @@ def test_services_that_are_given_the_library_are_listed_with_a_verdict(tree):
     assert ppshim("unit", "--list", "--root", tree.root).status == 78
 
 
+def test_a_template_is_listed_with_the_verdict_of_its_instances(tree):
+    """What a socket with Accept=yes starts: no instance of it is there before a client is."""
+    for name in ("ssh.socket", "ssh@.service"):
+        tree.put(f"/etc/systemd/system/{name}", (ROOT / "scripts/examples" / name).read_text())
+    tree.copy("/usr/sbin/sshd", tree.path("/usr/bin/demo"))
+    tree.put("/usr/lib/systemd/system/plain@.service", "[Service]\nExecStart=/usr/bin/demo\n")
+    os.symlink("ssh@.service", tree.path("/etc/systemd/system/alias@.service"))
+    for answer in (ppshim("unit", "--list", "--root", tree.root), check("--root", tree.root)):
+        assert (answer.status, verdicts(answer)) == (0, {"ssh@.service": "ok"}), answer
+    assert check("ssh@1", "--root", tree.root).verdict == "ok"
+    tree.service("Environment=PPSHIM_TRUST=10.0.0.1/24\n", name="ssh@")
+    one = check("ssh@1", "--root", tree.root)
+    answer = ppshim("unit", "--list", "--root", tree.root)
+    assert answer.status == one.status == 78 and answer.out == f"no: ssh@.service: {one.because.partition(': ')[2]}\n", answer
+
+
+def test_a_file_that_each_instance_has_of_its_own_is_not_missed_in_the_template(tree):
+    tree.put("/usr/lib/systemd/system/many@.service", "[Service]\nExecStart=/usr/bin/demo\nEnvironmentFile=/etc/many/%i\n")
+    tree.service(PRELOAD + TRUST, name="many@")
+    assert verdicts(check("--root", tree.root)) == {"many@.service": "ok"}
+    assert "EnvironmentFile=/etc/many/one is not there" in check("many@one", "--root", tree.root).because
+    tree.put("/etc/many/one", "A=1\n")
+    assert check("many@one", "--root", tree.root).verdict == "ok"
+
+
 def test_clusters_are_listed(tree):
     tree.put("/usr/lib/systemd/system/postgresql@.service", "[Service]\nExecStart=-/usr/bin/pg_ctlcluster %i start\n")
     tree.put("/etc/postgresql/15/main/postgresql.conf", "")
     tree.put("/etc/postgresql/15/main/environment", f"LD_PRELOAD = '{LIBRARY}'\nPPSHIM_TRUST = '10.0.0.0/24'\n")
     tree.copy("/usr/lib/postgresql/15/bin/postgres", tree.path("/usr/bin/demo"))
     assert verdicts(ppshim("unit", "--list", "--root", tree.root)) == {"postgresql@15-main.service": "ok"}
+    tree.service(PRELOAD + TRUST, name="postgresql@")  # in vain: the start script empties the environment
+    assert verdicts(ppshim("unit", "--list", "--root", tree.root)) == {"postgresql@15-main.service": "ok",
+                                                                       "postgresql@.service": "no"}
     tree.put("/usr/lib/systemd/system/postgresql.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
     answer = check("postgresql", "--root", tree.root)
     assert answer.status == 1 and "name one of those that do: postgresql@15-main" in answer.because, answer
