@@ -7,6 +7,7 @@
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "unit_socket.h"
 #include "units.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -76,7 +77,9 @@ static bool check_unit(const struct options *o, const char *what, struct tool_re
 {
     char name[256];
     struct tool_unit unit;
-    snprintf(error, 512, "%s: no service can have that name", what);
+    char *hint = tool_socket_hint(o->root, what);
+    snprintf(error, 512, "%.200s: no service can have that name%s", what, hint);
+    free(hint);
     if (strchr(what, '/') || !tool_unit_name(what, name) || !tool_unit_read(&unit, o->root, name, NULL, NULL, error))
         return false;
     char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
@@ -102,6 +105,15 @@ static void check_process(const char *what, struct tool_report *r)
         tool_unit_free(&unit);
 }
 
+static int refuse_name(const struct options *o, const char *what)
+{
+    char *hint = tool_socket_hint(o->root, what);
+    int status =
+        tool_fail(TOOL_NO, "check", "%s: there is neither such a service nor such a program in PATH%s", what, hint);
+    free(hint);
+    return status;
+}
+
 /* A name is a service's first, then a program's. */
 static int check(const struct options *o, const char *what, struct tool_report *r)
 {
@@ -115,7 +127,7 @@ static int check(const struct options *o, const char *what, struct tool_report *
     } else if (program || strchr(what, '/')) {
         check_program(o, program ? program : what, r);
     } else {
-        return tool_fail(TOOL_NO, "check", "%s: there is neither such a service nor such a program in PATH", what);
+        return refuse_name(o, what);
     }
     free(program);
     return TOOL_OK;

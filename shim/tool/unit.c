@@ -10,6 +10,7 @@
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "unit_socket.h"
 #include "unit_state.h"
 #include "units.h"
 #include <getopt.h>
@@ -101,12 +102,20 @@ static int choose_library(struct job *j)
     return TOOL_OK;
 }
 
+static int refuse_name(const struct job *j, const char *given)
+{
+    char *hint = tool_socket_hint(j->root, given);
+    int status = tool_fail(TOOL_USAGE, "unit", "%s: no service can have that name%s", given, hint);
+    free(hint);
+    return status;
+}
+
 static int find_unit(struct job *j, const char *given)
 {
     char name[256], error[512], full[PATH_MAX];
     struct tool_unit *u = &j->unit;
     if (!tool_unit_name(given, name))
-        return tool_fail(TOOL_USAGE, "unit", "%s: no service can have that name", given);
+        return refuse_name(j, given);
     bool found = tool_unit_read(u, j->root, name, UNIT_DROPIN, "", error);
     if (j->what == REMOVE) /* also of a package that is gone, or when it was masked */
         return TOOL_OK;
@@ -118,7 +127,10 @@ static int find_unit(struct job *j, const char *given)
     if (u->masked)
         return tool_fail(TOOL_NO, "unit", "%s is masked", u->name);
     if (tool_unit_is_template(u->name))
-        return tool_fail(TOOL_NO, "unit", "%s is a template: name one instance of it", u->name);
+        return tool_fail(TOOL_NO, "unit",
+                         "%s is a template: name one instance of it (for what a socket starts: man libppshim, INETD "
+                         "SERVICES)",
+                         u->name);
     snprintf(full, sizeof full, "%s%s/postgresql.conf", j->root, u->cluster);
     if (*u->cluster && access(full, F_OK) != 0)
         return tool_fail(TOOL_NO, "unit", "%s: there is no cluster in %s", u->name, u->cluster);

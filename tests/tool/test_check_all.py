@@ -3,6 +3,7 @@
 import json
 import os
 
+import pytest
 from check_fixtures import LIBRARY, ROOT, TRUST, check, ppshim, running, server, tree
 
 __all__ = ["server", "tree"]
@@ -89,6 +90,24 @@ def test_a_name_is_a_services_first_and_then_a_programs(tree, server):
     env = {"PATH": str(server.parent)}
     assert check("server", env=env).because.startswith(f"{server}: ")
     assert "neither such a service nor such a program" in check("no-such-thing", env=env).err
+
+
+@pytest.mark.parametrize("text, service", [
+    ("ListenStream=22\nAccept=yes\n", "many@.service"),
+    ("ListenStream=22\nAccept = no\n", "many.service"),
+    ("ListenStream=22\nService=demo.service\n[Install]\nService=x.service\n", "demo.service"),
+])
+def test_of_a_socket_the_service_is_named_that_it_starts(tree, text, service):
+    tree.put("/etc/systemd/system/many.socket", f"[Unit]\nAccept=yes\n[Socket]\n{text}")
+    hint = f": it is a socket, name the service that it starts: {service}"
+    at = ("--root", tree.root)
+    for argv in (("check", "many.socket", *at), ("check", "--settings", "many.socket", *at),
+                 ("unit", "many.socket", "--trust", "10.0.0.0/24", "--ports", "22", *at)):
+        answer = ppshim(*argv)
+        assert answer.status and hint in answer.err, answer
+    tree.put("/etc/systemd/system/many.socket.d/x.conf", "[Socket]\nService=other.service\n")
+    assert "it starts: other.service" in check("many.socket", *at).err
+    assert "it is a socket" not in check("nothing.socket", *at).err
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do_next(tmp_path, server):
