@@ -18,16 +18,19 @@
 static const struct tool_usage usage = {
     "doctor",
     "",
-    "Says what this system is and what on it is given the library, whether that works, what the journal told of\n"
-    "refused and of untrusted peers since the start of the system, and which command to run next. Run it as root:\n"
-    "others see their own processes only. Exit status 0: nothing is wrong; 1: something is.",
+    "Says what this system is and what on it is given the library, whether that works, what the journal (and no other\n"
+    "log) told of refused and of untrusted peers since the start of the system, and which command to run next. Run it\n"
+    "as root: others see their own processes only. Exit status 0: nothing is wrong; 1: something is.",
     "  ppshim doctor",
     NULL,
     0,
 };
 
+#define INSTALL "make install PREFIX=/usr"
+
 struct findings {
     char *library;
+    bool outside; /* of where ppshim unit takes it */
     unsigned governed, bad;
     char *next; /* the first command that came up */
 };
@@ -97,14 +100,15 @@ static void say_library(struct findings *f)
     f->library = tool_find_library("", true);
     if (!f->library) {
         say("library", "libppshim.so is not installed");
-        advise(f, "make install PREFIX=/usr");
+        advise(f, INSTALL);
         return;
     }
     bool read = tool_elf_read(f->library, &e, error);
     char *bare = tool_resolve_preload("", "libppshim.so");
     say("library", "%s, version %s%s", f->library, read && *e.version ? e.version : "unknown",
         bare ? "" : "; a bare LD_PRELOAD=libppshim.so would not find it");
-    if (strncmp(f->library, "/usr/lib", 8) != 0 && strncmp(f->library, "/lib", 4) != 0)
+    f->outside = strncmp(f->library, "/usr/lib", 8) != 0 && strncmp(f->library, "/lib", 4) != 0;
+    if (f->outside)
         say("", "warning: it is outside /usr/lib: sandboxed services cannot map it");
     free(bare);
     if (read)
@@ -194,7 +198,8 @@ static void say_journal(struct findings *f)
 {
     char untrusted[200] = "";
     if (!tool_systemd_runs()) {
-        say("journal", "none here: look for reject and first-untrusted lines where PPSHIM_LOG puts them");
+        say("journal", "none here: look for reject and first-untrusted lines where the servers log (man libppshim, "
+                       "Where the lines are)");
         return;
     }
     struct told *told = tool_or_abort(calloc(REASONS_MAX, sizeof *told));
@@ -205,8 +210,10 @@ static void say_journal(struct findings *f)
         say("untrusted", "%s: in no list; if that is a balancer, its raw headers reach the server", untrusted);
     if (told[0].count)
         advise(f, "journalctl -b --grep 'reject peer=' (the reasons: man libppshim)");
-    else if (!*untrusted)
-        say("journal", "no refused and no untrusted peer since the start of the system");
+    say("journal",
+        "%sonly what is in it is seen here, not what servers log elsewhere, like PostgreSQL, Dovecot and containers "
+        "(man libppshim, Where the lines are)",
+        told[0].count || *untrusted ? "" : "no refused and no untrusted peer since the start of the system; ");
     free(told);
 }
 
@@ -229,7 +236,9 @@ int tool_doctor(int argc, char **argv)
         say("governed", "nothing: no service and no process that listens is given the library");
     say_journal(&f);
     bool wrong = f.bad || !f.governed || !f.library;
-    if (!f.governed)
+    if (!f.governed && f.outside)
+        advise(&f, INSTALL);
+    else if (!f.governed)
         advise(&f, "ppshim unit NAME --trust LIST --ports PORTS --install");
     advise(&f, "ppshim check --probe NAME (a connection that shows it)");
     say("next", "%s", f.next);

@@ -2,9 +2,12 @@
 """`ppshim check` without a name, `ppshim unit --list` and `ppshim doctor`: everything that is given the library."""
 import json
 import os
+import shutil
 
 import pytest
-from check_fixtures import LIBRARY, ROOT, TRUST, check, ppshim, running, server, tree
+from check_fixtures import LIBRARY, ROOT, SHIM, TOOL, TRUST, check, ppshim, run, running, server, tool, tree
+from place import needs
+from process import clean_env
 
 __all__ = ["server", "tree"]
 
@@ -118,6 +121,41 @@ def test_doctor_says_what_is_wrong_and_what_to_do_next(tmp_path, server):
         assert f"no: process {process.pid} ({server}): LD_PRELOAD=/nonexistent/libppshim.so is in its environment" in answer.out
         assert answer.status == 1 and names[-1] == "next"
         assert answer.out.splitlines()[-1].split(None, 1)[1].startswith(("ppshim check ", "systemctl restart ")), answer
+
+
+# Under systemd, and alone: no process but its own, no service but the system's.
+ALONE = "mount -t tmpfs none /run && mkdir -p /run/systemd/system && mount -t tmpfs none /etc/systemd/system && exec \"$0\" doctor"
+
+
+def doctor_alone(directory, journal=""):
+    """What doctor says by a tool with the library beside it, where the journal has these lines."""
+    needs("namespaces")
+    for file in (TOOL, SHIM):
+        shutil.copy(file, directory)
+    (directory / "journal").write_text(journal)
+    (directory / "journalctl").write_text(f"#!/bin/sh\nexec cat {directory}/journal\n")
+    (directory / "journalctl").chmod(0o755)
+    env = clean_env()
+    done = run(tool("unshare"), "--pid", "--mount", "--fork", "--mount-proc", "sh", "-c", ALONE, directory / TOOL.name,
+               env=env | {"PATH": f"{directory}:{env['PATH']}"}, check=False)
+    assert done.returncode == 1 and done.stderr == "", done
+    return dict(line.split(None, 1) for line in done.stdout.splitlines() if line[0] != " ") | {"all": done.stdout}
+
+
+def test_what_doctor_says_next_can_be_done(tmp_path):
+    told = doctor_alone(tmp_path)
+    assert told["governed"].startswith("nothing") and "warning: it is outside /usr/lib" in told["all"], told
+    assert told["next"] == "make install PREFIX=/usr"  # ppshim unit would refuse that library
+
+
+def test_doctor_says_that_the_journal_is_all_it_has_read(tmp_path):
+    elsewhere = "not what servers log elsewhere, like PostgreSQL, Dovecot and containers (man libppshim, Where the lines are)"
+    told = doctor_alone(tmp_path)["journal"]
+    assert told.startswith("no refused and no untrusted peer") and told.endswith(elsewhere)
+    assert ".SS Where the lines are\n" in (ROOT / "shim/libppshim.8").read_text()
+    told = doctor_alone(tmp_path, "reject peer=192.0.2.1:1 reason=bad-header x=y\n")
+    assert told["rejected"].startswith("1 bad-header, last peer=192.0.2.1:1"), told
+    assert told["journal"].startswith("only what is in it") and told["journal"].endswith(elsewhere), told
 
 
 def test_doctor_takes_no_argument():
