@@ -229,12 +229,12 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
     else if (config && !found.governed)
         tool_judge(r, TOOL_VERDICT_NO,
                    found.all ? "it listens on no port that PPSHIM_PORTS names" : "it listens on no TCP port");
+    if (config)
+        tool_warn_unreachable(r, all, &sockets, config);
     if (self && self->io_uring)
         tool_warn(r, "io_uring",
                   "it has an io_uring open; connections accepted that way would be out of sight (most use it for files "
                   "only)");
-    if (config)
-        tool_warn_unreachable(r, all, &sockets, config);
     if (unit)
         judge_unit(r, p, unit);
     tool_sockets_free(&sockets);

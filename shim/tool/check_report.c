@@ -98,13 +98,34 @@ static void put_text(const char *text)
     }
 }
 
-static void print_verdict(const struct tool_report *r)
+static void put_verdict(const struct tool_report *r, const char *more, const char *because)
 {
     bool colour = tool_has_colour(stdout);
-    printf("%s%s%s: ", colour ? verdicts[r->verdict].colour : "", verdicts[r->verdict].word, colour ? "\033[0m" : "");
+    printf("%s%s%s%s: ", colour ? verdicts[r->verdict].colour : "", verdicts[r->verdict].word, colour ? "\033[0m" : "",
+           more);
     put_text(r->subject);
     printf(": ");
-    put_text(r->because);
+    put_text(because);
+}
+
+static void print_verdict(const struct tool_report *r)
+{
+    put_verdict(r, "", r->because);
+    putchar('\n');
+}
+
+/* Where nothing follows: a warning tells more than that nothing spoke against it. */
+static void print_line(const struct tool_report *r)
+{
+    const char *first = NULL;
+    unsigned count = 0;
+    for (unsigned i = 0; i < r->count && !r->judged; i++) {
+        count += r->facts[i].warning;
+        first = first || !r->facts[i].warning ? first : r->facts[i].text;
+    }
+    put_verdict(r, first ? ", but" : "", first ? first : r->because);
+    if (count > 1)
+        printf(" (and %u more warning%s)", count - 1, count > 2 ? "s" : "");
     putchar('\n');
 }
 
@@ -151,7 +172,7 @@ int tool_report_print_line(const struct tool_report *r, bool json)
     if (json)
         print_json(r);
     else
-        print_verdict(r);
+        print_line(r);
     return verdicts[r->verdict].status;
 }
 

@@ -42,7 +42,7 @@ __attribute__((format(printf, 2, 3))) void tool_judge_ok(struct tool_report *r, 
 
 /* To stdout; the verdict is the first line, coloured on a terminal unless NO_COLOR is set. Returns the exit status. */
 int tool_report_print(const struct tool_report *r, bool json);
-/* The first line alone; with JSON, all of it. */
+/* The first line alone, and if it is OK the first warning in it: "ok, but: demo.service: ..."; with JSON, all of it. */
 int tool_report_print_line(const struct tool_report *r, bool json);
 void tool_report_free(struct tool_report *r);
 

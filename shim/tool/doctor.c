@@ -47,10 +47,12 @@ __attribute__((format(printf, 2, 3))) static void advise(struct findings *f, con
         f->next = text;
 }
 
+#define NAME_FORMAT "%-12s "
+
 __attribute__((format(printf, 2, 3))) static void say(const char *name, const char *format, ...)
 {
     va_list args;
-    printf("%-12s ", name);
+    printf(NAME_FORMAT, name);
     va_start(args, format);
     vprintf(format, args);
     va_end(args);
@@ -140,11 +142,8 @@ static void tell(struct tool_report *r, void *with)
     bool good = !r->judged;
     f->governed++;
     f->bad += !good;
-    say("governed", "%s: %s: %s",
-        good                                ? "ok"
-        : r->verdict == TOOL_VERDICT_UNSURE ? "unsure"
-                                            : "no",
-        r->subject, r->because ? r->because : "");
+    printf(NAME_FORMAT, "governed");
+    tool_report_print_line(r, false);
     if (!good && strstr(r->because, "a restart is needed"))
         advise(f, "systemctl restart %s", r->subject);
     else if (!good && strncmp(r->subject, "process ", 8) == 0)

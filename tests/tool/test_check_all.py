@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from check_fixtures import LIBRARY, ROOT, SHIM, TOOL, TRUST, check, ppshim, run, running, server, tool, tree
+from check_fixtures import LIBRARY, ROOT, SHIM, TOOL, TRUST, as_root, check, ppshim, run, running, server, tool, tree
 from place import needs
 from process import clean_env
 
@@ -17,8 +17,8 @@ PRELOAD = f"Environment=LD_PRELOAD={LIBRARY}\nRestartPreventExitStatus=78\n"
 
 
 def verdicts(answer):
-    """{subject: verdict}"""
-    return {line.split(": ")[1]: line.split(": ")[0] for line in answer.out.splitlines()}
+    """{subject: verdict}, whatever is to be read with it."""
+    return {line.split(": ")[1]: line.split(": ")[0].removesuffix(", but") for line in answer.out.splitlines()}
 
 
 def test_services_that_are_given_the_library_are_listed_with_a_verdict(tree):
@@ -46,6 +46,7 @@ def test_a_template_is_listed_with_the_verdict_of_its_instances(tree):
     os.symlink("ssh@.service", tree.path("/etc/systemd/system/alias@.service"))
     for answer in (ppshim("unit", "--list", "--root", tree.root), check("--root", tree.root)):
         assert (answer.status, verdicts(answer)) == (0, {"ssh@.service": "ok"}), answer
+        assert "RestartPreventExitStatus" not in answer.out  # nothing restarts it
     assert check("ssh@1", "--root", tree.root).verdict == "ok"
     tree.service("Environment=PPSHIM_TRUST=10.0.0.1/24\n", name="ssh@")
     one = check("ssh@1", "--root", tree.root)
@@ -87,6 +88,28 @@ def test_processes_that_have_it_are_listed(tmp_path, server):
         lines = check("--json", timeout=EVERYTHING).out.splitlines()
         told = {one["subject"]: one["verdict"] for one in map(json.loads, lines)}
         assert told[f"process {process.pid} ({server})"] == "ok"
+
+
+def test_a_warning_is_in_the_line_of_a_service_that_is_ok(tree):
+    as_root()
+    tree.service(TRUST + f"Environment=LD_PRELOAD={LIBRARY}\n")
+    restart = "without RestartPreventExitStatus=78 a wrong setting may restart it for ever"
+    answer = ppshim("unit", "--list", "--root", tree.root)
+    assert (answer.status, answer.out) == (0, f"ok, but: demo.service: {restart}\n"), answer
+    tree.service("RootDirectory=/\nUser=nobody-yet\n")
+    answer = ppshim("unit", "--list", "--root", tree.root)
+    assert answer.out == "ok, but: demo.service: there is no user nobody-yet yet: list files were read as root (and 1 more warning)\n", answer
+    tree.service("Environment=PPSHIM_TIMEOUT=3\n")
+    assert ppshim("unit", "--list", "--root", tree.root).out.startswith("no: demo.service: ")
+
+
+def test_a_warning_is_in_the_line_of_a_process_that_is_ok(tmp_path, server):
+    with running(tmp_path, server, TRUST="10.0.0.0/8") as process:
+        line = f"ok, but: process {process.pid} ({server}): nobody in the lists can connect to 127.0.0.1:{process.port}, "
+        assert line in check(timeout=EVERYTHING).out
+        assert f"governed     {line}" in ppshim("doctor", timeout=EVERYTHING).out
+        one = next(one for one in map(json.loads, check("--json", timeout=EVERYTHING).out.splitlines()) if str(process.pid) in one["subject"])
+        assert one["verdict"] == "ok" and [fact["name"] for fact in one["facts"] if fact["warning"]] == ["trust"], one
 
 
 def test_a_name_is_a_services_first_and_then_a_programs(tree, server):
