@@ -28,8 +28,7 @@ static const struct tool_option options_table[OPTIONS] = {
 static const struct tool_usage usage = {
     "check",
     "[OPTION]... [PROGRAM|PID|UNIT]\n       ppshim check --settings [OPTION]... UNIT|FILE\n       ppshim check "
-    "--loaded "
-    "[PID]",
+    "--loaded [PID]\n       ppshim check --probe UNIT|PID|HOST:PORT",
     "Says whether libppshim can serve a program, does serve a running process, or would serve a systemd unit.\n"
     "`way` is how the shim comes into a program: preload; Go by preload, if it is linked dynamically; Go by "
     "injection,\n"

@@ -101,7 +101,7 @@ static int no_such_verb(const char *name)
 
 static int help(const char *name)
 {
-    if (!name)
+    if (!name || *name == '-')
         return usage(stdout, TOOL_OK);
     const struct verb *verb = find_verb(name);
     return verb ? verb->run(2, (char *[]){(char *)verb->name, (char *)"--help", NULL}) : no_such_verb(name);

@@ -64,7 +64,7 @@ const char *tool_nearest(const char *word, const char *const *names, int count)
 {
     struct pps_text text = {word, strcspn(word, "=")};
     const char *best = NULL;
-    unsigned least = (unsigned)text.length / 3 + 1; /* further off it is another word */
+    unsigned least = (unsigned)(text.length + 2) / 3; /* further off it is another word */
     for (int i = 0; i < count; i++) {
         unsigned distance = pps_near_distance(text, names[i]);
         bool begins = text.length > 2 && strncmp(names[i], word, text.length) == 0;

@@ -334,8 +334,12 @@ bool tool_check_probe(struct tool_report *r, const char *what, char error[512])
     struct tool_target t = {.r = r, .all = &all, .config = &config};
     struct pps_addr address;
     bool is_address = strchr(what, ':') && tool_endpoint_read(what, 0, &address) && address.port;
-    if (!is_address && !tool_processes_of(what, &all, &t.pid, error))
+    if (!is_address && !tool_processes_of(what, &all, &t.pid, error)) {
+        if (strchr(what, ':') || tool_endpoint_read(what, 0, &address))
+            snprintf(error, 512, "%.300s: no such service runs here; HOST:PORT is an address, like 127.0.0.1:5432",
+                     what);
         return false;
+    }
     if (!is_address)
         probe_processes(&t);
     else if (mark_listener(&t, &all, &address))

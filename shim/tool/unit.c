@@ -7,6 +7,7 @@
  */
 #include "unit.h"
 #include "check.h"
+#include "elf.h"
 #include "options.h"
 #include "tool.h"
 #include "unit_find.h"
@@ -17,6 +18,7 @@
 #include <ppshim/settings.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PRINT = PPS_SET_COUNT, INSTALL, REMOVE, LIST, NO_GUARD, LIBRARY, ROOT, OPTIONS };
@@ -102,10 +104,22 @@ static int choose_library(struct job *j)
     return TOOL_OK;
 }
 
-static int refuse_name(const struct job *j, const char *given)
+/* What else the name may have meant, to go behind its refusal. The caller frees it. */
+static char *hint_of(const struct job *j, const char *given)
 {
-    char *hint = tool_socket_hint(j->root, given);
-    int status = tool_fail(TOOL_USAGE, "unit", "%s: no service can have that name%s", given, hint);
+    struct stat st;
+    char *program = *j->root ? NULL : tool_find_program(given);
+    bool starts = program && access(program, X_OK) == 0 && stat(program, &st) == 0 && S_ISREG(st.st_mode);
+    char *hint =
+        starts ? tool_text("; %s is a program: ppshim run starts it", program) : tool_socket_hint(j->root, given);
+    free(program);
+    return hint;
+}
+
+static int refuse_name(const struct job *j, int status, const char *given, const char *why)
+{
+    char *hint = hint_of(j, given);
+    tool_fail(status, "unit", "%s%s", why, hint);
     free(hint);
     return status;
 }
@@ -114,13 +128,15 @@ static int find_unit(struct job *j, const char *given)
 {
     char name[256], error[512], full[PATH_MAX];
     struct tool_unit *u = &j->unit;
-    if (!tool_unit_name(given, name))
-        return refuse_name(j, given);
+    if (!tool_unit_name(given, name)) {
+        snprintf(error, sizeof error, "%.300s: no service can have that name", given);
+        return refuse_name(j, TOOL_USAGE, given, error);
+    }
     bool found = tool_unit_read(u, j->root, name, UNIT_DROPIN, "", error);
     if (j->what == REMOVE) /* also of a package that is gone, or when it was masked */
         return TOOL_OK;
     if (!found)
-        return tool_fail(TOOL_NO, "unit", "%s", error);
+        return refuse_name(j, TOOL_NO, given, error);
     char *others = tool_unit_stands_for(u);
     if (others)
         return tool_fail(TOOL_NO, "unit", "%s starts no server itself: name one of those that do: %s", u->name, others);
