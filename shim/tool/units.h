@@ -24,9 +24,9 @@ void tool_names_free(struct tool_names *n);
 /* Whether a unit is given the library, or a setting of ours. */
 bool tool_unit_is_governed(const struct tool_unit *u);
 
-/* "postgresql@15-main, postgresql@16-b": who starts what this unit, which only stands for them, seems to start; each
-   has an environment of its own, so that a template of theirs is one that stands for them too. NULL:
-   it starts its program itself. The caller frees it. */
+/* "postgresql@15-main, postgresql@16-b": who starts what this unit, which only stands for them, seems to start (of the
+   clusters' template too, whose environment none of them gets). NULL: it starts its program itself. The caller frees
+   it. */
 char *tool_unit_stands_for(const struct tool_unit *u);
 
 #endif
