@@ -232,7 +232,7 @@ static void judge_settings(struct tool_report *r, const struct tool_image *p, co
     if (config)
         tool_warn_unreachable(r, all, &sockets, config);
     if (self && self->io_uring)
-        tool_warn(r, "io_uring",
+        tool_note(r, "io_uring",
                   "it has an io_uring open; connections accepted that way would be out of sight (most use it for files "
                   "only)");
     if (unit)

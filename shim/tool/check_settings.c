@@ -92,16 +92,25 @@ static bool judge_each(struct tool_report *r, const struct tool_env *env)
     return good;
 }
 
+static bool names_a_file(const struct tool_env *env)
+{
+    for (size_t i = 0; i < env->count; i++)
+        if (strncmp(env->variables[i].text, "PPSHIM_", 7) == 0 && strchr(env->variables[i].text, '@'))
+            return true;
+    return false;
+}
+
 static void judge_lists(struct tool_report *r, const struct tool_env *env, const char *root, const char *user)
 {
     char error[PPS_ERROR_TEXT] = "";
     struct passwd entry;
     bool root_here = geteuid() == 0, change = root_here && user && *user,
          known = change && tool_find_user(root, user, &entry);
-    if (change && !known)
+    if (change && !known && names_a_file(env))
         tool_warn(r, "user", "there is no user %s yet: list files were read as root", user);
     if (*root && !root_here) {
-        tool_warn(r, "lists", "files named by lists below another root can be read by root only: not looked at");
+        if (names_a_file(env))
+            tool_warn(r, "lists", "files named by lists below another root can be read by root only: not looked at");
         return;
     }
     if (!load_lists(root, known ? &entry : NULL, error))

@@ -96,7 +96,10 @@ def test_a_warning_is_in_the_line_of_a_service_that_is_ok(tree):
     restart = "without RestartPreventExitStatus=78 a wrong setting may restart it for ever"
     answer = ppshim("unit", "--list", "--root", tree.root)
     assert (answer.status, answer.out) == (0, f"ok, but: demo.service: {restart}\n"), answer
-    tree.service("RootDirectory=/\nUser=nobody-yet\n")
+    tree.service("User=nobody-yet\n")
+    assert ppshim("unit", "--list", "--root", tree.root).out == answer.out  # no list file is to be read as that user
+    tree.put("/etc/trust", "10.0.0.0/24\n")
+    tree.service("Environment=PPSHIM_TRUST=@/etc/trust\n")
     answer = ppshim("unit", "--list", "--root", tree.root)
     assert answer.out == "ok, but: demo.service: there is no user nobody-yet yet: list files were read as root (and 1 more warning)\n", answer
     tree.service("Environment=PPSHIM_TIMEOUT=3\n")
