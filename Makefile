@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# `make` builds, `make check` passes every test, `make demo` shows what it is for. `make help` lists the rest.
+# `make` builds, `make check` runs the tests, `make demo` shows what it is for. `make help` lists the rest.
 
 MAKEFLAGS += --no-builtin-rules
 VERSION = 0.2.0

@@ -52,6 +52,7 @@ class PythonExecuted(PythonSent):
 
 class PythonShared(PythonSent):
     how = "shared"
+    loses_races = True
 
     def acceptors(self):
         return [pid for pid, _ in descendants(self.pid)]
