@@ -184,6 +184,9 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
     if (trust && strcmp(trust, "none") == 0)
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
+    if (unit->root_image)
+        tool_judge(r, TOOL_VERDICT_UNSURE,
+                   "RootImage=: what is in the image is not looked at; start it, then check it");
     judge_socket(r, unit);
     judge_start(r, unit);
     warn_of_sandbox(r, unit);

@@ -215,6 +215,8 @@ static void take_sandbox(struct tool_unit *u, const char *key, const char *value
         take_filter(&u->families, value);
     else if (strcmp(key, "RootDirectory") == 0 || strcmp(key, "RootImage") == 0)
         u->own_root = *value;
+    if (strcmp(key, "RootImage") == 0)
+        u->root_image = *value;
     if (strcmp(key, "RootDirectory") == 0)
         snprintf(u->root_directory, sizeof u->root_directory, "%s", strcmp(value, "/") == 0 ? "" : value);
 }

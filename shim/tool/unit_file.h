@@ -27,6 +27,7 @@ struct tool_unit {
     bool protects_home, private_tmp, own_root;
     bool prevents_restart;         /* a wrong setting does not restart it: it says so, or it is never restarted */
     bool oneshot;                  /* it has no main process once it is started */
+    bool root_image;               /* RootImage=: its files are in there */
     char root_directory[PATH_MAX]; /* RootDirectory=; "" */
     struct tool_paths {
         char **list;

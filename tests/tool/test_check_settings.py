@@ -344,6 +344,11 @@ class TestPreload:
         tree.copy("/srv/root" + LIBRARY, SHIM)
         assert "RootDirectory=" not in look(tree).because
 
+    def test_what_is_in_an_image_is_not_known(self, tree, look):
+        self.preload(tree, LIBRARY, "RootImage=/srv/demo.raw\n")
+        answer = look(tree)
+        assert answer.verdict == "unsure" and "RootImage=" in answer.because, answer
+
     def test_all_that_is_wrong_is_told(self, tree, look):
         tree.service("Environment=LD_PRELOAD=/usr/lib/libpshim.so PPSHIM_TRUST=10.1.2.3/8 PPSHIM_TIMEOUT=3 PPSHIM_PROTS=1\n")
         answer = look(tree)
