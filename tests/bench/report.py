@@ -15,16 +15,20 @@ COLOURS = {"shim": "#0072b2", "shim-defer": "#56b4e9", "native": "#009e73", "hap
            "peer": "#999999", "bare": "#333333"}  # told apart also by the colour-blind
 
 
-def machine(versions):
-    """One paragraph: on what, with what, when."""
+def where(versions=()):
+    """Which tree, when, on what and with what."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     virtual = " (virtual)" if " hypervisor" in Path("/proc/cpuinfo").read_text() else ""
     revision = run("git", "-C", ROOT, "describe", "--always", "--dirty", check=False).stdout.strip() or "unknown"
-    cost = ", ".join(f"{name} {value:.2f} µs" for name, value in prices().items())
     parts = [f"{os.cpu_count()} × {model[1].strip() if model else platform.machine()}{virtual}",
              f"Linux {platform.release().split('-')[0]}", " ".join(platform.libc_ver()), *dict.fromkeys(versions)]
-    return (f"Revision {revision}, {time.strftime('%Y-%m-%d', time.gmtime())}, {', '.join(filter(None, parts))}. "
-            f"One of this machine's system calls: {cost}. Load average when it began: {LOAD_BEFORE:.1f}"
+    return f"Revision {revision}, {time.strftime('%Y-%m-%d', time.gmtime())}, {', '.join(filter(None, parts))}"
+
+
+def machine(versions):
+    """One paragraph: that, and how far it can be believed."""
+    cost = ", ".join(f"{name} {value:.2f} µs" for name, value in prices().items())
+    return (f"{where(versions)}. One of this machine's system calls: {cost}. Load average when it began: {LOAD_BEFORE:.1f}"
             f"{': BUSY WITH OTHER THINGS, figures are rough' if LOAD_BEFORE > os.cpu_count() / 2 else ''}.")
 
 
@@ -78,7 +82,11 @@ def plot(path, size, script, data):
 
 
 def quoted(text):
-    return '"' + text.replace('"', "'").replace("`", "'") + '"'
+    return '"' + text.replace('"', "'").replace("`", "'").replace("\n", "\\n") + '"'
+
+
+def titled(title):
+    return quoted(f"{title}\n{where()}") + " font ',13'"
 
 
 ONE = "set arrow 1 from graph 0, first 1 to graph 1, first 1 nohead lc '#333333' dt 2\n"
@@ -90,7 +98,7 @@ def bars(path, title, panels, ways):
     ways = [way for way in ways if way != "bare" and any(
         isinstance(figures.get(way), tuple) for servers in panels.values() for figures in servers.values())]
     data, script = {}, (
-        f"set multiplot layout {len(panels)},1 title {quoted(title)} font ',14'\n"
+        f"set multiplot layout {len(panels)},1 title {titled(title)}\n"
         "set style data histogram\nset style histogram errorbars gap 1.5 lw 1\nset style fill solid 0.9 noborder\n"
         "set grid ytics\nset errorbars 0.5 lc '#333333'\nset xtics nomirror scale 0\nset yrange [0:1.4]\n"
         "set key outside right top vertical\nset lmargin 6\nset rmargin 20\n" + ONE)
@@ -102,7 +110,7 @@ def bars(path, title, panels, ways):
         plots = [f"$P{number} using {i}:{i + 1}:{i + 2}:xtic(1) title {quoted(way)} lc rgb '{COLOURS[way]}'"
                  for i, way in shown]
         script += f"set title {quoted(heading)}\nplot {', '.join(plots)}\n" if plots else "set multiplot next\n"
-    plot(path, f"1000,{PANEL * len(panels) + 50}", script + "unset multiplot\n", data)
+    plot(path, f"1000,{PANEL * len(panels) + 70}", script + "unset multiplot\n", data)
 
 
 def numbers(figure):
@@ -111,7 +119,7 @@ def numbers(figure):
 
 def curves(path, title, panels):
     """panels: {(heading, x's name): {line: [(x, Figure)]}}. A size of nothing stands at the left edge."""
-    data, script = {}, (f"set multiplot layout {len(panels)},1 title {quoted(title)} font ',14'\n"
+    data, script = {}, (f"set multiplot layout {len(panels)},1 title {titled(title)}\n"
                         "set grid\nset key outside right top vertical\nset xtics nomirror\nset yrange [0:2<*]\n"
                         "set lmargin 6\nset rmargin 32\n" + ONE)
     for number, ((heading, xname), lines) in enumerate(panels.items()):
@@ -127,4 +135,4 @@ def curves(path, title, panels):
             plots.append(f"${name} using 1:2:3:4 with yerrorlines lw 2 pt 7 ps 0.6 lc rgb '{colour}' "
                          f"title {quoted(line)}")
         script += "plot " + ", ".join(plots) + "\n"
-    plot(path, f"1000,{(PANEL + 30) * len(panels) + 50}", script + "unset multiplot\n", data)
+    plot(path, f"1000,{(PANEL + 30) * len(panels) + 70}", script + "unset multiplot\n", data)
