@@ -140,16 +140,16 @@ soak: ## check-model for an hour, from a seed of today's, and check-soak with 5,
 	$(Q)MODEL_SECONDS=$${MODEL_SECONDS:-1800} MODEL_SEED=$$(date +%s) $(MAKE) --no-print-directory check-model
 	$(Q)SOAK_CONNECTIONS=$${SOAK_CONNECTIONS:-5000000} $(MAKE) --no-print-directory check-soak
 # The contract again, for a Go server of each other protocol; all of them under pressure; and what of the others is asked of
-# a program that is linked in the third way.
+# a program that is linked in the third way, or is pressure.
 GO_TESTS := $(wildcard $(foreach kind,net tls grpc,$(addprefix tests/servers/test_go_$(kind),.py _static.py))) \
 	tests/servers/test_go_pressure.py
-PIE := [pie or -pie] or RawPie
+ONLY_GO := [pie or -pie] or RawPie or three_thousand_clients or signals_strike
 check-servers: all $(TOOL_HELPERS) $(SERVER_HELPERS) $(ELSEWHERE) ## real servers behind a real HAProxy
-	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) -k 'not ($(PIE))' tests/servers
+	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) -k 'not ($(ONLY_GO))' tests/servers
 .PHONY: check-go
 check-go: all $(SERVER_HELPERS) $(ELSEWHERE) ## check-servers for Go servers of plain TCP, TLS and gRPC, linked in each way, and under pressure
 	$(Q)$(SHARING) $(GO_TESTS)
-	$(Q)$(SHARING) -k '$(PIE)' tests/servers tests/tool/test_check_go.py
+	$(Q)$(SHARING) $(GO_TESTS:%=--ignore=%) -k '$(ONLY_GO)' tests/servers tests/tool/test_check_go.py
 .PHONY: check-world servers-table
 # Debian's packages that would push out others.
 UNPACKED := $(addprefix $(B)/world/,vsftpd exim4-daemon-light)
@@ -164,7 +164,7 @@ servers-table: ## tests/servers/README.md written anew, from what they answer no
 soak-go: all ## GO_CONNECTIONS (100,000), each with an address of its own, to each kind of Go server under GC and SIGPROF
 	$(Q)GO_CONNECTIONS=$${GO_CONNECTIONS:-100000} $(PYTEST) tests/servers/test_go_pressure.py -k $${GO_KIND:-memory}
 check-tool: all $(TOOL_HELPERS) $(B)/check/libppshim.so ## ppshim(1), and unmodified clients that open with a header
-	$(Q)$(SHARING) -k 'not ($(PIE))' tests/tool
+	$(Q)$(SHARING) -k 'not ($(ONLY_GO))' tests/tool
 check-systemd: all ## Debian's own services under a real systemd, in a container; needs root and a mirror, as check-packages
 	$(Q)scripts/need systemd
 	$(Q)$(PYTEST) tests/systemd
