@@ -231,6 +231,7 @@ def test_each_that_starts_ends_once_and_later(serve, journal, style):
 
 
 def test_a_journal_that_was_killed_begins_with_what_is_open(serve, tmp_path):
+    needs("descriptors")
     journal = Journal(tmp_path)
     with journal:
         server = serve("--accept=threads=2", journal=journal.socket)

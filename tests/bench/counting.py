@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
-from harness import DEADLINE, clean_env, dial, proxy_v1, proxy_v2, read_to_end, run, scratch  # noqa: E402
+from harness import DEADLINE, SHIM, clean_env, dial, proxy_v1, proxy_v2, read_to_end, run, scratch  # noqa: E402
 from harness import shim_env, tool, until  # noqa: E402
 from servers import BENCH  # noqa: E402
 from wire import inode_of  # noqa: E402
@@ -358,6 +358,9 @@ def private_dirty(pid):
 
 def memory_of_a_process(settings):
     """What the preload adds to a program that waits (cat)."""
+    with SHIM.open("rb") as library:
+        os.fsync(library.fileno())  # until it is on the disk, it counts as written to by whoever maps it
+
     def written(env):
         cat = [tool("setarch"), "--addr-no-randomize", tool("cat")]  # where things lie decides how many pages that is
         with subprocess.Popen(cat, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env(**env)) as process:

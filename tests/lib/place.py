@@ -6,6 +6,7 @@ container without mounts, an ordinary user) nobody can mend from here: it is ask
 skipped, in CI too. As a program, place.py names each of these: scripts/check begins and ends with that.
 """
 import atexit
+import ctypes
 import functools
 import os
 import pwd
@@ -49,6 +50,9 @@ def foreign_address():
 
 
 OPEN_FILES = 17000
+_SOFT, _HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+if _SOFT < min(_HARD, OPEN_FILES):  # 1,024 are few for who asks a server as hundreds of clients
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_HARD, OPEN_FILES), _HARD))
 _OWN_ROOT = ('mount -t tmpfs none "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
              'mount -t overlay -o "lowerdir=/,upperdir=$0/u,workdir=$0/w" none "$0/r"')
 
@@ -58,17 +62,32 @@ def _has_root_file_systems():
         return _succeeds("unshare", "--mount", "sh", "-c", _OWN_ROOT, directory)
 
 
+_LOOPBACK_UP = "ip", "link", "set", "lo", "up"
+PIDFD_GETFD = 438
+
+
+def _copies_descriptors():
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as other:
+        pidfd = os.pidfd_open(other.pid)
+        copy = ctypes.CDLL(None).syscall(PIDFD_GETFD, pidfd, 0, 0)
+        os.close(pidfd)
+        other.kill()
+    return copy >= 0 and os.close(copy) is None
+
+
 # The places' words for it, and how it is asked.
 ABILITIES = {
     "root": ("root", lambda: os.geteuid() == 0),
     "mounts": ("mounts of its own (unshare --mount)", lambda: _succeeds("unshare", "--mount", "true")),
     "overlay": ("a root file system of its own (unshare --mount, overlay)", _has_root_file_systems),
-    "network": ("a network of its own (unshare --net)", lambda: _succeeds("unshare", "--net", "true")),
+    "network": ("a network of its own (unshare --net, its loopback up)",
+                lambda: _succeeds("unshare", "--net", *_LOOPBACK_UP)),
     "cables": ("network devices that it makes (veth, /dev/net/tun)",
                lambda: _succeeds("unshare", "--net", "sh", "-c", "ip link add name one type veth peer name two && "
                                                                  "ip tuntap add dev three mode tun")),
-    "namespaces": ("namespaces of its own (unshare --net --pid --mount-proc)",
-                   lambda: _succeeds("unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "true")),
+    "namespaces": ("namespaces of its own (unshare --net --pid --mount-proc, loopback up)",
+                   lambda: _succeeds("unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", *_LOOPBACK_UP)),
+    "descriptors": ("leave to copy a descriptor of another process (pidfd_getfd)", _copies_descriptors),
     "users": ("a user namespace (unshare --user)",
               lambda: _succeeds("unshare", "--mount", "--user", "--map-root-user", "true")),
     "tracing": ("probes that a tracer can set (bpftrace)", lambda: _succeeds("bpftrace", "-e", "BEGIN { exit(); }")),

@@ -606,7 +606,7 @@ class Asked:
     """The tool says that it is served, and finds it so by connections of its own."""
 
     def test_check_says_ok_and_the_probe_agrees(self, start, variant):
-        needs("root")
+        needs("root", "descriptors")
         server = start(kind=variant, TIMEOUT="3s")
         self.assert_check_says_ok(server)
         self.assert_probe_finds_it_served(server)

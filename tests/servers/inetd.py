@@ -76,7 +76,7 @@ class InetdContract(TheClient, BadHeaders, Asked):
 
     def test_check_says_no_of_the_super_server_and_the_probe_finds_it_served(self, start, variant):
         """It is itself without the shim; those that it starts for each connection are not there yet."""
-        needs("root")
+        needs("root", "descriptors")
         server = start(kind=variant, TIMEOUT="3s")
         assert ppshim("check", server.pid).verdict == "no"
         self.assert_probe_finds_it_served(server)

@@ -66,6 +66,7 @@ def ppshim(*arguments, user=None, **options):
 
 @pytest.fixture(scope="module", params=[PostgreSQL, MariaDB, Nginx, Sshd, Go, GoStatic], ids=lambda kind: kind.__name__)
 def site(request, certificates):
+    needs("descriptors")
     with ExitStack() as scope:
         yield Site(scope, request.param, certificates)
 
@@ -98,6 +99,7 @@ def test_who_names_the_client_and_kill_ends_it(site):
 
 
 def test_a_balancers_own_connection_has_no_client_but_its_peer(certificates):
+    needs("descriptors")
     with ExitStack() as scope:
         site = Site(scope, Nginx, certificates)
         sock = scope.enter_context(dial(site.server.endpoint, BALANCER))
@@ -111,7 +113,7 @@ def test_a_balancers_own_connection_has_no_client_but_its_peer(certificates):
 
 
 def test_another_user_is_told_in_one_line_what_is_missing(site):
-    needs("root")
+    needs("root", "descriptors")
     owner = pwd.getpwuid(os.stat(f"/proc/{site.server.pid}/task").st_uid).pw_name
     with site.client():
         site.connected()
@@ -125,7 +127,7 @@ def test_another_user_is_told_in_one_line_what_is_missing(site):
 
 
 def test_the_servers_own_user_sees_them_too(certificates):
-    needs("root")
+    needs("root", "descriptors")
     with ExitStack() as scope:
         site = Site(scope, PostgreSQL, certificates)
         with site.client() as sock:
@@ -138,7 +140,7 @@ def test_the_servers_own_user_sees_them_too(certificates):
 
 def test_workers_are_open_to_their_user_if_they_say_so(certificates):
     """nginx's workers were root and have changed their user; they make themselves dumpable again."""
-    needs("root")
+    needs("root", "descriptors")
     with ExitStack() as scope:
         site = Site(scope, Nginx, certificates)
         scope.enter_context(site.client())
@@ -173,7 +175,7 @@ WAS_ROOT = "import os; os.setuid({uid}); print('ready', flush=True); os.read(0, 
 
 
 def test_processes_that_were_root_are_closed_to_their_own_user():
-    needs("root")
+    needs("root", "descriptors")
     other = pwd.getpwnam("daemon")
     argv = [program("python3"), "-c", WAS_ROOT.format(uid=other.pw_uid)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env()) as process:
@@ -187,6 +189,7 @@ def test_processes_that_were_root_are_closed_to_their_own_user():
 
 def test_one_connection_of_several_processes_is_one_line_and_names_the_one_that_serves(certificates):
     """A PostgreSQL backend whose shell inherited the connection; an sshd whose monitor has it too."""
+    needs("descriptors")
     with ExitStack() as scope:
         site = Site(scope, PostgreSQL, certificates)
         query = site.server.start_query("select pg_backend_pid(), pg_sleep(60)", site.balancer["send-proxy-v2"], "app")
@@ -209,6 +212,7 @@ def test_the_table_is_what_json_says(site):
 
 
 def test_sorted_by_bytes_the_busiest_comes_first(certificates):
+    needs("descriptors")
     with ExitStack() as scope:
         site = Site(scope, PostgreSQL, certificates)
         quiet = scope.enter_context(site.client())
@@ -236,6 +240,7 @@ def journal():
 def test_journal_log_and_who_agree_on_a_client_with_a_certificate(certificates, journal):
     """Its bytes are those that the client counted, and a backend that outlives its postmaster's close ends when it
     ends."""
+    needs("descriptors")
     with ExitStack() as scope:
         site = Site(scope, PostgreSQL, certificates, JOURNAL=str(journal.socket))
         journal.ports.add(site.server.endpoint[1])
@@ -276,6 +281,7 @@ def test_journal_log_and_who_agree_on_a_client_with_a_certificate(certificates, 
 
 @pytest.mark.parametrize("kind", [Go, GoStatic], ids=lambda kind: kind.__name__)
 def test_journal_log_and_who_agree_on_a_client_of_a_go_server(certificates, journal, kind):
+    needs("descriptors")
     with ExitStack() as scope:
         site = Site(scope, kind, certificates, JOURNAL=str(journal.socket))
         journal.ports.add(site.server.endpoint[1])
@@ -309,7 +315,7 @@ def test_status_counts_what_comes_to_a_go_server(certificates, kind):
 
 
 def test_a_backend_that_outlives_the_postmaster_ends_when_it_ends(certificates, journal):
-    needs("root")
+    needs("root", "descriptors")
     with ExitStack() as scope:
         site = Site(scope, PostgreSQL, certificates, JOURNAL=str(journal.socket))
         journal.ports.add(site.server.endpoint[1])
