@@ -64,16 +64,6 @@ static uid_t user_of(pid_t pid)
     return tool_proc_users(pid, users) ? users[1] : (uid_t)-1;
 }
 
-static bool may_copy_own(void)
-{
-    int pidfd = tool_proc_open_pidfd(getpid()), copy = pidfd < 0 ? -1 : tool_proc_get_fd(pidfd, pidfd);
-    if (copy >= 0)
-        close(copy);
-    if (pidfd >= 0)
-        close(pidfd);
-    return copy >= 0;
-}
-
 static bool yama_forbids(void)
 {
     int scope = 0;
@@ -89,12 +79,9 @@ static void explain_copy(pid_t pid, const char *name, char out[512])
 {
     uid_t user = user_of(pid);
     const struct passwd *pw = getpwuid(user);
-    if (errno == ENOSYS)
-        snprintf(out, 512, "this kernel has no pidfd_getfd: it takes Linux 5.6");
-    else if (!may_copy_own())
-        snprintf(out, 512,
-                 "pidfd_getfd is forbidden here: a container needs the capability SYS_PTRACE and a seccomp profile "
-                 "that lets it be called");
+    const char *why_none = tool_proc_why_no_copies();
+    if (why_none)
+        snprintf(out, 512, "%s", why_none);
     else if (geteuid() == 0)
         snprintf(out, 512, "process %d (%s) cannot be asked: CAP_SYS_PTRACE is missing", (int)pid, name);
     else if (user != geteuid())

@@ -340,7 +340,10 @@ bool tool_check_probe(struct tool_report *r, const char *what, char error[512])
                      what);
         return false;
     }
-    if (!is_address)
+    const char *why_none = tool_proc_why_no_copies();
+    if (why_none)
+        tool_judge(r, TOOL_VERDICT_UNSURE, "the server cannot be asked what became of a connection: %s", why_none);
+    else if (!is_address)
         probe_processes(&t);
     else if (mark_listener(&t, &all, &address))
         probe_address(&t, &address);

@@ -107,6 +107,20 @@ int tool_proc_copy_fd(pid_t pid, int fd)
     return copy;
 }
 
+const char *tool_proc_why_no_copies(void)
+{
+    int pidfd = tool_proc_open_pidfd(getpid()), copy = pidfd < 0 ? -1 : tool_proc_get_fd(pidfd, pidfd), error = errno;
+    if (copy >= 0)
+        close(copy);
+    if (pidfd >= 0)
+        close(pidfd);
+    if (copy >= 0)
+        return NULL;
+    return error == ENOSYS ? "this kernel has no pidfd_getfd: it takes Linux 5.6"
+                           : "pidfd_getfd is forbidden here: a container needs the capability SYS_PTRACE and a seccomp "
+                             "profile that lets it be called";
+}
+
 bool tool_proc_is_traced(pid_t pid)
 {
     char line[256];

@@ -44,6 +44,9 @@ int tool_proc_get_fd(int pidfd, int fd);
 /* Such a copy, by one call. */
 int tool_proc_copy_fd(pid_t pid, int fd);
 
+/* Why no such copy is to be had of any process, this one included; NULL: that is not so. Static. */
+const char *tool_proc_why_no_copies(void);
+
 /* Whether another process watches it by ptrace(2). */
 bool tool_proc_is_traced(pid_t pid);
 

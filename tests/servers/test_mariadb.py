@@ -190,7 +190,7 @@ def test_a_listener_that_systemd_hands_over_is_governed_from_the_first_wait_on(s
 
 def test_a_listener_that_waits_for_its_first_client_is_probed_too(start):
     """The probe is that client: whoever then has its connection has the settings."""
-    needs("root")
+    needs("root", "descriptors")
     server = start(kind=Activated, TIMEOUT="3s")
     assert server.log.events("active") == []
     probed = ppshim("check", "--probe", "{}:{}".format(*server.endpoint))

@@ -9,6 +9,7 @@ import pytest
 from check_fixtures import SHIM, TOOL, as_root, check, ppshim, run, shim_env
 from go_programs import build
 from harness import BALANCER, until
+from place import needs
 from test_go_known import Server, altered
 
 VERSION = run(SHIM).stdout.split()[1]
@@ -65,6 +66,7 @@ def test_whether_it_has_accepted_is_told(tmp_path, way):
 def test_it_can_be_probed(tmp_path):
     """Which settings are in force is read in its memory."""
     as_root()
+    needs("descriptors")
     with served(tmp_path, "static") as server:
         answer = check("--probe", server.pid)
         assert answer.verdict == "ok", answer

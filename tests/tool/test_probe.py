@@ -5,6 +5,8 @@ import re
 import pytest
 from check_fixtures import as_root, compile_c, ppshim, running
 from harness import BALANCER, Process, scratch, shim_env
+from place import PIDFD_GETFD, needs
+from seccomp import refusing
 from test_dovecot import DovecotPerClient
 
 NAMED = "192.0.2.1:4711"
@@ -38,8 +40,17 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="module")
 def keeper():
     as_root()
+    needs("descriptors")
     with scratch("keeper") as directory:
         yield compile_c(directory / "keeper", KEEPER)
+
+
+def test_where_no_descriptor_may_be_copied_it_is_unsure(tmp_path, keeper):
+    with running(tmp_path, keeper, TRUST="127.0.0.2", TIMEOUT="3s") as process:
+        for what in (process.pid, f"127.0.0.1:{process.port}"):
+            answer = ppshim("check", "--probe", what, preexec_fn=refusing(PIDFD_GETFD))
+            assert answer.verdict == "unsure" and "pidfd_getfd is forbidden here" in answer.because, answer
+        assert ppshim("check", "--probe", process.pid).verdict == "ok"
 
 
 def test_a_governed_server_is_right_in_all_three(tmp_path, keeper):
