@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 import wire
 from harness import DEADLINE, SHIM, tool
-from program import STYLES, Program, environment, helper
+from program import ONE_WORKER, STYLES, Program, environment, helper
 from place import needs
 from wire import CLIENT_TEXT, DIRECT, TRUSTED
 
@@ -122,7 +122,8 @@ def network_of(pid):
 def running(place, yard, style, **settings):
     env = {**environment(**{"trust": TRUSTED, "timeout": "60s", **settings}), "LD_PRELOAD": str(yard / SHIM.name)}
     way = [str(yard / "root") if word == "ROOT" else word for word in place.way]
-    program = Program([tool(way[0]), *way[1:], str(yard / "server"), *STYLES[style]], env)
+    program = Program([tool(way[0]), *way[1:], str(yard / "server"),
+                       *ONE_WORKER.get(style, STYLES[style])], env)
     try:
         with network_of(program.pid) if place.namespaces else contextlib.nullcontext():
             yield program

@@ -9,7 +9,7 @@ import time
 import pytest
 import wire
 from harness import run, until
-from program import STYLES, environment, helper
+from program import ONE_WORKER, STYLES, environment, helper
 from test_contract import CLAIMS_A_CLIENT, CLAIMS_NO_CLIENT, DATA, INVALID, param
 from wire import CLIENT_TEXT, TRUSTED, UnixPeer, accepted_at
 
@@ -276,11 +276,6 @@ def test_listener_in_both_lists_is_an_error(path):
 
 
 # --- every way of waiting ---------------------------------------------------------------------------------------------
-
-
-# Of several workers that block in accept one may lose a race, and sleep with its silent peers until the next connection
-# (libppshim(8), NOTES), which the last of these would wait for.
-ONE_WORKER = {"prefork": ["--accept=fork=1"]}
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -32,6 +32,9 @@ STYLES = {
     "epoll-exclusive-prefork": ["--accept=epoll-exclusive", "--nonblock-listener", "--workers=2"],
     "epoll_pwait": ["--accept=epoll_pwait", "--nonblock-listener"],
 }
+# Of several workers that block in accept one may lose a race, and sleep with its silent peers until the next connection
+# (libppshim(8), Limits), which the last of them would wait for.
+ONE_WORKER = {"prefork": ["--accept=fork=1"]}
 
 
 def helper(name):
