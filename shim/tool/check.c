@@ -76,10 +76,13 @@ static bool check_unit(const struct options *o, const char *what, struct tool_re
 {
     char name[256];
     struct tool_unit unit;
-    char *hint = tool_socket_hint(o->root, what);
-    snprintf(error, 512, "%.200s: no service can have that name%s", what, hint);
-    free(hint);
-    if (strchr(what, '/') || !tool_unit_name(what, name) || !tool_unit_read(&unit, o->root, name, NULL, NULL, error))
+    if (strchr(what, '/') || !tool_unit_name(what, name)) {
+        char *hint = tool_socket_hint(o->root, what);
+        snprintf(error, 512, "%.200s: no service can have that name%s", what, hint);
+        free(hint);
+        return false;
+    }
+    if (!tool_unit_read(&unit, o->root, name, NULL, NULL, error))
         return false;
     char *library = o->library ? strdup(o->library) : tool_find_library(o->root, true);
     r->subject = tool_text("%s", unit.name);

@@ -64,7 +64,7 @@ const char *tool_unit_hides(const struct tool_unit *u, const char *path)
 /* The user that it is started as, if a file may be out of that one's reach; NULL: it is not, or nobody can tell. */
 static const char *keeps_out(const struct tool_unit *u, const char *root, const char *path)
 {
-    const char *name = *u->cluster ? "postgres" : u->user;
+    const char *name = tool_unit_user(u);
     struct passwd user;
     bool tells = geteuid() == 0 && *name && !u->more_groups && tool_find_user(u->root, name, &user);
     return tells && !tool_user_may_read(root, &user, path) ? name : NULL;

@@ -181,7 +181,7 @@ void tool_check_unit_files(struct tool_report *r, const struct tool_unit *unit, 
     const char *trust = tool_env_value(&unit->env, "PPSHIM_TRUST");
     if (unit->missing_file)
         tool_judge(r, TOOL_VERDICT_NO, "its EnvironmentFile=%s is not there", unit->missing_file);
-    tool_check_settings(r, &unit->env, unit->root, *unit->cluster ? "postgres" : unit->user);
+    tool_check_settings(r, &unit->env, unit->root, tool_unit_user(unit));
     if (trust && strcmp(trust, "none") == 0)
         tool_judge(r, TOOL_VERDICT_NO, "PPSHIM_TRUST is none: the shim is off on purpose");
     if (unit->root_image)

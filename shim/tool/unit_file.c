@@ -5,6 +5,7 @@
 #include "unit_file.h"
 #include "tool.h"
 #include "unit_find.h"
+#include "unit_lines.h"
 #include <ctype.h>
 #include <glob.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct reading {
     char **files, **unset;
     size_t file_count, unset_count;
     bool restarts;
+    const char *file; /* that is read now */
 };
 
 /* --- names --- */
@@ -213,12 +215,12 @@ static void take_sandbox(struct tool_unit *u, const char *key, const char *value
         take_filter(&u->calls, value);
     else if (strcmp(key, "RestrictAddressFamilies") == 0)
         take_filter(&u->families, value);
-    else if (strcmp(key, "RootDirectory") == 0 || strcmp(key, "RootImage") == 0)
+    else if (strcmp(key, "RootImage") == 0)
+        u->own_root = u->root_image = *value;
+    else if (strcmp(key, "RootDirectory") == 0) {
         u->own_root = *value;
-    if (strcmp(key, "RootImage") == 0)
-        u->root_image = *value;
-    if (strcmp(key, "RootDirectory") == 0)
         snprintf(u->root_directory, sizeof u->root_directory, "%s", strcmp(value, "/") == 0 ? "" : value);
+    }
 }
 
 static void take_assignment(struct reading *r, const char *key, const char *value, const char *file, unsigned line)
@@ -248,62 +250,10 @@ static void take_assignment(struct reading *r, const char *key, const char *valu
         take_sandbox(u, key, value);
 }
 
-/* A line and the ones it goes on in, joined by spaces; comments between them are skipped. NULL at the end. */
-static char *logical_line(char **rest, unsigned *number)
+static void take_line(void *with, const char *key, const char *value, unsigned line)
 {
-    char *first = NULL, *out = NULL, *line;
-    while ((line = strsep(rest, "\n"))) {
-        size_t length = strlen(line);
-        ++*number;
-        if (strchr("#;", line[strspn(line, " \t")]) && line[strspn(line, " \t")]) {
-            if (first)
-                continue;
-            return line;
-        }
-        size_t escapes = 0;
-        while (escapes < length && line[length - 1 - escapes] == '\\')
-            escapes++;
-        bool goes_on = escapes % 2;
-        if (goes_on)
-            line[length - 1] = ' ';
-        if (!first)
-            first = out = line;
-        else
-            memmove(out, line, length + 1);
-        out += length;
-        if (!goes_on)
-            break;
-    }
-    return first;
-}
-
-static void trim(char *text)
-{
-    size_t length = strlen(text);
-    while (length && isspace((unsigned char)text[length - 1]))
-        text[--length] = 0;
-}
-
-static void parse(struct reading *r, char *text, const char *file)
-{
-    bool in_service = false;
-    unsigned number = 0;
-    char *line, *rest = text;
-    while (rest) {
-        unsigned begins = number + 1;
-        if (!(line = logical_line(&rest, &number)))
-            break;
-        line += strspn(line, " \t\r");
-        trim(line);
-        if (*line == '[')
-            in_service = strcmp(line, "[Service]") == 0;
-        char *value = strchr(line, '=');
-        if (!in_service || !value || strchr("#;[", *line))
-            continue;
-        *value++ = 0;
-        trim(line);
-        take_assignment(r, line, value + strspn(value, " \t\r"), file, begins);
-    }
+    struct reading *r = with;
+    take_assignment(r, key, value, r->file, line);
 }
 
 /* --- the whole --- */
@@ -317,8 +267,9 @@ static char *slurp(const struct tool_unit *u, const char *path)
 
 static void parse_text(struct reading *r, char *text, const char *file)
 {
+    r->file = file;
     if (text)
-        parse(r, text, file);
+        tool_unit_lines(text, "[Service]", take_line, r);
     free(text);
 }
 
@@ -386,6 +337,11 @@ static void merge_environment(struct reading *r)
     empty(&r->unset, &r->unset_count);
     if (*u->cluster)
         read_cluster(u);
+}
+
+const char *tool_unit_user(const struct tool_unit *u)
+{
+    return *u->cluster ? "postgres" : u->user;
 }
 
 bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, const char *extra_name, const char *extra,

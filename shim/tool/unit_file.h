@@ -45,4 +45,7 @@ bool tool_unit_read(struct tool_unit *u, const char *root, const char *name, con
                     char error[512]);
 void tool_unit_free(struct tool_unit *u);
 
+/* Who it is started as; "": root. */
+const char *tool_unit_user(const struct tool_unit *u);
+
 #endif

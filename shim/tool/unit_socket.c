@@ -7,6 +7,7 @@
 #include "tool.h"
 #include "unit_env.h"
 #include "unit_find.h"
+#include "unit_lines.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,35 +25,21 @@ static bool is_yes(const char *value)
     return false;
 }
 
-/* The text between spaces, in place. */
-static char *trimmed(char *text)
+static void take(void *with, const char *key, const char *value, unsigned line)
 {
-    static const char spaces[] = " \t\r";
-    text += strspn(text, spaces);
-    for (size_t length = strlen(text); length && strchr(spaces, text[length - 1]);)
-        text[--length] = 0;
-    return text;
+    struct socket *s = with;
+    (void)line;
+    if (strcmp(key, "Accept") == 0)
+        s->accepts = is_yes(value);
+    else if (strcmp(key, "Service") == 0)
+        snprintf(s->service, sizeof s->service, "%s", value);
 }
 
 static void read_file(struct socket *s, const char *root, const char *path)
 {
-    char *full = tool_text("%s%s", root, path), *text = tool_slurp(full, NULL), *rest = text, *line;
-    bool ours = false;
-    while ((line = strsep(&rest, "\n"))) {
-        line = trimmed(line);
-        char *value = strchr(line, '=');
-        if (*line == '[')
-            ours = strcmp(line, "[Socket]") == 0;
-        if (!ours || !value)
-            continue;
-        *value = 0;
-        value = trimmed(value + 1);
-        line = trimmed(line);
-        if (strcmp(line, "Accept") == 0)
-            s->accepts = is_yes(value);
-        else if (strcmp(line, "Service") == 0)
-            snprintf(s->service, sizeof s->service, "%s", value);
-    }
+    char *full = tool_text("%s%s", root, path), *text = tool_slurp(full, NULL);
+    if (text)
+        tool_unit_lines(text, "[Socket]", take, s);
     free(text);
     free(full);
 }

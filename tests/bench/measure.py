@@ -225,8 +225,8 @@ def starts(rounds):
 
 def together(before, more):
     """Of two starts; who failed in one is out."""
-    return {name: next((those for those in (before[name], more[name]) if isinstance(those, str)), None)
-            or before[name] + more[name] for name in before}
+    failed = {name: those for one in (more, before) for name, those in one.items() if isinstance(those, str)}
+    return {name: failed.get(name) or before[name] + more[name] for name in before}
 
 
 def interleaved(names, rounds, run):

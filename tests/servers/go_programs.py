@@ -49,7 +49,8 @@ def build(name, way="static", library=None):
     with open(f"{final}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_built(final, HERE / name):
-            run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, "-tags", ",".join(small + tags), "-o", f"{final}.new", f"./{name}", cwd=HERE,
+            run(tool("go", "/usr/lib/go-*/bin/go"), "build", *options, "-tags", ",".join(small + tags),
+                "-o", f"{final}.new", f"./{name}", cwd=HERE,
                 timeout=1200, env={**os.environ, "CGO_ENABLED": cgo, "GOCACHE": str(cache), "HOME": str(_directory()),
                                    **env})
             os.replace(f"{final}.new", final)
